@@ -1,4 +1,4 @@
-//! [`Barrier`]: reads and atomic batches in plain text.
+//! [`Barrier`]: encrypted reads and atomic batches on top of the physical store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::key_ring::KeyRing;
 use crate::view::View;
 use crate::{Error, record};
 
-/// Where the key ring lies, encrypted under the root key.
+/// Storage key of the key ring, which is encrypted under the root key.
 pub(crate) const KEY_RING_KEY: &str = "core/key-ring";
-/// The term under which the root key's own records are written.
+/// The term number in records encrypted under the root key itself.
 pub(crate) const ROOT_TERM: u32 = 0;
-/// Attempts to change the key ring against others who change it.
+/// Attempts to store a changed key ring when concurrent changes interfere.
 const MAX_RING_ATTEMPTS: usize = 8;
 
-/// What a barrier is made with.
+/// Dependencies and settings of a barrier.
 #[derive(Clone)]
 pub struct BarrierOptions {
-    /// The store below.
+    /// The physical store that holds the encrypted records.
     pub physical: Arc<dyn Physical>,
-    /// Where nonces and keys come from.
+    /// Source of nonces, keys and ids.
     pub entropy: Arc<dyn Entropy>,
-    /// The time.
+    /// Clock that dates key terms and delays retries.
     pub clock: Arc<dyn Clock>,
-    /// Bytes of decrypted entries kept in memory. Keys that are known not to be there get an eighth
-    /// of that beside them.
+    /// Bytes of decrypted entries to cache in memory. The cache of keys known to be absent gets
+    /// another eighth of that.
     pub cache_bytes: u64,
 }
 
@@ -45,23 +45,24 @@ impl std::fmt::Debug for BarrierOptions {
     }
 }
 
-/// An open barrier. Cheap to clone; all clones close together.
+/// An open barrier, through which all decrypted data is read and written. Cheap to clone;
+/// [`Barrier::close`] closes all clones.
 #[derive(Clone)]
 pub struct Barrier(pub(crate) Arc<BarrierInner>);
 
 pub(crate) struct BarrierInner {
     options: BarrierOptions,
-    /// None once closed: whoever still holds a clone of the barrier holds no key.
+    /// `None` once closed, so that remaining clones of the barrier hold no key.
     pub(crate) keys: ArcSwapOption<BarrierKeys>,
     cache: ReadCache<BarrierEntry, Error>,
     ring_needs_extension: Notify,
-    /// Cancelled by closing it.
+    /// Cancelled by [`Barrier::close`].
     closed: CancellationToken,
-    /// Commits whose caller has gone. They run to their end all the same.
+    /// Commits whose caller was dropped. They run to completion all the same.
     commits: TaskTracker,
 }
 
-/// All keys of an open barrier.
+/// The keys of an open barrier.
 pub(crate) struct BarrierKeys {
     pub(crate) root_key: Arc<AeadKey>,
     ring: Arc<KeyRing>,
@@ -69,24 +70,25 @@ pub(crate) struct BarrierKeys {
     ring_version: Version,
 }
 
-/// A decrypted entry.
+/// A decrypted entry, with the metadata needed to change it conditionally. [`View`]s return it; its
+/// key is not included.
 #[derive(Clone, Debug)]
 pub struct BarrierEntry {
-    /// The value; wiped when the last clone is dropped.
+    /// The decrypted value; wiped when the last clone is dropped.
     pub value: Bytes,
-    /// Its version in the store, for `require_unchanged`.
+    /// The entry's version in the store, for [`View::require_unchanged`].
     pub version: Version,
-    /// Whether the entry asked for the seal's extra encryption.
+    /// Whether the entry was written with a request for seal wrapping, the seal's extra encryption.
     pub seal_wrap: bool,
 }
 
-/// Changes and their conditions, in plain text, under whole storage keys. Built through
-/// [`View`]s; what is in one batch happens together or not at all.
+/// Writes, deletions and their preconditions, by full storage key. Built through [`View`]s and
+/// applied by [`Barrier::commit`], all together or not at all.
 #[derive(Default)]
 pub struct Batch {
     preconditions: Vec<Precondition>,
     changes: Vec<PlainChange>,
-    /// A key whose document could not be serialised: nothing of the batch may be written.
+    /// A key whose document could not be serialised; the whole batch is then refused.
     unserialisable_key: Option<String>,
 }
 
@@ -96,17 +98,19 @@ enum PlainChange {
 }
 
 impl Batch {
-    /// Nothing yet.
+    /// An empty batch without preconditions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether it would change nothing.
+    /// Whether the batch contains no changes; it may still have preconditions, which are checked
+    /// when it is committed.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 
-    /// Adds what another batch does, with its conditions.
+    /// Appends the changes and preconditions of another batch. They follow those already in this
+    /// batch, in the same order.
     pub fn append_batch(&mut self, other: Self) {
         self.preconditions.extend(other.preconditions);
         self.changes.extend(other.changes);
@@ -135,17 +139,12 @@ impl Batch {
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "PhysicalBatch({} conditions, {} changes)",
-            self.preconditions.len(),
-            self.changes.len()
-        )
+        write!(f, "Batch({} conditions, {} changes)", self.preconditions.len(), self.changes.len())
     }
 }
 
 impl Barrier {
-    /// A barrier over a new ring that no store holds yet; see [`crate::seal::BarrierInitialisation`].
+    /// A barrier with a new ring that isn't stored yet; see [`crate::seal::BarrierInitialisation`].
     pub(crate) fn with_new_ring(options: BarrierOptions, root_key: AeadKey, ring: KeyRing) -> Self {
         Self::from_ring(options, root_key, ring, Version::default())
     }
@@ -168,7 +167,7 @@ impl Barrier {
         }))
     }
 
-    /// Opens the stored key ring with the root key and reserves encryptions on it.
+    /// Decrypts the stored key ring with the root key and reserves encryptions on it.
     pub(crate) async fn open(options: BarrierOptions, root_key: AeadKey) -> Result<Self, Error> {
         let (ring, version) = read_key_ring(&*options.physical, &root_key).await?;
         let barrier = Self::from_ring(options, root_key, ring, version);
@@ -176,14 +175,15 @@ impl Barrier {
         Ok(barrier)
     }
 
-    /// A part of the barrier: all keys under `prefix`.
+    /// A view of the barrier that is limited to the keys under `prefix`. The prefix is prepended to
+    /// every key as it is; nothing is read.
     pub fn view(&self, prefix: &str) -> View {
         View::new(self.clone(), prefix)
     }
 
-    /// Takes root key, key ring and cached values out of memory, whoever still holds a clone: every
-    /// later call answers [`Error::Sealed`]. A call that is using a key at this moment wipes it
-    /// when it ends.
+    /// Removes root key, key ring and cached values from memory, even if clones of the barrier
+    /// remain: later calls fail with [`Error::Sealed`]. A call that is using a key meanwhile wipes
+    /// it when it ends.
     pub fn close(&self) {
         self.0.keys.store(None);
         self.0.closed.cancel();
@@ -191,56 +191,71 @@ impl Barrier {
         self.0.ring_needs_extension.notify_one();
     }
 
-    /// Whether it was closed.
+    /// Whether [`Barrier::close`] was called on any clone of this barrier. From then on, operations
+    /// fail with [`Error::Sealed`].
     pub fn is_closed(&self) -> bool {
         self.0.keys.load().is_none()
     }
 
-    /// The present key ring.
+    /// The current key ring, for example to read its active term.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`] if the barrier is closed.
     pub fn key_ring(&self) -> Result<Arc<KeyRing>, Error> {
         let keys = self.0.keys.load();
         keys.as_ref().map(|keys| keys.ring.clone()).ok_or(Error::Sealed)
     }
 
-    /// Tells whether the last clone is gone, and with it all that the barrier held.
+    /// Returns a function that tells whether the last clone of this barrier has been dropped.
     #[cfg(any(test, feature = "testing"))]
     pub fn watch_dropped(&self) -> impl Fn() -> bool + use<> {
         let shared = Arc::downgrade(&self.0);
         move || shared.strong_count() == 0
     }
 
-    /// Decrypted entries kept in memory.
+    /// Number of decrypted entries in the cache.
     #[cfg(any(test, feature = "testing"))]
     pub fn cached_entries(&self) -> usize {
         self.0.cache.present_len()
     }
 
-    /// Where nonces, ids and tokens come from.
+    /// The source of random bytes, also used for ids and tokens by what is built on the barrier.
     pub fn entropy(&self) -> &Arc<dyn Entropy> {
         &self.0.options.entropy
     }
 
-    /// The time.
+    /// The clock the barrier was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.options.clock
     }
 
-    /// Applies the whole batch durably, or nothing of it.
+    /// Encrypts the batch and applies it durably: all of it, or nothing. Returns the version that
+    /// the written entries have.
     ///
-    /// Cancel safety: dropping the future undoes nothing; the batch then goes on to its end in a task
-    /// of the barrier's own.
+    /// # Errors
+    ///
+    /// [`Error::Sealed`] if the barrier is closed, [`Error::Unserialisable`] or [`Error::TooLarge`]
+    /// if a value can't be encrypted, [`Error::Exhausted`] if no encryptions are reserved,
+    /// [`Error::Interrupted`] if the commit panicked, and [`Error::Storage`], which includes failed
+    /// preconditions. After `Interrupted` and [`strongroom_storage::Error::Io`] it is unknown
+    /// whether the batch was applied.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future undoes nothing: the batch is then completed in a task of the barrier.
     pub async fn commit(&self, batch: Batch) -> Result<Version, Error> {
         let (sealed, touched) = self.encrypt_batch(batch)?;
         let shared = self.0.clone();
-        // Were the caller dropped between the store's change and the cache's, old values would
-        // stay in the cache for good: hence to the end.
+        // If the caller were dropped between the change of the store and that of the cache, the
+        // cache would stay stale; so this runs to completion.
         let commit = async move {
-            // Also when the commit failed, which may leave open whether it was applied.
+            // Also when the commit failed: it may have been applied nevertheless.
             let _touched = InvalidateOnDrop { cache: &shared.cache, keys: touched };
             let outcome = shared.options.physical.commit(sealed).await;
             if let Err(strongroom_storage::Error::Precondition { key }) = &outcome {
-                // The commit that changed it may not have come so far yet; who tries again is to
-                // see what it wrote.
+                // The commit that changed this key may not have invalidated it yet; a retry must
+                // see the new value.
                 shared.cache.invalidate(key);
             }
             outcome
@@ -251,8 +266,13 @@ impl Barrier {
         }
     }
 
-    /// Extends or rotates the key ring whenever it runs low, until the barrier is closed. The
-    /// server owns this as a task.
+    /// Reserves more encryptions, or adds a new key term, whenever the key ring runs low. Runs
+    /// until the barrier is closed; the server runs it as a background task.
+    ///
+    /// # Cancel safety
+    ///
+    /// A changed key ring that was stored when the future was dropped is picked up by the next
+    /// change.
     pub async fn maintain_key_ring(&self) {
         const RETRY: Duration = Duration::from_secs(1);
         loop {
@@ -269,15 +289,26 @@ impl Barrier {
         }
     }
 
-    /// Makes a new key active. What was encrypted stays readable.
+    /// Adds a new key to the key ring and makes it active. Existing entries stay readable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`] if the barrier is closed, [`Error::RingChanged`] after too many concurrent
+    /// changes, [`Error::Tampered`] if the stored key ring can't be read or contradicts the one in
+    /// memory, or the error of the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// A changed key ring that was stored when the future was dropped is picked up by the next
+    /// change.
     pub async fn rotate_key(&self) -> Result<(), Error> {
         let now = self.clock().now();
         self.change_key_ring(|ring| ring.with_new_term(&*self.0.options.entropy, now)).await
     }
 
     pub(crate) async fn get(&self, key: &str) -> Result<Option<BarrierEntry>, Error> {
-        // What is read while the barrier is closed is not kept: closing voids reads under way, and
-        // those that begin later find no key.
+        // A read that is in progress when the barrier closes isn't cached: closing detaches it, and
+        // reads that begin later find no key.
         self.0.cache.get_or_load(key, self.get_uncached(key)).await
     }
 
@@ -286,7 +317,8 @@ impl Barrier {
             return Err(Error::Sealed);
         }
         let Some(stored) = self.0.options.physical.get(key).await? else { return Ok(None) };
-        // Only now: a store that hangs must not keep the keys in memory beyond a seal.
+        // Fetched only now: keys held across a hanging store read would stay in memory after
+        // sealing.
         let ring = self.key_ring()?;
         let term = record::read_term(key, &stored.value)?;
         let term = ring.find_term(term).ok_or_else(|| Error::Tampered {
@@ -347,7 +379,7 @@ impl Barrier {
         Ok((strongroom_storage::PhysicalBatch { preconditions, changes }, touched))
     }
 
-    /// The key ring, encrypted, as one change.
+    /// The encrypted key ring as one change of the store.
     fn key_ring_change(&self, root_key: &AeadKey, ring: &KeyRing) -> Result<PhysicalChange, Error> {
         let entropy = &*self.0.options.entropy;
         let plain = ring.to_bytes();
@@ -377,13 +409,14 @@ impl Barrier {
         self.change_key_ring(|ring| ring.with_more_reserved(&*self.0.options.entropy, now)).await
     }
 
-    /// Stores a changed ring, then uses it. A change is made from the ring that is stored, joined
-    /// with the one in memory, and stored on condition that this is still the stored one. So of two
-    /// changes at the same time the second contains the first: neither a key nor a reservation is
-    /// lost, also where a commit was applied and its answer got lost.
+    /// Stores a changed ring, then uses it. A change starts from the stored ring merged with the
+    /// one in memory, and is stored on condition that the stored ring is unchanged. So of two
+    /// concurrent changes the second contains the first: neither a key nor a reservation is lost,
+    /// even if a commit was applied but reported an error.
     ///
-    /// Cancel safety: a change that was stored and isn't used yet is found by the next one. So it ends
-    /// when the barrier is closed: on a store that hangs it would keep the keys in memory.
+    /// Cancel safety: a change that was stored but isn't used yet is picked up by the next change.
+    /// Closing the barrier therefore cancels this, so that a hanging store can't keep the keys in
+    /// memory.
     async fn change_key_ring(
         &self,
         change: impl Fn(&KeyRing) -> Option<KeyRing>,
@@ -421,8 +454,8 @@ impl Barrier {
         Err(Error::RingChanged)
     }
 
-    /// Uses a stored ring, unless a later one is in use already. Closed in the meantime stays
-    /// closed.
+    /// Uses a stored ring, unless a later version is in use already or the barrier was closed
+    /// meanwhile.
     fn install_ring(&self, ring: &Arc<KeyRing>, version: Version) -> Result<(), Error> {
         let before = self.0.keys.rcu(|now| match now {
             Some(keys) if keys.ring_version < version => Some(Arc::new(BarrierKeys {
@@ -436,7 +469,7 @@ impl Barrier {
     }
 }
 
-/// The stored key ring and its version.
+/// Reads and decrypts the stored key ring; returns it with its version.
 async fn read_key_ring(
     physical: &dyn Physical,
     root_key: &AeadKey,
@@ -459,7 +492,7 @@ fn ring_tampered(reason: &'static str) -> Error {
     Error::Tampered { key: KEY_RING_KEY.to_owned(), reason }
 }
 
-/// Keys of a commit, which the cache forgets when it ends, however it ends.
+/// Invalidates the keys of a commit in the cache when dropped, whatever the outcome.
 struct InvalidateOnDrop<'a> {
     cache: &'a ReadCache<BarrierEntry, Error>,
     keys: Vec<String>,

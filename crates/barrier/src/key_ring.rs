@@ -1,10 +1,11 @@
-//! The key ring: the keys that encrypt entries, numbered by term. New entries use the newest term;
-//! older terms stay to decrypt what they wrote.
+//! The key ring: the keys that encrypt entries, numbered by term. New entries are encrypted under
+//! the newest term; older terms are kept to decrypt existing entries.
 //!
-//! A key with random nonces may encrypt about 2^32 messages. Counting each one on disk would cost
-//! a write per write, so a ring *reserves*: the stored ring says up to which count its active key
-//! may be used, and after a restart all of that counts as used. Reserving again, and changing to a
-//! new term when a key is used up, is the work of [`crate::Barrier::maintain_key_ring`].
+//! A key with random nonces may encrypt about 2^32 messages. Counting each one on disk would double
+//! the writes, so encryptions are *reserved* in advance: the stored ring says up to which count its
+//! active key may be used, and after a restart all of that counts as used.
+//! [`crate::Barrier::maintain_key_ring`] extends the reservation, and adds a new term when a key is
+//! used up.
 //!
 //! ```text
 //! format 1 · number of terms u32 · per term: term u32 · installed i64 (ns) · reserved u64 · key 32
@@ -17,27 +18,29 @@ use strongroom_crypto::AeadKey;
 use strongroom_crypto::aead::KEY_BYTES;
 use strongroom_types::{Entropy, Secret, Timestamp};
 
-/// How many encryptions are reserved at once.
+/// Number of encryptions reserved at a time.
 pub const RESERVE_STEP: u64 = 1 << 24;
-/// Encryptions after which a key is replaced: what Vault and OpenBao allow, 90 % of 2^32.
+/// A key is replaced before more encryptions than this would be reserved for it: as in Vault and
+/// OpenBao, 90 % of 2^32. Reservations that a restart left unused count.
 pub const MAX_OPERATIONS: u64 = 3_865_470_566;
 
 const FORMAT: u8 = 1;
 
-/// An immutable set of keys; a change makes a new ring.
+/// An immutable set of key terms; every change creates a new ring. Entries are encrypted with the
+/// newest term; each is decrypted with the term that encrypted it.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// In term order; the last is the active one. Never empty.
     terms: Vec<Arc<KeyTerm>>,
 }
 
-/// One key of the ring.
+/// One key of the ring, with its term number and the count of its encryptions.
 pub struct KeyTerm {
-    /// Its number, from 1.
+    /// The term number, from 1.
     pub number: u32,
-    /// When it became active.
+    /// When the key became active.
     pub installed: Timestamp,
-    /// Encryptions the stored ring allows this key.
+    /// Encryptions that the stored ring allows with this key.
     pub reserved: u64,
     key: AeadKey,
     material: Secret<Vec<u8>>,
@@ -63,17 +66,19 @@ impl KeyTerm {
         Some(Self { number, installed, reserved, key, material, used_count: used })
     }
 
-    /// The key, ready for use.
+    /// The AES-256-GCM key of this term, ready for use. It was expanded when the term was created,
+    /// so the call costs nothing.
     pub fn key(&self) -> &AeadKey {
         &self.key
     }
 
-    /// Encryptions so far, as far as is known: after a restart all that were reserved.
+    /// Encryptions counted so far; after a restart, everything that was reserved, so it is an upper
+    /// bound of the real number.
     pub fn used_count(&self) -> u64 {
         self.used_count.load(Ordering::Relaxed)
     }
 
-    /// The same key, with its count, and so many encryptions reserved.
+    /// A copy with the same key and a shared count, and another reservation.
     fn with_reserved(&self, reserved: u64) -> Option<Self> {
         Some(Self {
             number: self.number,
@@ -87,37 +92,37 @@ impl KeyTerm {
 }
 
 impl KeyRing {
-    /// A ring with one fresh key.
+    /// A ring with a single new key as term 1. `None` only if the key can't be constructed.
     pub fn generate(entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
         let term = KeyTerm::new(1, now, RESERVE_STEP, AeadKey::generate_material(entropy), 0)?;
         Some(Self { terms: vec![Arc::new(term)] })
     }
 
-    /// The key that encrypts.
+    /// The newest term, which encrypts new entries.
     pub fn active_term(&self) -> Option<&Arc<KeyTerm>> {
         self.terms.last()
     }
 
-    /// The key of a term.
+    /// The key of the given term, to decrypt an entry that was written under it.
     pub fn find_term(&self, number: u32) -> Option<&Arc<KeyTerm>> {
         self.terms.iter().rev().find(|term| term.number == number)
     }
 
-    /// Counts `n` encryptions under the active key; `None` when they are not reserved.
+    /// Counts `n` encryptions under the active key; `None` if they exceed the reservation.
     pub(crate) fn count_encryptions(&self, n: u64) -> Option<&Arc<KeyTerm>> {
         let term = self.active_term()?;
         let before = term.used_count.fetch_add(n, Ordering::Relaxed);
         (before.saturating_add(n) <= term.reserved).then_some(term)
     }
 
-    /// Whether less than half a reservation is left.
+    /// Whether less than half of a [`RESERVE_STEP`] is left.
     pub(crate) fn needs_extension(&self) -> bool {
         self.active_term()
             .is_none_or(|term| term.used_count().saturating_add(RESERVE_STEP / 2) > term.reserved)
     }
 
-    /// The ring with more encryptions reserved, or with a new term when the active key has had
-    /// its share.
+    /// The ring with more encryptions reserved, or with a new term if the active key would exceed
+    /// [`MAX_OPERATIONS`].
     pub(crate) fn with_more_reserved(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
         let active = self.active_term()?;
         let reserved = active.reserved.max(active.used_count()).saturating_add(RESERVE_STEP);
@@ -130,9 +135,9 @@ impl KeyRing {
         Some(Self { terms })
     }
 
-    /// The terms of both rings, each with the higher reservation of the two. Counts are those of
-    /// this ring; of a term that only the other ring has, all that it reserved counts as used.
-    /// `None` when the rings have different keys for one term.
+    /// The terms of both rings, each with the higher of the two reservations. Counts are taken from
+    /// this ring; for a term that only the other ring has, everything it reserved counts as used.
+    /// `None` if the rings have different keys for one term.
     pub(crate) fn merged_with(&self, other: &Self) -> Option<Self> {
         let mut terms = self.terms.clone();
         for theirs in &other.terms {
@@ -149,7 +154,7 @@ impl KeyRing {
         Some(Self { terms })
     }
 
-    /// The ring with a new active key.
+    /// The ring with an additional, new active key.
     pub(crate) fn with_new_term(&self, entropy: &dyn Entropy, now: Timestamp) -> Option<Self> {
         let number = self.active_term()?.number.checked_add(1)?;
         let term = KeyTerm::new(number, now, RESERVE_STEP, AeadKey::generate_material(entropy), 0)?;
@@ -158,7 +163,7 @@ impl KeyRing {
         Some(Self { terms })
     }
 
-    /// The ring as bytes, keys included.
+    /// Serialises the ring, keys included.
     pub(crate) fn to_bytes(&self) -> Secret<Vec<u8>> {
         let mut out = Secret::new(Vec::with_capacity(5 + self.terms.len() * (20 + KEY_BYTES)));
         let bytes = out.expose_secret_mut();
@@ -173,7 +178,7 @@ impl KeyRing {
         out
     }
 
-    /// Reads what [`KeyRing::to_bytes`] wrote. All that was reserved counts as used.
+    /// Parses what [`KeyRing::to_bytes`] wrote. Everything that was reserved counts as used.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut rest = KeyRingReader(bytes);
         if rest.take_array::<1>()? != [FORMAT] {
@@ -192,7 +197,7 @@ impl KeyRing {
     }
 }
 
-/// Takes arrays off the front of a slice.
+/// Reads fixed-size fields from the front of a slice.
 struct KeyRingReader<'a>(&'a [u8]);
 
 impl KeyRingReader<'_> {
@@ -202,7 +207,7 @@ impl KeyRingReader<'_> {
         Some(*head)
     }
 
-    /// Without a copy, for what must not stay on the stack.
+    /// Returns a slice without copying, so that key material doesn't stay on the stack.
     fn take_slice(&mut self, len: usize) -> Option<&[u8]> {
         let (head, tail) = self.0.split_at_checked(len)?;
         self.0 = tail;
@@ -275,10 +280,10 @@ mod tests {
         assert_eq!((first.reserved, first.used_count()), (2 * RESERVE_STEP, 7));
         let second = joined.find_term(2).unwrap();
         assert_eq!((second.reserved, second.used_count()), (RESERVE_STEP, RESERVE_STEP));
-        // What only memory has stays.
+        // Terms that only memory has are kept.
         let ahead = ours.with_new_term(&SystemEntropy, Timestamp::EPOCH).unwrap();
         assert_eq!(ahead.merged_with(&stored(&ours)).unwrap().terms.len(), 2);
-        // Two rings of different keys are not one.
+        // Rings with different keys for a term can't be merged.
         assert!(ours.merged_with(&new_ring()).is_none());
     }
 

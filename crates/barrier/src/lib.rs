@@ -1,18 +1,18 @@
-//! The barrier: everything below it is ciphertext, everything above it plain.
+//! The barrier: the encryption layer. The physical store below it sees only ciphertext, and
+//! everything above it works with plain text.
 //!
 //! In reading order:
 //!
-//! - [`seal`]: how the root key is protected while the server is down, and put together again
+//! - [`seal`]: how the root key is protected while the server is down, and recovered from key
+//!   shares
 //! - [`key_ring`]: the keys that encrypt entries, by term, and how their use is counted
 //! - [`record`]: the bytes of one encrypted entry
-//! - [`barrier`]: [`Barrier`], reads and atomic batches in plain text, over a bounded cache
-//! - [`view`]: [`View`], a part of the barrier under a prefix, which is all that a store or an
-//!   engine gets to see
+//! - [`barrier`]: [`Barrier`], decrypted reads and atomic batches, over a bounded cache
+//! - [`view`]: [`View`], the keys of the barrier under one prefix, the only access that a store or
+//!   an engine gets
 //!
-//! Formats and the argument why a crash can't hurt: `docs/src/design/barrier.md`.
-#![deny(missing_docs)]
-
-// What the fuzz targets check sees the crate as others do.
+//! Formats, and why a crash at any point is harmless: `docs/src/design/barrier.md`.
+// The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_barrier;
 
@@ -36,49 +36,53 @@ pub use view::View;
 
 use strongroom_types::ErrorKind;
 
-/// Why the barrier did not do what was asked.
+/// Why a barrier operation failed. The display text names storage keys; clients get
+/// [`Error::client_message`]. [`Error::kind`] gives the category.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The barrier was closed: the server is sealed.
     #[error("the barrier is sealed")]
     Sealed,
-    /// An entry on disk is not what was written under this key.
+    /// An entry on disk can't be decrypted or decoded: it was modified, moved, or not written by
+    /// this server.
     #[error("the entry at {key} was changed or moved on disk: {reason}")]
     Tampered {
         /// The key in the physical store.
         key: String,
-        /// What gave it away.
+        /// What the check found, for the log.
         reason: &'static str,
     },
-    /// Every encryption the key ring has on account is used up, and extending it hasn't succeeded.
+    /// All encryptions reserved by the key ring are used up, and extending the reservation hasn't
+    /// succeeded yet.
     #[error("the key ring's encryption count could not be extended; writes wait for storage")]
     Exhausted,
-    /// The key ring was changed by someone else in the meantime.
+    /// Concurrent changes of the key ring interfered too many times.
     #[error("the key ring is being changed already")]
     RingChanged,
-    /// The commit ended without an answer: the process is going down.
+    /// The commit ended without a result, because it panicked or its task was cancelled.
     #[error("the commit was interrupted; it may or may not have been applied")]
     Interrupted,
-    /// A value too large to encrypt.
+    /// The value exceeds what the cipher can encrypt at once.
     #[error("the value at {key} is too large")]
     TooLarge {
         /// The key in the physical store.
         key: String,
     },
-    /// A document that can't be written as JSON; nothing of its batch was written.
+    /// The document can't be serialised as JSON; nothing of its batch was written.
     #[error("the document for {key} can't be serialised")]
     Unserialisable {
         /// The key in the physical store.
         key: String,
     },
-    /// The store below.
+    /// An error of the physical store, including failed preconditions.
     #[error(transparent)]
     Storage(#[from] strongroom_storage::Error),
 }
 
 impl Error {
-    /// What sort of failure this is.
+    /// The category of the failure, which determines the HTTP status code. `Internal` unless it is
+    /// sealed, too large or a failed precondition.
     pub fn kind(&self) -> ErrorKind {
         use strongroom_storage::Error as Storage;
         match self {
@@ -89,8 +93,8 @@ impl Error {
         }
     }
 
-    /// The text without keys of the physical store. Of what is too large it says what, and how large
-    /// it may be.
+    /// The error text for clients, without storage keys for values that are too large. Other errors
+    /// give their display text.
     pub fn client_message(&self) -> String {
         match self {
             Self::TooLarge { .. } => "the value is larger than the store takes".to_owned(),
@@ -98,7 +102,8 @@ impl Error {
         }
     }
 
-    /// Whether a batch was dropped because a precondition did not hold.
+    /// Whether a batch was rejected because one of its preconditions did not hold, so that nothing
+    /// was written; the caller may read again and retry.
     pub fn is_precondition(&self) -> bool {
         matches!(self, Self::Storage(strongroom_storage::Error::Precondition { .. }))
     }

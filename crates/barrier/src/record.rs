@@ -7,8 +7,8 @@
 //! 17..   AES-256-GCM of (flags ‖ value), with tag
 //! ```
 //!
-//! The associated data is the format, the term and the storage key, so a record opens only where
-//! it was written. Of the flags, bit 0 marks an entry that asked for seal wrapping.
+//! The associated data is the format, the term and the storage key, so a record decrypts only at
+//! the key it was written for. Bit 0 of the flags marks an entry that requested seal wrapping.
 
 use bytes::Bytes;
 use strongroom_crypto::AeadKey;
@@ -20,16 +20,21 @@ const FORMAT: u8 = 1;
 const HEADER_BYTES: usize = 5;
 const SEAL_WRAP: u8 = 1;
 
-/// What was in a record.
+/// The content of a decrypted record.
 #[derive(Clone)]
 pub struct DecryptedRecord {
-    /// The value; wiped when the last reader lets go.
+    /// The decrypted value; wiped when the last clone is dropped.
     pub value: Bytes,
-    /// Whether the entry asked for the seal's extra encryption.
+    /// Whether the entry was written with a request for seal wrapping.
     pub seal_wrap: bool,
 }
 
-/// Encrypts `value` for `storage_key` under the key of `term`.
+/// Encrypts `value` into a record that decrypts only at `storage_key`, under `key`, the key of
+/// `term`.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] if the value exceeds what the cipher can encrypt.
 pub fn encrypt(
     key: &AeadKey,
     term: u32,
@@ -49,7 +54,11 @@ pub fn encrypt(
     Ok(Bytes::from(record))
 }
 
-/// The term a record was encrypted under.
+/// Reads the term whose key encrypted a record, from its unauthenticated header.
+///
+/// # Errors
+///
+/// [`Error::Tampered`] if the record is too short or has an unknown format.
 pub fn read_term(storage_key: &str, record: &[u8]) -> Result<u32, Error> {
     let header = record.first_chunk::<HEADER_BYTES>();
     match header {
@@ -59,7 +68,11 @@ pub fn read_term(storage_key: &str, record: &[u8]) -> Result<u32, Error> {
     }
 }
 
-/// Decrypts a record found at `storage_key`.
+/// Decrypts a record that was found at `storage_key`.
+///
+/// # Errors
+///
+/// [`Error::Tampered`] if it was modified, moved from another key, or encrypted under another key.
 pub fn decrypt(key: &AeadKey, storage_key: &str, record: &[u8]) -> Result<DecryptedRecord, Error> {
     let term = read_term(storage_key, record)?;
     let body = record.get(HEADER_BYTES..).unwrap_or_default();
@@ -85,7 +98,7 @@ fn associated_data(term: u32, storage_key: &str) -> Vec<u8> {
     data
 }
 
-/// Lets a shared buffer own a secret.
+/// Lets [`Bytes`] own a secret, which is wiped when the last clone is dropped.
 struct SecretBuffer(Secret<Vec<u8>>);
 
 impl AsRef<[u8]> for SecretBuffer {

@@ -4,9 +4,9 @@
 //! key shares ──combine──► unseal key ──opens──► root key ──opens──► key ring ──opens──► entries
 //! ```
 //!
-//! Two records stand outside the barrier: `core/seal-config`, plain JSON with the numbers of
+//! Two records are stored outside the barrier: `core/seal-config`, plain JSON with the numbers of
 //! shares, and `core/root-key`, the root key encrypted under the unseal key. The unseal key itself
-//! is nowhere: it is made at initialisation, split, handed out and wiped.
+//! is not stored: it is generated at initialisation, split, returned as shares and wiped.
 
 use std::fmt;
 
@@ -22,17 +22,22 @@ use crate::{Error, record};
 const SEAL_CONFIG_KEY: &str = "core/seal-config";
 const ROOT_KEY_KEY: &str = "core/root-key";
 
-/// Into how many shares the unseal key is split, and how many open the seal.
+/// The number of key shares the unseal key is split into, and how many of them unseal the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealConfig {
-    /// Shares handed out, 1 to 255.
+    /// Number of shares the unseal key is split into, 1 to 255.
     pub shares: u8,
-    /// Shares needed.
+    /// Number of shares needed to unseal, 1 to `shares`.
     pub threshold: u8,
 }
 
 impl SealConfig {
-    /// Checks the numbers. The texts are those clients know.
+    /// Checks the numbers. The error texts are those that clients expect.
+    ///
+    /// # Errors
+    ///
+    /// If a number is zero or above 255, the threshold exceeds the shares, or is 1 with several
+    /// shares.
     pub fn new(shares: u64, threshold: u64) -> Result<Self, InvalidSeal> {
         let fits = |n: u64| u8::try_from(n).map_err(|_| InvalidSeal::TooMany);
         let (shares, threshold) = (fits(shares)?, fits(threshold)?);
@@ -45,7 +50,11 @@ impl SealConfig {
         }
     }
 
-    /// What the store was initialised with; `None` when it wasn't.
+    /// Loads the configuration the store was initialised with; `None` if it isn't initialised.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] if the stored configuration is invalid, or the error of the store.
     pub async fn load(physical: &dyn Physical) -> Result<Option<Self>, Error> {
         let Some(stored) = physical.get(SEAL_CONFIG_KEY).await? else { return Ok(None) };
         let config: Self = serde_json::from_slice(&stored.value)
@@ -57,29 +66,30 @@ impl SealConfig {
     }
 }
 
-/// Why numbers of shares are refused.
+/// Why the numbers of shares are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSeal {
-    /// Zero shares.
+    /// The number of shares is zero, so nobody could unseal.
     #[error("invalid seal configuration: shares must be at least one")]
     NoShares,
-    /// Zero threshold.
+    /// The threshold is zero, so no share would be needed.
     #[error("invalid seal configuration: threshold must be at least one")]
     NoThreshold,
-    /// More needed than there are.
+    /// The threshold is larger than the number of shares.
     #[error("invalid seal configuration: threshold cannot be larger than shares")]
     ThresholdAboveShares,
-    /// Several shares of which each opens alone.
+    /// There are several shares and each would unseal the server alone.
     #[error("invalid seal configuration: threshold must be greater than one for multiple shares")]
     ThresholdOfOne,
-    /// Over 255.
+    /// A number is above 255.
     #[error("invalid seal configuration: shares must be less than 256")]
     TooMany,
 }
 
-/// A barrier whose keys exist in memory only. Build the first entries over [`BarrierInitialisation::barrier`],
-/// then [`BarrierInitialisation::commit`]: everything appears on disk in one batch, or nothing does.
+/// A barrier whose keys exist in memory only. Add the first entries through
+/// [`BarrierInitialisation::barrier`], then call [`BarrierInitialisation::commit`], which writes
+/// everything in one batch.
 pub struct BarrierInitialisation {
     barrier: Barrier,
     root_key_record: PhysicalChange,
@@ -88,7 +98,12 @@ pub struct BarrierInitialisation {
 }
 
 impl BarrierInitialisation {
-    /// Makes all keys.
+    /// Generates the root key, the unseal key and its shares, and the first key of the key ring.
+    /// Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] if a key can't be constructed or split.
     pub fn generate(options: BarrierOptions, config: SealConfig) -> Result<Self, Error> {
         let entropy = options.entropy.clone();
         let root = AeadKey::generate_material(&*entropy);
@@ -113,13 +128,26 @@ impl BarrierInitialisation {
         })
     }
 
-    /// The barrier to be.
+    /// The new barrier, to build the first batch with. It is not stored before
+    /// [`BarrierInitialisation::commit`].
     pub fn barrier(&self) -> &Barrier {
         &self.barrier
     }
 
-    /// Writes seal, key ring and the first entries at once, on condition that the store isn't
-    /// initialised yet. Gives the key shares: the only copy there will ever be.
+    /// Writes the seal records, the key ring and the first entries in one batch, on condition that
+    /// the store isn't initialised yet. Returns the key shares, of which no other copy exists.
+    ///
+    /// # Errors
+    ///
+    /// A failed precondition if the store is initialised already, an error of [`Barrier::commit`]
+    /// if the batch can't be encrypted, or the error of the store. After
+    /// [`strongroom_storage::Error::Io`] the store may be initialised all the same, and its key
+    /// shares are then lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the store may be initialised all the same, and its key shares are
+    /// then lost.
     pub async fn commit(self, first: Batch) -> Result<Vec<Secret<Vec<u8>>>, Error> {
         let config = serde_json::to_vec(&self.config).unwrap_or_default();
         let config = PhysicalChange::Put { key: SEAL_CONFIG_KEY.to_owned(), value: config.into() };
@@ -149,42 +177,45 @@ fn split_unseal_key(
     shamir::split(&unseal, config.shares, config.threshold, entropy)
 }
 
-/// An attempt to unseal: collects key shares until there are enough.
+/// An attempt to unseal: collects key shares until the threshold is reached.
 pub struct UnsealAttempt {
     config: SealConfig,
     nonce: String,
     shares: Vec<Secret<Vec<u8>>>,
 }
 
-/// The shares given don't open the seal.
+/// The key shares don't decrypt the root key. At least one of them is wrong, or the stored root key
+/// was damaged; which it is can't be determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid key: failed to decrypt keys from storage: message authentication failed")]
 pub struct WrongShares;
 
 impl UnsealAttempt {
-    /// Nothing given yet.
+    /// An attempt without any shares.
     pub fn new(config: SealConfig) -> Self {
         Self { config, nonce: String::new(), shares: Vec::new() }
     }
 
-    /// How many shares were given.
+    /// Number of distinct shares added so far.
     pub fn progress(&self) -> usize {
         self.shares.len()
     }
 
-    /// Names this attempt; empty before its first share.
+    /// A UUID that identifies this attempt; empty before its first share. [`UnsealAttempt::reset`]
+    /// clears it, so the next attempt gets another.
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
 
-    /// Forgets the shares given.
+    /// Discards the shares added so far and the nonce. The attempt can be used again, and starts
+    /// with no shares.
     pub fn reset(&mut self) {
         self.shares.clear();
         self.nonce.clear();
     }
 
-    /// Adds a share; one that was given already changes nothing. Once there are enough, gives them
-    /// all and starts anew.
+    /// Adds a share; a repeated one is ignored. When the threshold is reached, returns all shares
+    /// and starts over; `None` before that.
     pub fn add_share(
         &mut self,
         share: Secret<Vec<u8>>,
@@ -210,12 +241,17 @@ impl fmt::Debug for UnsealAttempt {
     }
 }
 
-/// Enough shares to try the seal with.
+/// Enough key shares to try to unseal with; they may still be wrong.
 pub struct KeyShares(Vec<Secret<Vec<u8>>>);
 
 impl KeyShares {
-    /// Opens the root key with them; [`WrongShares`] when they are not the right ones. Reads one
-    /// record and changes nothing, so anybody may try.
+    /// Recovers the unseal key and decrypts the root key; [`WrongShares`] if the shares are wrong.
+    /// Reads one record and changes nothing, so it is safe for unauthenticated callers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] if the root key record is missing or contains no valid key, or the error
+    /// of the store. A damaged record doesn't decrypt, and so gives [`WrongShares`].
     pub async fn root_key(
         self,
         physical: &dyn Physical,
@@ -232,7 +268,11 @@ impl KeyShares {
         Ok(Ok(RootKey(root_key)))
     }
 
-    /// Opens the barrier: `Ok(Err(WrongShares))` when the shares are not the right ones.
+    /// Decrypts the root key and opens the barrier: `Ok(Err(WrongShares))` if the shares are wrong.
+    ///
+    /// # Errors
+    ///
+    /// As [`KeyShares::root_key`] and [`RootKey::open_barrier`].
     pub async fn open_barrier(
         self,
         options: BarrierOptions,
@@ -257,11 +297,17 @@ impl fmt::Debug for KeyShares {
     }
 }
 
-/// The root key of a store, which opens its barrier.
+/// The decrypted root key of a store, which opens its barrier. Its `Debug` output does not show the
+/// key.
 pub struct RootKey(AeadKey);
 
 impl RootKey {
-    /// Opens the barrier.
+    /// Loads the key ring and opens the barrier, reserving encryptions on the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] if the key ring is missing or can't be decrypted; otherwise as
+    /// [`Barrier::rotate_key`], because the changed ring is stored.
     pub async fn open_barrier(self, options: BarrierOptions) -> Result<Barrier, Error> {
         Barrier::open(options, self.0).await
     }

@@ -1,4 +1,4 @@
-//! An open barrier for the tests of what stands above it.
+//! An open barrier for the tests of crates built on it.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails by ending the test")]
 
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use strongroom_types::Clock;
 use crate::seal::BarrierInitialisation;
 use crate::{Barrier, BarrierOptions, Batch, SealConfig, UnsealAttempt};
 
-/// Initialises a store with one key share, with what `prepare` adds to the first batch, and opens it.
+/// Initialises the store with a single key share, adds to the first batch whatever `prepare` does,
+/// and opens the barrier.
 pub async fn open_barrier(
     physical: Arc<dyn Physical>,
     clock: Arc<dyn Clock>,

@@ -1,4 +1,4 @@
-//! The barrier over a store in memory that the tests can also reach from below.
+//! Tests of the barrier over an in-memory store, which they can also access directly.
 
 mod absence;
 
@@ -49,7 +49,7 @@ async fn unseal_store(physical: &Arc<dyn Physical>, shares: &[Secret<Vec<u8>>]) 
     None
 }
 
-/// An open barrier and the store below it.
+/// An open barrier and its store.
 async fn open_barrier() -> (Barrier, Arc<dyn Physical>) {
     let physical: Arc<dyn Physical> = Arc::new(MemoryStorage::new());
     let shares = initialise_store(&physical, 1, 1).await;
@@ -135,12 +135,12 @@ async fn a_tampered_or_moved_entry_is_refused_with_its_key() {
     put_value(&view, "a", b"one").await;
     put_value(&view, "b", b"two").await;
     let stored = physical.get("secret/a").await.unwrap().unwrap().value;
-    // Moved.
+    // The record was moved to another key.
     overwrite_raw(&physical, "secret/b", stored.to_vec()).await;
     let error = view.get("b").await.unwrap_err();
     assert!(matches!(&error, Error::Tampered { key, .. } if key == "secret/b"), "{error}");
     assert!(error.to_string().contains("secret/b"));
-    // Changed, at every byte.
+    // The record was modified, at each byte.
     for index in 0..stored.len() {
         let mut changed = stored.to_vec();
         changed[index] ^= 0x40;
@@ -151,7 +151,7 @@ async fn a_tampered_or_moved_entry_is_refused_with_its_key() {
             "{index}: {error}"
         );
     }
-    // Cut.
+    // The record was truncated.
     overwrite_raw(&physical, "secret/a", stored[..10].to_vec()).await;
     assert!(view.get_uncached("a").await.is_err());
 }
@@ -275,7 +275,7 @@ async fn a_closed_barrier_refuses_reads_and_clears_its_cache() {
     assert!(matches!(view.commit(batch).await, Err(Error::Sealed)));
 }
 
-/// SR-2026-01: a clone that somebody keeps must not keep a key.
+/// SR-2026-01: a remaining clone must hold no key after the barrier is closed.
 #[tokio::test]
 async fn sr_2026_01_a_closed_barrier_holds_no_key_and_no_value_whoever_keeps_a_clone() {
     let (barrier, _) = open_barrier().await;
@@ -299,7 +299,7 @@ async fn sr_2026_01_a_closed_barrier_holds_no_key_and_no_value_whoever_keeps_a_c
     assert!(is_dropped());
 }
 
-/// A read that the store keeps waiting.
+/// A read that the store delays.
 #[tokio::test]
 async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_seal() {
     let slow = PausableStorage::default();
@@ -318,7 +318,7 @@ async fn sr_2026_01_a_read_that_hangs_keeps_no_key_and_leaves_no_value_behind_a_
     assert_eq!(barrier.cached_entries(), 0);
 }
 
-/// The store keeps it waiting, before it is read and after it is written.
+/// The store delays the change of the key ring, before the read and after the write.
 #[tokio::test]
 async fn sr_2026_01_a_key_ring_change_that_hangs_keeps_no_key_behind_a_seal() {
     for holds_reads in [true, false] {
@@ -338,7 +338,7 @@ async fn sr_2026_01_a_key_ring_change_that_hangs_keeps_no_key_behind_a_seal() {
     }
 }
 
-/// SR-2026-14: the first change is on disk and not in memory yet when the second is made.
+/// SR-2026-14: the first change is on disk but not in memory yet when the second is made.
 #[tokio::test]
 async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
     for rotation_first in [true, false] {
@@ -377,7 +377,8 @@ async fn sr_2026_14_key_ring_changes_at_the_same_time_keep_each_others_keys() {
     }
 }
 
-/// The second change is stored after the first one has read the ring and before it is stored.
+/// The second change is stored after the first one has read the ring and before the first is
+/// stored.
 #[tokio::test]
 async fn sr_2026_14_a_change_of_an_old_key_ring_is_made_again_of_the_new_one() {
     for rotation_first in [true, false] {
@@ -409,7 +410,7 @@ async fn sr_2026_14_a_change_of_an_old_key_ring_is_made_again_of_the_new_one() {
     }
 }
 
-/// A commit that was applied, and whose answer got lost.
+/// A commit that was applied but reported a failure.
 #[tokio::test]
 async fn sr_2026_14_a_key_ring_change_without_an_answer_is_found_by_the_next() {
     let slow = PausableStorage::default();
@@ -440,7 +441,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     .await
 }
 
-/// A store in memory whose reads, commits, or answers to commits can be held up.
+/// An in-memory store whose reads, commits, or commit results can be delayed.
 #[derive(Clone, Debug, Default)]
 struct PausableStorage {
     below: Arc<MemoryStorage>,

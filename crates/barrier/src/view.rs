@@ -1,5 +1,5 @@
-//! [`View`]: a part of the barrier under a prefix. A store or an engine gets a view and can't
-//! reach, or even name, anything outside it.
+//! [`View`]: the keys of the barrier under one prefix. A store or an engine gets a view and can't
+//! address anything outside it.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use strongroom_storage::{Precondition, Version};
 use crate::Error;
 use crate::barrier::{Barrier, BarrierEntry, Batch};
 
-/// Keys below one prefix, in plain text. Cheap to clone.
+/// The entries of a barrier under one prefix, addressed by keys relative to it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct View {
     barrier: Barrier,
     prefix: Arc<str>,
 }
 
-/// Sorts after every key of a folder: no key contains this character.
+/// Sorts after every key of a folder, because no key contains this character.
 const AFTER_ALL_KEYS: char = '\u{10FFFF}';
-/// Keys asked of the store at once.
+/// Number of keys requested from the store at once.
 const PAGE: usize = 256;
 
 impl View {
@@ -28,34 +28,51 @@ impl View {
         Self { barrier, prefix: prefix.into() }
     }
 
-    /// A view further down.
+    /// A view whose prefix is this view's prefix followed by `prefix`. The prefix is appended as it
+    /// is, without a slash in between.
     #[must_use]
     pub fn sub_view(&self, prefix: &str) -> Self {
         Self { barrier: self.barrier.clone(), prefix: format!("{}{prefix}", self.prefix).into() }
     }
 
-    /// The barrier this looks into.
+    /// The barrier this view belongs to.
     pub fn barrier(&self) -> &Barrier {
         &self.barrier
     }
 
-    /// The entry at `key`.
+    /// Reads the entry at `key` through the cache; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`], [`Error::Tampered`], or the error of the store.
     pub async fn get(&self, key: &str) -> Result<Option<BarrierEntry>, Error> {
         self.barrier.get(&self.full_key(key)).await
     }
 
-    /// The entry at `key`, without looking into the cache or leaving anything there.
+    /// Reads the entry at `key` from the store, neither using nor filling the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::get`].
     pub async fn get_uncached(&self, key: &str) -> Result<Option<BarrierEntry>, Error> {
         self.barrier.get_uncached(&self.full_key(key)).await
     }
 
-    /// The JSON document at `key`. One that can't be read was not written by this version of the
-    /// server, and is an error that names the key.
+    /// Reads and decodes the JSON document at `key`; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] with the key if this version of the server can't decode the document;
+    /// otherwise as [`View::get`].
     pub async fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         self.get(key).await?.map(|entry| self.decode_json(key, &entry.value)).transpose()
     }
 
-    /// Reads a JSON document that was found at `key`.
+    /// Decodes a JSON document that was read from `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tampered`] with the key if the value isn't a document of this type.
     pub fn decode_json<T: DeserializeOwned>(&self, key: &str, value: &Bytes) -> Result<T, Error> {
         serde_json::from_slice(value).map_err(|_| Error::Tampered {
             key: self.full_key(key),
@@ -63,8 +80,12 @@ impl View {
         })
     }
 
-    /// All keys under `prefix` after `after` (relative to the view, like the keys given back), in
-    /// byte order, at most `limit`.
+    /// Lists all keys under `prefix` that sort after `after`, in byte order, at most `limit`.
+    /// Arguments and results are relative to the view.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`], or the error of the store.
     pub async fn list_keys(
         &self,
         prefix: &str,
@@ -76,8 +97,13 @@ impl View {
         Ok(found.into_iter().map(|key| self.relative_key(key)).collect())
     }
 
-    /// What lies directly under `prefix`, relative to it: keys, and folders with a trailing slash,
-    /// each once, sorted. A prefix that isn't a folder is taken as the start of the names.
+    /// Lists the direct children of `prefix`, relative to it: keys, and folders with a trailing
+    /// slash, each once, sorted. A prefix that doesn't end in a slash also matches names that begin
+    /// with its last part.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Sealed`], or the error of the store.
     pub async fn list_children(
         &self,
         prefix: &str,
@@ -85,7 +111,7 @@ impl View {
         limit: usize,
     ) -> Result<Vec<String>, Error> {
         let mut children: Vec<String> = Vec::new();
-        // After a folder come the keys behind all that it holds.
+        // To continue after a folder means to continue after all keys inside it.
         let behind = |child: &str| match child.strip_suffix('/') {
             Some(_) => format!("{prefix}{child}{AFTER_ALL_KEYS}"),
             None => format!("{prefix}{child}"),
@@ -115,48 +141,56 @@ impl View {
         Ok(children)
     }
 
-    /// Adds a write of `value` at `key`.
+    /// Adds to the batch a write of `value` at `key`. An existing value is replaced. Nothing is
+    /// stored until the batch is committed.
     pub fn put(&self, batch: &mut Batch, key: &str, value: Vec<u8>) {
         batch.put(self.full_key(key), value, false);
     }
 
-    /// Adds a write that asks for the seal's extra encryption.
+    /// Adds to the batch a write that requests seal wrapping, the seal's extra encryption. An
+    /// existing value at `key` is replaced.
     pub fn put_seal_wrapped(&self, batch: &mut Batch, key: &str, value: Vec<u8>) {
         batch.put(self.full_key(key), value, true);
     }
 
-    /// Adds a write of a JSON document. If it can't be serialised, the whole batch is refused.
+    /// Adds to the batch a write of a JSON document. If it can't be serialised, the whole batch is
+    /// refused at commit.
     pub fn put_json(&self, batch: &mut Batch, key: &str, document: &impl Serialize) {
         batch.put_json(self.full_key(key), document);
     }
 
-    /// Adds a removal of `key`.
+    /// Adds to the batch a deletion of `key`; deleting a missing key does nothing. The key is
+    /// relative to the view's prefix.
     pub fn delete(&self, batch: &mut Batch, key: &str) {
         batch.delete(self.full_key(key));
     }
 
-    /// The batch applies only if `key` is there.
+    /// Makes the batch apply only if `key` exists. Otherwise the commit writes nothing and fails;
+    /// [`Error::is_precondition`] recognises this.
     pub fn require_exists(&self, batch: &mut Batch, key: &str) {
         batch.add_precondition(Precondition::Exists(self.full_key(key)));
     }
 
-    /// The batch applies only if `key` is not there.
+    /// Makes the batch apply only if `key` does not exist. Otherwise the commit writes nothing and
+    /// fails; [`Error::is_precondition`] recognises this.
     pub fn require_absent(&self, batch: &mut Batch, key: &str) {
         batch.add_precondition(Precondition::Absent(self.full_key(key)));
     }
 
-    /// The batch applies only if `key` is still at `version`.
+    /// Makes the batch apply only if `key` still has `version`. A missing key does not satisfy this
+    /// either, and the commit fails.
     pub fn require_unchanged(&self, batch: &mut Batch, key: &str, version: Version) {
         batch.add_precondition(Precondition::Unchanged(self.full_key(key), version));
     }
 
-    /// The key of this view that stands for one in the physical store, such as an error names it;
-    /// none if that lies outside of the view.
+    /// Converts a full key of the physical store, such as an error contains, to a key of this view;
+    /// `None` if it lies outside the view.
     pub fn key_in_view<'k>(&self, whole: &'k str) -> Option<&'k str> {
         whole.strip_prefix(&*self.prefix)
     }
 
-    /// Whether an error says that a precondition on `key` of this view failed.
+    /// Whether the error reports a failed precondition on `key` of this view. The key is relative
+    /// to the view's prefix.
     pub fn precondition_failed_on(&self, key: &str, error: &Error) -> bool {
         matches!(
             error,
@@ -165,7 +199,15 @@ impl View {
         )
     }
 
-    /// Applies a batch; see [`Barrier::commit`].
+    /// Applies a batch, which may also contain changes of other views; see [`Barrier::commit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Barrier::commit`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Barrier::commit`]: dropping the future undoes nothing.
     pub async fn commit(&self, batch: Batch) -> Result<Version, Error> {
         self.barrier.commit(batch).await
     }

@@ -1,48 +1,58 @@
 //! AES-256-GCM with a fresh random nonce for each message (NIST SP 800-38D, section 8.2.2).
 //!
-//! With random nonces one key is good for about 2^32 messages; whoever holds a key counts, as the
-//! barrier's key ring does.
+//! With random nonces one key may seal about 2^32 messages; the owner of a key must count them, as
+//! the barrier's key ring does.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use strongroom_types::{Entropy, Secret};
 
-/// Bytes of a key.
+/// Length of a key in bytes.
 pub const KEY_BYTES: usize = 32;
-/// Bytes of the nonce in front of each sealed message.
+/// Length in bytes of the nonce in front of each sealed message. It is drawn at random for each
+/// message.
 pub const NONCE_BYTES: usize = 12;
-/// Bytes of the tag behind it.
+/// Length in bytes of the authentication tag behind the ciphertext. Every sealed message is longer
+/// than its plaintext by this and the nonce.
 pub const TAG_BYTES: usize = 16;
 
-/// A key ready for use. Its schedule is computed once.
+/// An AES-256-GCM key with its key schedule computed once. It is built from [`KEY_BYTES`] bytes,
+/// which can't be read back.
 pub struct AeadKey(LessSafeKey);
 
-/// The message was not sealed with this key and this associated data, or was changed since.
+/// Decryption failed: the message was sealed with another key or other associated data, or was
+/// modified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("message authentication failed")]
 pub struct AuthenticationError;
 
-/// More than the cipher can seal at once (64 GiB); nothing here comes near.
+/// The message is larger than AES-GCM can seal at once (64 GiB), far above any limit of this
+/// project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("message too large to seal")]
 pub struct TooLarge;
 
 impl AeadKey {
-    /// Takes key material of [`KEY_BYTES`]; `None` for any other length.
+    /// Builds a key from [`KEY_BYTES`] bytes of key material; `None` for any other length.
     pub fn new(material: &[u8]) -> Option<Self> {
         UnboundKey::new(&AES_256_GCM, material).ok().map(|key| Self(LessSafeKey::new(key)))
     }
 
-    /// Fresh key material.
+    /// Draws [`KEY_BYTES`] random bytes to use as key material. The result is wiped from memory
+    /// when it is dropped.
     pub fn generate_material(entropy: &dyn Entropy) -> Secret<Vec<u8>> {
         let mut material = Secret::new(vec![0; KEY_BYTES]);
         entropy.fill(material.expose_secret_mut());
         material
     }
 
-    /// Appends `nonce ‖ ciphertext ‖ tag` of `plaintext` to `out`. `associated` is authenticated
-    /// and not contained: opening needs the same bytes again.
+    /// Encrypts `plaintext` and appends `nonce ‖ ciphertext ‖ tag` to `out`. The `associated` data
+    /// is authenticated but not included: [`AeadKey::open`] needs the same bytes again.
+    ///
+    /// # Errors
+    ///
+    /// If the plaintext is too large for the cipher; `out` may then hold a partial message.
     pub fn seal_into(
         &self,
         out: &mut Vec<u8>,
@@ -69,7 +79,12 @@ impl AeadKey {
         Ok(())
     }
 
-    /// Opens what [`AeadKey::seal_into`] wrote.
+    /// Decrypts a message that [`AeadKey::seal_into`] wrote, and returns the plaintext.
+    ///
+    /// # Errors
+    ///
+    /// If the message is too short, was modified, or was sealed with another key or other
+    /// associated data.
     pub fn open(
         &self,
         sealed: &[u8],

@@ -2,31 +2,33 @@
 
 use std::fmt;
 
-/// A SHA-256 digest.
+/// A SHA-256 digest, 32 raw bytes.
 pub type Sha256Digest = [u8; 32];
 
-/// The digest of one buffer.
+/// Computes the SHA-256 digest of one buffer.
 pub fn sha256(data: &[u8]) -> Sha256Digest {
     let mut hasher = Sha256::new();
     hasher.update(data);
     hasher.finish()
 }
 
-/// A digest over pieces.
+/// Computes a SHA-256 digest incrementally, over data that arrives in parts. The result does not
+/// depend on how the data is split.
 pub struct Sha256(aws_lc_rs::digest::Context);
 
 impl Sha256 {
-    /// Of nothing yet.
+    /// Starts a digest over no data.
     pub fn new() -> Self {
         Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
     }
 
-    /// Adds a piece.
+    /// Appends `data` to the digested input.
     pub fn update(&mut self, data: &[u8]) {
         self.0.update(data);
     }
 
-    /// The digest of all pieces.
+    /// Finishes and returns the digest of everything passed to [`Sha256::update`]. Without any data
+    /// it is the digest of the empty message.
     pub fn finish(self) -> Sha256Digest {
         let mut out = [0; 32];
         for (to, from) in out.iter_mut().zip(self.0.finish().as_ref()) {

@@ -1,9 +1,10 @@
-//! The system's random generator, as aws-lc-rs seeds and runs it.
+//! The system's random number generator, through aws-lc-rs.
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use strongroom_types::Entropy;
 
-/// Unpredictable bytes, fit for keys and tokens.
+/// The [`Entropy`] source of a running server: cryptographically secure random bytes, fit for keys
+/// and tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemEntropy;
 

@@ -1,17 +1,15 @@
-//! Cryptography, and the only room that names a crypto library (TLS goes through rustls).
+//! Cryptography. The only crate that uses a crypto library directly (TLS goes through rustls).
 //!
 //! - [`aead`]: AES-256-GCM with a random nonce, the barrier's cipher
-//! - [`mac`]: HMAC-SHA-256, for keyed names of tokens
-//! - [`digest`]: SHA-256, for plug-in binaries
+//! - [`mac`]: HMAC-SHA-256, which turns token ids into storage keys
+//! - [`digest`]: SHA-256, for checksums of plug-in binaries
 //! - [`shamir`]: splitting the unseal key, in the share format of Vault
 //! - [`entropy`]: the system's random generator
-//! - `trust` (a feature): which TLS servers are believed
+//! - `trust` (a feature): verification of TLS server certificates against given authorities
 //!
 //! Primitives come from aws-lc-rs. Shamir comes from vsss-rs, which computes in GF(256) without
-//! tables (CVE-2023-25000 was a table).
-#![deny(missing_docs)]
-
-// What the fuzz targets check sees the crate as others do.
+//! lookup tables; tables were the timing leak of CVE-2023-25000.
+// The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_crypto;
 

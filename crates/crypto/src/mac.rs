@@ -1,4 +1,4 @@
-//! HMAC-SHA-256 (RFC 2104), for names that reveal nothing without the key.
+//! HMAC-SHA-256 (RFC 2104), used to derive identifiers that reveal nothing without the key.
 
 use std::fmt;
 
@@ -7,21 +7,22 @@ use strongroom_types::Entropy;
 
 use crate::AeadKey;
 
-/// A key ready for use.
+/// An HMAC-SHA-256 key, precomputed for repeated use.
 pub struct MacKey(hmac::Key);
 
 impl MacKey {
-    /// Takes key material of any length; 32 bytes are right.
+    /// Builds a key from key material of any length; 32 bytes are recommended.
     pub fn new(material: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, material))
     }
 
-    /// A fresh key that is stored nowhere.
+    /// Generates a random key that is stored nowhere, so its codes can't be reproduced later.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self::new(AeadKey::generate_material(entropy).expose_secret())
     }
 
-    /// The code of a message.
+    /// Computes the authentication code of a message, 32 bytes. It is HMAC-SHA256 in full length,
+    /// under the key given to `new`.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let tag = hmac::sign(&self.0, message);
         let mut out = [0; 32];

@@ -1,27 +1,33 @@
-//! Shamir's secret sharing over GF(2^8), in the share format of Vault: the `y` bytes, then one
-//! byte `x`. Of a 32-byte secret a share has 33 bytes.
+//! Shamir's secret sharing over GF(2^8), in the share format of Vault: the `y` bytes, then one byte
+//! `x`. A share of a 32-byte secret has 33 bytes.
 //!
-//! The arithmetic is vsss-rs's and uses no tables, so memory access tells nothing
-//! (CVE-2023-25000).
+//! The arithmetic is that of vsss-rs. It uses no lookup tables, so memory access patterns reveal
+//! nothing (CVE-2023-25000).
 
 use strongroom_types::{Entropy, Secret};
 use vsss_rs::Gf256;
 use zeroize::Zeroize;
 
-/// Why a secret can't be split or put together.
+/// Why a secret can't be split or combined. Shares that are merely wrong are not detected: they
+/// combine to another secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShamirError {
-    /// Parts and threshold don't fit each other: 2 ≤ threshold ≤ parts ≤ 255.
+    /// The number of shares and the threshold are inconsistent: 2 ≤ threshold ≤ parts ≤ 255 is
+    /// required, and the secret must not be empty.
     #[error("threshold and number of shares do not fit each other")]
     Sizes,
-    /// Shares of different lengths, too short, or one twice.
+    /// The shares have different lengths, are too short, or one is given twice.
     #[error("the shares do not fit each other")]
     Shares,
 }
 
-/// Splits `secret` so that any `threshold` of the `parts` shares give it back and fewer say
-/// nothing about it.
+/// Splits `secret` into `parts` shares, any `threshold` of which recover it. Fewer reveal nothing
+/// about it.
+///
+/// # Errors
+///
+/// [`ShamirError::Sizes`] if the numbers are inconsistent or the secret is empty.
 pub fn split(
     secret: &Secret<Vec<u8>>,
     parts: u8,
@@ -38,7 +44,7 @@ pub fn split(
         EntropyRng(entropy),
     )
     .map_err(|_| ShamirError::Sizes)?;
-    // vsss-rs puts `x` in front; Vault has it at the end.
+    // vsss-rs puts `x` first; Vault puts it last.
     let x_last = |mut share: Vec<u8>| {
         share.rotate_left(1);
         Secret::new(share)
@@ -46,16 +52,21 @@ pub fn split(
     Ok(shares.into_iter().map(x_last).collect())
 }
 
-/// Puts a secret together again. Too few or wrong shares give *some* bytes: only the use of the
-/// result can tell, and it must.
+/// Recovers a secret from shares. Too few or wrong shares give *some* bytes without an error: the
+/// caller must detect this by using the result.
+///
+/// # Errors
+///
+/// [`ShamirError::Shares`] if the shares have different lengths, are too short, or one is given
+/// twice.
 pub fn combine(shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>, ShamirError> {
+    // Before any share is copied, so that no copy is left unwiped.
+    if shares.iter().any(|share| share.expose_secret().len() < 2) {
+        return Err(ShamirError::Shares);
+    }
     let mut x_first: Vec<Vec<u8>> = Vec::with_capacity(shares.len());
     for share in shares {
         let mut share = share.expose_secret().clone();
-        if share.len() < 2 {
-            share.zeroize();
-            return Err(ShamirError::Shares);
-        }
         share.rotate_right(1);
         x_first.push(share);
     }
@@ -64,7 +75,7 @@ pub fn combine(shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>, ShamirErro
     combined.map(Secret::new).map_err(|_| ShamirError::Shares)
 }
 
-/// Our entropy under the name by which vsss-rs asks for it.
+/// Adapts [`Entropy`] to the random generator trait of vsss-rs.
 struct EntropyRng<'a>(&'a dyn Entropy);
 
 impl rand_core::TryRng for EntropyRng<'_> {
@@ -133,7 +144,7 @@ mod tests {
         assert_eq!(xs[0], 1);
     }
 
-    /// Worked out on paper: with f(x) = 7 + 3x over GF(2^8), f(1) = 4 and f(2) = 1.
+    /// Computed by hand: with f(x) = 7 + 3x over GF(2^8), f(1) = 4 and f(2) = 1.
     #[test]
     fn agrees_with_a_hand_computed_polynomial() {
         let shares = [Secret::new(vec![4, 1]), Secret::new(vec![1, 2])];
@@ -155,9 +166,9 @@ mod tests {
         assert!(combine(&[Secret::new(vec![]), Secret::new(vec![1])]).is_err());
     }
 
-    /// Whether the arithmetic looks secret bytes up in tables can't be seen from outside. This version
-    /// of the library was read: it multiplies and inverts with masks and shifts. Whoever takes
-    /// another one reads its GF(256) again, and then changes the number here.
+    /// Whether the arithmetic uses secret bytes as table indices can't be tested from outside. This
+    /// version of the library was reviewed: it multiplies and inverts with masks and shifts. When
+    /// updating it, review its GF(256) code again, then change the version number here.
     #[test]
     fn cve_2023_25000_the_arithmetic_that_was_read_is_what_is_used() {
         const READ: &str = "6.0.1";

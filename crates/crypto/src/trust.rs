@@ -1,9 +1,9 @@
-//! Which certificates of a server are believed when the authorities are given.
+//! Verification of TLS server certificates when the certificate authorities are configured.
 //!
-//! Tutorials make a server's certificate with one command, which signs it with its own key and marks
-//! it as an authority's. Go's tools take such a certificate if it is in the CA file; rustls doesn't,
-//! since an authority isn't a server. Here it is taken too: it is, byte for byte, what the user said
-//! to trust. Its name and times are checked as always.
+//! Tutorials create a server certificate with one command, which makes it self-signed and marks it
+//! as a CA. Go's TLS accepts such a certificate if it is in the CA file; rustls refuses a CA
+//! certificate as a server certificate. This verifier accepts it if it is, byte for byte, one of
+//! the configured certificates. Its name and validity period are checked as always.
 
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Believes a server that an authority vouches for, or that was itself given as an authority.
+/// Accepts a server certificate that a configured CA issued, or that is itself one of the
+/// configured CA certificates.
 #[derive(Debug)]
 pub struct PinnedServerVerifier {
     webpki_verifier: Arc<WebPkiServerVerifier>,
@@ -23,7 +24,12 @@ pub struct PinnedServerVerifier {
 }
 
 impl PinnedServerVerifier {
-    /// Believes in `roots`, and in servers that show one of `given`, which are among the roots.
+    /// A verifier that trusts `roots`, and servers that present one of `given`, which must also be
+    /// among the roots.
+    ///
+    /// # Errors
+    ///
+    /// If rustls can't build a verifier from the roots, for example because there are none.
     pub fn new(roots: RootCertStore, given: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
         let provider = Arc::new(default_provider());
         let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -49,7 +55,7 @@ impl ServerCertVerifier for PinnedServerVerifier {
             now,
         );
         match verdict {
-            // Times were looked at before this was found.
+            // The validity period was checked before this error was found.
             Err(error) if is_ca_as_end_entity(&error) && self.pinned.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -81,13 +87,14 @@ impl ServerCertVerifier for PinnedServerVerifier {
     }
 }
 
-/// Whether a certificate was refused because nobody who is trusted vouches for it.
+/// Whether a certificate was refused because no trusted authority issued it. A CA certificate that
+/// is presented as a server's certificate counts too.
 pub fn is_unknown_issuer(error: &Error) -> bool {
     let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
     *error == unknown || is_ca_as_end_entity(error)
 }
 
-/// Whether a certificate was refused for being an authority's.
+/// Whether a certificate was refused because it is a CA certificate.
 fn is_ca_as_end_entity(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
@@ -101,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// A certificate as `openssl req -x509` makes it.
+    /// A certificate as `openssl req -x509` creates it.
     fn self_signed_ca() -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec!["vault.example".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

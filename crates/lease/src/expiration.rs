@@ -1,9 +1,9 @@
-//! [`ExpirationManager`]: the one task that ends leases on time.
+//! [`ExpirationManager`]: the background task that revokes leases when they expire.
 //!
-//! It reads the due index from its start, revokes what is due, and sleeps until the next entry or
-//! until it is woken, and never long. Nothing is kept in memory but the revocations under way, of
-//! which there is a bounded number. What fails is tried again with growing pauses; what can't be
-//! revoked is kept, marked irrevocable and shown, never dropped.
+//! It reads the due index from its start, revokes what is due, and sleeps until the next entry is
+//! due or it is woken, at most a minute. Only the revocations in progress are kept in memory, and
+//! their number is bounded. A failed revocation is retried with exponential backoff. A lease that
+//! can't be revoked is kept, marked irrevocable and listed, never dropped.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,41 +23,45 @@ use crate::lease::{Lease, LeaseState};
 use crate::mount_limits::{MountLimits, RevocationPermit};
 use crate::store::{Error, LeaseStore, StoredLease, UNREADABLE};
 
-/// Ends what a lease is for. The core is one.
+/// Revokes the credential or token behind a lease. Implemented by the core, which calls the engine
+/// or revokes the token.
 #[async_trait]
 pub trait Revoker: Send + Sync + 'static {
-    /// Revokes the credential or token. May be asked again after it succeeded or failed.
+    /// Revokes the credential or token. Must be idempotent: it may be called again after it
+    /// succeeded or failed.
     async fn revoke(&self, lease: &Lease) -> Result<(), RevokeError>;
 }
 
-/// Why something could not be revoked.
+/// Why a credential or token could not be revoked. The [`Revoker`] returns it, and its choice
+/// decides whether the lease is retried.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
-    /// It may work later.
+    /// A later attempt may succeed; the lease is retried with backoff.
     #[error("{0}")]
     Transient(String),
-    /// It never will.
+    /// No attempt will ever succeed; the lease becomes irrevocable at once.
     #[error("{0}")]
     Permanent(String),
 }
 
-/// Bounds of the keeper.
+/// Limits and delays of the [`ExpirationManager`].
 #[derive(Clone, Copy, Debug)]
 pub struct ExpirationOptions {
-    /// Revocations at the same time.
+    /// Maximum number of concurrent revocations of due credentials, and likewise of due tokens.
+    /// Explicit revocations are not counted.
     pub concurrency: usize,
-    /// Those of them that may be one mount's.
+    /// Maximum number of them for a single mount.
     pub per_mount: usize,
-    /// How long one attempt may take.
+    /// Time limit of one revocation attempt.
     pub attempt_timeout: Duration,
-    /// Attempts until a lease is irrevocable.
+    /// Failed attempts after which a lease becomes irrevocable.
     pub max_attempts: u32,
-    /// The pause after the first failure; each further one doubles it.
+    /// Delay after the first failed attempt; each further failure doubles it.
     pub initial_backoff: Duration,
 }
 
 impl Default for ExpirationOptions {
-    /// Six attempts with pauses from 10 s, as in Vault.
+    /// Six attempts with delays starting at 10 s, as in Vault.
     fn default() -> Self {
         Self {
             concurrency: 64,
@@ -69,7 +73,8 @@ impl Default for ExpirationOptions {
     }
 }
 
-/// Ends leases on time. Cheap to clone; [`ExpirationManager::run`] is the task.
+/// Revokes leases when they expire. Cheap to clone; [`ExpirationManager::run`] is its background
+/// task.
 #[derive(Clone)]
 pub struct ExpirationManager(pub(crate) Arc<ExpirationManagerInner>);
 
@@ -82,41 +87,42 @@ pub(crate) struct ExpirationManagerInner {
     in_flight: Mutex<HashMap<LeaseId, watch::Receiver<Option<AttemptOutcome>>>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) wake: Notify,
-    /// When the task will look at the index again by itself, in nanoseconds since the epoch.
+    /// When the task will read the index again unless woken, in nanoseconds since the epoch.
     sleeps_until: AtomicI64,
 }
 
-/// How one attempt ended.
+/// The result of one attempt.
 type RevokeResult = Result<(), RevokeError>;
 
-/// How a task ended that was to make an attempt.
+/// How an attempt task ended.
 #[derive(Clone, Debug)]
 enum AttemptOutcome {
     Attempted(RevokeResult),
-    /// The lease isn't due any more, so none was made.
+    /// The lease wasn't due any more, so no attempt was made.
     NotDue,
 }
 
-/// What follows from an attempt.
+/// What to do after an attempt.
 enum FollowUp {
-    /// Nothing: the lease is gone.
+    /// The lease is gone or irrevocable; nothing to do.
     Nothing,
-    /// The lease is due at this moment.
+    /// The lease is due at this time.
     Due(Timestamp),
-    /// The table doesn't say how the attempt ended.
+    /// The result of the attempt could not be stored.
     NotRecorded,
 }
 
-/// The pause after the store failed.
+/// Delay after a failure of the store.
 pub(crate) const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// However far the next entry is: should nobody have told of an earlier one, it isn't missed by
-/// more than this.
+/// Maximum sleep, however far away the next entry is, in case nobody called `notify_due` for an
+/// earlier one.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
-/// Attempts to write a lease's state against others who change it.
+/// Retries when concurrent changes of the same lease interfere.
 const MAX_COMMIT_ATTEMPTS: usize = 8;
 
 impl ExpirationManager {
-    /// Nothing runs yet.
+    /// Creates the manager; nothing expires until [`ExpirationManager::run`] is called. This reads
+    /// nothing from the store.
     pub fn new(
         store: LeaseStore,
         revoker: Arc<dyn Revoker>,
@@ -128,7 +134,7 @@ impl ExpirationManager {
             revoker,
             clock,
             options,
-            mount_limits: MountLimits::new(options),
+            mount_limits: MountLimits::new(options.concurrency, options.per_mount),
             in_flight: Mutex::default(),
             tasks: TaskTracker::new(),
             wake: Notify::new(),
@@ -136,10 +142,17 @@ impl ExpirationManager {
         }))
     }
 
-    /// Ends leases until told to stop; then waits for the revocations under way.
+    /// Revokes leases as they become due until `stop` is cancelled, then waits for the revocations
+    /// in progress.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the expiration of leases. Revocations in progress continue in
+    /// tasks of their own.
     pub async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            // While it looks, every new entry wakes it: the look may have passed that place.
+            // During the scan every new entry wakes the task, because the scan may already be past
+            // its position.
             self.0.sleeps_until.store(i64::MAX, Ordering::SeqCst);
             let next = tokio::select! {
                 next = self.scan_due(&stop) => next,
@@ -161,18 +174,25 @@ impl ExpirationManager {
         self.0.tasks.wait().await;
     }
 
-    /// Says that a lease will be due at this moment. Call it after each commit that adds or moves
-    /// one.
+    /// Wakes the task if a lease is due at `due` earlier than it would read the index. Call it
+    /// after each commit that adds a lease or changes its due time.
     pub fn notify_due(&self, due: Timestamp) {
         if due.as_nanos() < self.0.sleeps_until.load(Ordering::SeqCst) {
             self.0.wake.notify_one();
         }
     }
 
-    /// Revokes one lease: notes durably that it is to be revoked, then tries once. A failure is
-    /// tried again later, whatever this answers. `Ok` for a lease that isn't there.
+    /// Revokes one lease: durably marks it for revocation, then makes one attempt. The inner result
+    /// is that of the attempt; a failed one is retried in the background unless it made the lease
+    /// irrevocable. A lease that doesn't exist gives `Ok`.
     ///
-    /// Cancel safety: an attempt that was begun goes on in a task of its own.
+    /// # Errors
+    ///
+    /// If the lease can't be read, or the mark can't be stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// An attempt that has begun continues in a task of its own.
     pub async fn revoke(&self, id: &LeaseId) -> Result<RevokeResult, Error> {
         match self.mark_for_revocation(id).await {
             Ok(true) => Ok(self.attempt_revocation(id).await),
@@ -185,8 +205,18 @@ impl ExpirationManager {
         }
     }
 
-    /// Notes durably that leases are to be revoked, and wakes the task. Those whose record can't be
-    /// read are set aside.
+    /// Durably marks leases for revocation, and wakes the task. A lease whose record can't be
+    /// decoded becomes irrevocable instead.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails, or concurrent changes of a lease used up the retries; some leases may be
+    /// marked then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, some of the leases may be marked and others not, and the task may
+    /// not be woken; if it runs, it then finds the marked ones within a minute.
     pub async fn mark_all_for_revocation(&self, ids: &[LeaseId]) -> Result<(), Error> {
         let mut batch = Batch::new();
         for id in ids {
@@ -201,7 +231,7 @@ impl ExpirationManager {
         }
         match self.0.store.commit(batch).await {
             Ok(()) => {}
-            // One of them changed meanwhile: take them one by one.
+            // One of them changed meanwhile: mark them one by one.
             Err(Error::Barrier(error)) if error.is_precondition() => {
                 for id in ids {
                     match self.mark_for_revocation(id).await {
@@ -216,8 +246,16 @@ impl ExpirationManager {
         Ok(())
     }
 
-    /// Tries to revoke a lease once, and removes it however that goes. Gives the error that was
-    /// passed over.
+    /// Makes one attempt to revoke a lease, and removes it from the table whatever the result. The
+    /// inner result is that of the attempt.
+    ///
+    /// # Errors
+    ///
+    /// If the lease can't be read or removed.
+    ///
+    /// # Cancel safety
+    ///
+    /// An attempt that has begun continues in a task of its own, but the lease may not be removed.
     pub async fn revoke_force(&self, id: &LeaseId) -> Result<RevokeResult, Error> {
         let outcome = self.revoke(id).await?;
         if outcome.is_ok() {
@@ -241,7 +279,8 @@ impl ExpirationManager {
         Err(Error::Contended)
     }
 
-    /// Revocations under way.
+    /// Number of revocations in progress at the moment of the call, including those that pause
+    /// because their result could not be stored.
     pub fn in_flight_count(&self) -> usize {
         self.lock_in_flight().len()
     }
@@ -250,19 +289,20 @@ impl ExpirationManager {
         self.lock_in_flight().contains_key(id)
     }
 
-    /// Starts an attempt at a lease that is due, in a slot of its lane.
+    /// Starts an attempt for a due lease, which holds a permit of its mount.
     pub(crate) fn start_due_attempt(&self, id: LeaseId, slot: RevocationPermit) {
         self.start_attempt(id, Some(slot));
     }
 
-    /// Makes an attempt, or joins the one under way.
+    /// Makes an attempt, or waits for the one in progress.
     pub(crate) async fn attempt_revocation(&self, id: &LeaseId) -> RevokeResult {
         loop {
             let mut ended = self.start_attempt(id.clone(), None);
             let ended = ended.wait_for(Option::is_some).await.map(|ended| ended.clone());
             match ended {
                 Ok(Some(AttemptOutcome::Attempted(outcome))) => return outcome,
-                // It joined a look at what was due, from before the order: that was no attempt.
+                // It joined a background attempt that found the lease not due, so no attempt was
+                // made.
                 Ok(Some(AttemptOutcome::NotDue)) => {}
                 _ => {
                     let text = "the revocation was interrupted";
@@ -272,9 +312,9 @@ impl ExpirationManager {
         }
     }
 
-    /// Starts an attempt in a task of its own; joins one that is under way. Attempts that somebody
-    /// asked for take no slot: whoever asks has a bound of their own, and were they to wait for
-    /// slots held by ends that wait for them, nothing would move. They are made whatever the time.
+    /// Starts an attempt in a task of its own, or joins the one in progress. Explicit revocations
+    /// take no permit: their callers limit themselves, and waiting for permits held by revocations
+    /// that wait for them could deadlock. They are made even if the lease isn't due.
     fn start_attempt(
         &self,
         id: LeaseId,
@@ -288,34 +328,34 @@ impl ExpirationManager {
             }
             under_way.insert(id.clone(), outcome.clone());
         }
-        let keeper = self.clone();
+        let manager = self.clone();
         self.0.tasks.spawn(async move {
             let asked = slot.is_none();
-            let (ended, next) = keeper.try_revoke(&id, asked).await;
+            let (ended, next) = manager.try_revoke(&id, asked).await;
             let tried = matches!(ended, AttemptOutcome::Attempted(_));
             if tried {
                 report.send_replace(Some(ended));
             }
             if let FollowUp::NotRecorded = next {
-                // It is still due, and trying again at once would call the engine over and over.
-                keeper.0.clock.sleep(keeper.0.options.initial_backoff).await;
+                // The lease is still due; without a delay the engine would be called again at once.
+                manager.0.clock.sleep(manager.0.options.initial_backoff).await;
             }
-            keeper.lock_in_flight().remove(&id);
+            manager.lock_in_flight().remove(&id);
             drop(slot);
             if !tried {
-                // Only now, so that whoever joined can make an attempt.
+                // Only now, so that a caller that joined can start an attempt of its own.
                 report.send_replace(Some(AttemptOutcome::NotDue));
             }
             match next {
                 FollowUp::Nothing => {}
-                FollowUp::Due(due) => keeper.notify_due(due),
-                FollowUp::NotRecorded => keeper.0.wake.notify_one(),
+                FollowUp::Due(due) => manager.notify_due(due),
+                FollowUp::NotRecorded => manager.0.wake.notify_one(),
             }
         });
         outcome
     }
 
-    /// One attempt, if somebody asked for it or the lease is due.
+    /// Makes one attempt if it was requested explicitly or the lease is due.
     async fn try_revoke(&self, id: &LeaseId, asked: bool) -> (AttemptOutcome, FollowUp) {
         let lost = |error: Error| {
             tracing::warn!(lease = %id, %error, "the lease table can't be changed; trying again");
@@ -342,7 +382,7 @@ impl ExpirationManager {
         }
     }
 
-    /// The revoker's answer, with a time-out; a panic is a failure like any other.
+    /// Calls the revoker with a timeout. A panic counts as a transient failure.
     async fn call_revoker(&self, lease: Arc<Lease>) -> RevokeResult {
         let revoker = self.0.revoker.clone();
         let call = self.0.tasks.spawn(async move { revoker.revoke(&lease).await });
@@ -359,7 +399,7 @@ impl ExpirationManager {
         }
     }
 
-    /// Removes a lease that was revoked, or writes down what comes after a failure, and when.
+    /// Removes a revoked lease, or stores the failure. Returns when the lease is due next.
     async fn record_attempt(
         &self,
         id: &LeaseId,
@@ -408,7 +448,7 @@ impl ExpirationManager {
         Lease { state, ..lease.clone() }
     }
 
-    /// Notes durably that a lease is to be revoked now. `false` if there is none.
+    /// Durably marks a lease for immediate revocation. `false` if it doesn't exist.
     async fn mark_for_revocation(&self, id: &LeaseId) -> Result<bool, Error> {
         for _ in 0..MAX_COMMIT_ATTEMPTS {
             let Some(found) = self.0.store.get(id).await? else { return Ok(false) };
@@ -425,9 +465,9 @@ impl ExpirationManager {
         Err(Error::Contended)
     }
 
-    /// Adds the note to a batch; `false` if it stands already. An order starts the count of
-    /// attempts anew, for irrevocable leases as well. It is due since ever, so that a clock that is
-    /// set back doesn't put it off.
+    /// Adds the mark to a batch; `false` if it is set already. It resets the count of attempts,
+    /// also of irrevocable leases. The lease is due at the epoch, so setting the clock back cannot
+    /// delay it.
     fn add_revocation_mark(&self, batch: &mut Batch, found: &StoredLease) -> bool {
         let state = LeaseState::Revoking { attempts: 0, next: Timestamp::EPOCH, error: None };
         if found.lease.state == state {

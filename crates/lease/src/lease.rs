@@ -1,89 +1,93 @@
-//! [`Lease`]: one record of the table.
+//! [`Lease`]: one record of the lease table.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strongroom_types::{LeaseId, Timestamp, Ttl};
 
-/// A lease as stored. The field names are the format; `v` is its version.
+/// A lease as stored, in JSON. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Lease {
     pub(crate) v: u8,
-    /// The path it was issued at, a slash and an unguessable tail.
+    /// The path it was issued at, a slash and a random suffix.
     pub id: LeaseId,
-    /// What ends with it.
+    /// What is revoked when the lease ends.
     pub kind: LeaseKind,
-    /// The name in storage of the token it was issued to; its end is the lease's end. None where
-    /// it was issued without a token.
+    /// Key of the token it was issued to; revoking that token revokes the lease. `None` if it was
+    /// issued without a token.
     pub token: Option<String>,
-    /// When it was issued.
+    /// When the lease was created.
     pub issued: Timestamp,
-    /// When it ends.
+    /// When the lease expires unless it is renewed.
     pub expires: Timestamp,
-    /// When it was renewed last.
+    /// When it was last renewed; `None` if never.
     pub last_renewal: Option<Timestamp>,
-    /// The lifetime it was given last.
+    /// The lifetime granted when it was issued or last renewed.
     pub ttl: Ttl,
-    /// The longest lifetime the engine gave it; zero for the mount's.
+    /// The maximum lifetime that the engine set; zero for the mount's.
     pub max_ttl: Ttl,
-    /// Whether it can be renewed.
+    /// Whether the lease can be renewed.
     pub renewable: bool,
-    /// The moment beyond which no renewal goes: the end of a token that isn't renewed itself.
+    /// Renewals don't extend the lease beyond this time: the expiry of a token that can't be
+    /// renewed itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<Timestamp>,
-    /// Where it stands.
+    /// Whether the lease is active, being revoked or irrevocable.
     pub state: LeaseState,
 }
 
-/// What a lease ends.
+/// What is revoked when a lease ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaseKind {
-    /// A credential of an engine.
+    /// A credential or secret that an engine issued.
     Credential {
-        /// The mount's UUID.
+        /// UUID of the mount that issued it.
         mount: String,
         /// The path below the mount at which it was issued.
         path: String,
-        /// What the engine asked to be kept.
+        /// Internal data that the engine stored with the lease.
         internal: Box<RawValue>,
-        /// The client's data, for engines that need it back.
+        /// The response data, if the engine asked to get it back on renewal and revocation.
         data: Option<Box<RawValue>>,
     },
-    /// A token.
+    /// A service token, which is revoked with its children and leases.
     Token {
-        /// Its name in storage.
+        /// The token's key in the token store.
         key: String,
-        /// Of a token that an auth method stands behind: what the method is given back when the
+        /// For a token issued by an auth method: data that is passed back to the method when the
         /// token is renewed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         login: Option<Box<RawValue>>,
     },
 }
 
-/// Where a lease stands.
+/// The state of a lease, from issue to revocation. It is stored in the lease's record, tagged with
+/// its name in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum LeaseState {
-    /// It lives until it expires.
+    /// Valid until it expires or is revoked.
     Active,
-    /// It is being revoked: somebody asked for it, or an attempt at its end failed.
+    /// Being revoked: the revocation was requested, or an attempt after expiry failed.
     Revoking {
-        /// Attempts that failed.
+        /// Number of failed attempts so far.
         attempts: u32,
-        /// When the next one is due.
+        /// When the next attempt is due.
         next: Timestamp,
-        /// What the last one failed with.
+        /// The error of the last attempt.
         error: Option<String>,
     },
-    /// It could not be revoked, and nobody tries any more. It is kept and shown.
+    /// Revocation failed for good and is no longer attempted. The lease is kept for operators to
+    /// inspect and revoke again.
     Irrevocable {
-        /// What the last attempt failed with.
+        /// The error of the last attempt.
         error: String,
     },
 }
 
 impl Lease {
-    /// When the keeper has to look at it; never for an irrevocable one.
+    /// When the expiration manager must handle the lease; `None` for an irrevocable one. An active
+    /// lease is due when it expires.
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             LeaseState::Active => Some(self.expires),
@@ -92,25 +96,28 @@ impl Lease {
         }
     }
 
-    /// Whether it is alive at this moment.
+    /// Whether the lease is active and not expired at `now`. A lease that is being revoked or
+    /// irrevocable is not alive.
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.state == LeaseState::Active && self.expires > now
     }
 
-    /// As it is after a renewal.
+    /// A copy renewed at `now`, which expires `ttl` later. The caller has to apply the limits and
+    /// store the copy; nothing is checked.
     #[must_use]
     pub fn after_renewal(&self, now: Timestamp, ttl: Ttl) -> Self {
         let expires = now.plus(ttl.as_duration());
         Self { expires, last_renewal: Some(now), ttl, ..self.clone() }
     }
 
-    /// What is left of its life.
+    /// The remaining lifetime at `now`; zero if the lease has expired. The state is ignored, so a
+    /// lease being revoked may have some left.
     pub fn ttl_left(&self, now: Timestamp) -> Ttl {
         Ttl::from_duration(self.expires.since(now))
     }
 
-    /// The path of the mount it was issued at, as its id tells: the id without what the mount knows
-    /// of it.
+    /// The path of the mount it was issued at, derived from its id: the id without its random
+    /// suffix and without the part below the mount.
     pub(crate) fn mount_prefix(&self) -> String {
         let id = self.id.as_str();
         let Some((issued_at, _)) = id.rsplit_once('/') else { return String::new() };
@@ -124,7 +131,7 @@ impl Lease {
         }
     }
 
-    /// What is shown of an error: one line of bounded length.
+    /// Limits an error text to one printable line of bounded length.
     pub(crate) fn printable_error(error: &str) -> String {
         const MAX_BYTES: usize = 1000;
         strongroom_types::printable(error, MAX_BYTES).into_owned()

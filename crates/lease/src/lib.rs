@@ -1,16 +1,16 @@
-//! Leases. A lease says until when something that was issued may live; the server alone is
-//! responsible that it ends.
+//! Leases. A lease limits the lifetime of an issued credential or token; the server revokes it when
+//! the lease ends.
 //!
 //! In reading order:
 //!
-//! - [`lease`]: [`Lease`], one record
+//! - [`lease`]: [`Lease`], one record of the table
 //! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
-//! - [`expiration`]: [`ExpirationManager`], which revokes what is due, with bounds and backoff
-//! - `schedule`: how the keeper reads the due index, and who waits for whom
-//! - `lanes`: each mount's share of what is revoked at the same time
+//! - [`expiration`]: [`ExpirationManager`], which revokes due leases, with limits and backoff
+//! - `schedule`: how the expiration manager scans the due index
+//! - `mount_limits`: how many concurrent revocations each mount may have
 //!
-//! The table is a database, not a heap of timers: a million leases cost disk, not memory, and
-//! start-up reads none. Formats and crash argument: `docs/src/design/leases.md`.
+//! The table is stored on disk, without a timer per lease: a million leases cost disk, not memory,
+//! and start-up reads none. Formats and crash safety: `docs/src/design/leases.md`.
 
 pub mod expiration;
 pub mod lease;

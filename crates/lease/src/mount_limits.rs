@@ -1,5 +1,5 @@
-//! [`MountLimits`]: each mount's share of what is revoked at the same time. An engine that hangs fills its
-//! own lane and no other.
+//! [`MountLimits`]: limits the concurrent revocations of each mount, so that an engine that hangs
+//! blocks only its own leases.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,21 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_types::LeaseId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::expiration::ExpirationOptions;
 use crate::lease::{Lease, LeaseKind};
 
-/// All lanes.
+/// The limits of all mounts.
 pub(crate) struct MountLimits {
-    /// By the path of the mount; those at rest are dropped.
+    /// By mount path; idle ones are dropped.
     mounts: Mutex<HashMap<String, Arc<MountLimit>>>,
-    /// What all mounts share.
+    /// The limit shared by all mounts.
     total: Arc<Semaphore>,
     per_mount: usize,
-    /// Ends of tokens call no engine, and wait for none.
+    /// Token revocations call no engine, so they have a limit of their own.
     tokens: Arc<Semaphore>,
 }
 
-/// The lane of one mount.
+/// The limit of one mount.
 pub(crate) struct MountLimit {
     prefix: String,
     permits: Arc<Semaphore>,
@@ -30,50 +29,52 @@ pub(crate) struct MountLimit {
     has_backlog: AtomicBool,
 }
 
-/// The right to make one attempt; dropping it gives it back.
+/// Permission for one attempt; released on drop.
 pub(crate) struct RevocationPermit {
     _share: Option<OwnedSemaphorePermit>,
     _total: Option<OwnedSemaphorePermit>,
 }
 
 impl MountLimits {
-    pub(crate) fn new(options: ExpirationOptions) -> Self {
-        let all = || Arc::new(Semaphore::new(options.concurrency.max(1)));
-        let share = options.per_mount.max(1);
-        Self { mounts: Mutex::default(), total: all(), per_mount: share, tokens: all() }
+    /// Allows `total` revocations at a time, as many of tokens beside them, and `per_mount` of one
+    /// mount. Zero is taken as one.
+    pub(crate) fn new(total: usize, per_mount: usize) -> Self {
+        let all = || Arc::new(Semaphore::new(total.max(1)));
+        let per_mount = per_mount.max(1);
+        Self { mounts: Mutex::default(), total: all(), per_mount, tokens: all() }
     }
 
-    /// The lane a lease goes by; none for a token's.
+    /// The limit that applies to a lease; `None` for a token's lease.
     pub(crate) fn for_lease(&self, lease: &Lease) -> Option<Arc<MountLimit>> {
         if matches!(lease.kind, LeaseKind::Token { .. }) {
             return None;
         }
         let prefix = lease.mount_prefix();
         let mut mounts = self.lock_mounts();
-        if let Some(lane) = mounts.get(&prefix) {
-            return Some(lane.clone());
+        if let Some(limit) = mounts.get(&prefix) {
+            return Some(limit.clone());
         }
-        mounts.retain(|_, lane| {
-            lane.has_backlog() || lane.permits.available_permits() < self.per_mount
+        mounts.retain(|_, limit| {
+            limit.has_backlog() || limit.permits.available_permits() < self.per_mount
         });
-        let lane = Arc::new(MountLimit {
+        let limit = Arc::new(MountLimit {
             prefix: prefix.clone(),
             permits: Arc::new(Semaphore::new(self.per_mount)),
             total: self.total.clone(),
             has_backlog: AtomicBool::new(false),
         });
-        mounts.insert(prefix, lane.clone());
-        Some(lane)
+        mounts.insert(prefix, limit.clone());
+        Some(limit)
     }
 
-    /// Whether a lease lies in a lane that somebody works off already.
+    /// Whether a task already works off the backlog of the mount of this lease.
     pub(crate) fn is_backlogged(&self, id: &LeaseId) -> bool {
-        self.lock_mounts().values().any(|lane| lane.has_backlog() && lane.covers(id))
+        self.lock_mounts().values().any(|limit| limit.has_backlog() && limit.covers(id))
     }
 
-    /// Waits until one more token may be ended.
+    /// Waits for permission to revoke a token.
     pub(crate) async fn acquire_for_token(&self) -> RevocationPermit {
-        // None of the semaphores here is ever closed.
+        // The semaphores here are never closed.
         RevocationPermit { _share: self.tokens.clone().acquire_owned().await.ok(), _total: None }
     }
 
@@ -95,14 +96,14 @@ impl MountLimit {
         self.has_backlog.store(behind, Ordering::SeqCst);
     }
 
-    /// A slot, if one is free.
+    /// Takes a permit if one is free.
     pub(crate) fn try_acquire(&self) -> Option<RevocationPermit> {
         let share = self.permits.clone().try_acquire_owned().ok()?;
         let total = self.total.clone().try_acquire_owned().ok()?;
         Some(RevocationPermit { _share: Some(share), _total: Some(total) })
     }
 
-    /// Waits for a slot.
+    /// Waits for a permit.
     pub(crate) async fn acquire(&self) -> RevocationPermit {
         let share = self.permits.clone().acquire_owned().await.ok();
         RevocationPermit { _share: share, _total: self.total.clone().acquire_owned().await.ok() }

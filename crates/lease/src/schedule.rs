@@ -1,6 +1,6 @@
-//! How the keeper reads the due index. One look goes through all that is due and never waits for an
-//! engine: where a mount's lane is full, a task of the lane's own goes on from there, and the look
-//! passes over what that task will come to.
+//! How the expiration manager scans the due index. A scan covers everything that is due and never
+//! waits for an engine: when the permits of a mount are used up, a separate task works off that
+//! mount from there on, and scans skip the leases that this task will reach.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use crate::expiration::{ExpirationManager, STORE_RETRY_DELAY};
 use crate::mount_limits::MountLimit;
 use crate::store::{DueEntry, Error};
 
-/// Index entries read at once.
+/// Number of index entries read at a time.
 const PAGE: usize = 256;
-/// Leases a look may fail at before it takes the store for broken.
+/// Failing leases after which a scan assumes that the store is broken.
 const MAX_FAILURES: usize = 8;
 
 impl ExpirationManager {
-    /// Starts what is due; gives the moment of the next entry.
+    /// Starts the attempts that are due; returns when the next entry is due.
     pub(crate) async fn scan_due(&self, stop: &CancellationToken) -> Result<Timestamp, Error> {
         let (mut after, mut failures) = (None, 0);
         let mut again = Timestamp::FAR_FUTURE;
@@ -34,7 +34,7 @@ impl ExpirationManager {
                     if failures == MAX_FAILURES {
                         return Err(error);
                     }
-                    tracing::warn!(lease = %entry.id, %error, "a lease is passed over for now");
+                    tracing::warn!(lease = %entry.id, %error, "a due lease is skipped for now");
                     again = now.plus(STORE_RETRY_DELAY);
                 }
                 after = Some(entry.key);
@@ -45,7 +45,7 @@ impl ExpirationManager {
         }
     }
 
-    /// Starts the end of one lease, or leaves it to its lane.
+    /// Starts an attempt for one lease, or leaves it to the task of its mount.
     async fn start_due_entry(
         &self,
         entry: &DueEntry,
@@ -58,10 +58,10 @@ impl ExpirationManager {
         let Some(found) = self.0.store.resolve_due_entry(entry).await? else { return Ok(()) };
         let slot = match self.0.mount_limits.for_lease(&found.lease) {
             None => self.0.mount_limits.acquire_for_token().await,
-            Some(lane) => match lane.try_acquire() {
+            Some(limit) => match limit.try_acquire() {
                 Some(slot) => slot,
                 None => {
-                    self.spawn_lane_worker(lane, after.cloned(), stop.clone());
+                    self.spawn_lane_worker(limit, after.cloned(), stop.clone());
                     return Ok(());
                 }
             },
@@ -70,28 +70,29 @@ impl ExpirationManager {
         Ok(())
     }
 
-    /// Has a full lane worked off by a task of its own, from a place in the index.
+    /// Spawns a task that works off the backlog of a mount from a position in the index.
     fn spawn_lane_worker(
         &self,
-        lane: Arc<MountLimit>,
+        limit: Arc<MountLimit>,
         after: Option<String>,
         stop: CancellationToken,
     ) {
-        lane.set_backlog(true);
-        let keeper = self.clone();
+        limit.set_backlog(true);
+        let manager = self.clone();
         self.0.tasks.spawn(async move {
-            let ended = stop.run_until_cancelled(keeper.drain_lane(&lane, after)).await;
-            lane.set_backlog(false);
+            let ended = stop.run_until_cancelled(manager.drain_lane(&limit, after)).await;
+            limit.set_backlog(false);
             if let Some(Err(error)) = ended {
                 tracing::warn!(%error, "the lease table can't be read; trying again");
             }
-            // What became due behind the task's back was passed over by every look until now.
-            keeper.0.wake.notify_one();
+            // Leases that became due behind the task's position were skipped by all scans until
+            // now.
+            manager.0.wake.notify_one();
         });
     }
 
-    /// Ends what is due in one lane, as fast as the lane allows.
-    async fn drain_lane(&self, lane: &MountLimit, mut after: Option<String>) -> Result<(), Error> {
+    /// Revokes what is due for one mount, waiting for its permits.
+    async fn drain_lane(&self, limit: &MountLimit, mut after: Option<String>) -> Result<(), Error> {
         loop {
             let entries = self.0.store.due_entries(after.as_deref(), PAGE).await?;
             let full = entries.len() == PAGE;
@@ -99,8 +100,8 @@ impl ExpirationManager {
                 if entry.due > self.0.clock.now() {
                     return Ok(());
                 }
-                if lane.covers(&entry.id) && !self.is_in_flight(&entry.id) {
-                    let slot = lane.acquire().await;
+                if limit.covers(&entry.id) && !self.is_in_flight(&entry.id) {
+                    let slot = limit.acquire().await;
                     if self.0.store.resolve_due_entry(&entry).await?.is_some() {
                         self.start_due_attempt(entry.id, slot);
                     }

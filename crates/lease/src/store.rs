@@ -1,11 +1,11 @@
-//! [`LeaseStore`]: the table of leases. One lease is one record and its index entries, written in
+//! [`LeaseStore`]: the table of leases. A lease consists of a record and index entries, written in
 //! one batch:
 //!
 //! ```text
 //! id/<lease id>                the record; in path order, so also the index by path
-//! due/<time>/<lease id>        when the keeper must look at it; time as 16 hex digits
+//! due/<time>/<lease id>        when the expiration manager must handle it; time as 16 hex digits
 //! token/<token key>/<lease id> the leases of a token
-//! irrevocable/<lease id>       the leases nobody tries to revoke any more
+//! irrevocable/<lease id>       the leases whose revocation is no longer attempted
 //! ```
 
 use std::sync::Arc;
@@ -16,81 +16,88 @@ use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
 
 use crate::lease::{Lease, LeaseKind, LeaseState};
 
-/// The leases of a server. Cheap to clone.
+/// The leases of a server: their records and indexes. Cheap to clone. Reads and changes go to the
+/// barrier; nothing is cached here.
 #[derive(Clone, Debug)]
 pub struct LeaseStore {
     view: View,
-    /// It has been said that keys are there that say nothing.
+    /// Whether malformed keys were already logged.
     complained: Arc<AtomicBool>,
 }
 
-/// A lease that was found, with what is needed to change it.
+/// A lease that was found, with the version needed to change it.
 #[derive(Clone, Debug)]
 pub struct StoredLease {
-    /// The record.
+    /// The decoded record of the lease.
     pub lease: Arc<Lease>,
-    /// For changes on condition that it didn't change meanwhile.
+    /// The version of the record, on which a change is conditional.
     pub version: Version,
 }
 
-/// A lease nobody tries to revoke any more.
+/// A lease whose revocation is no longer attempted, as listed for operators. It is kept until an
+/// operator revokes it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IrrevocableLease {
-    /// Its id.
+    /// The id of the lease.
     pub id: LeaseId,
-    /// Why.
+    /// Why it could not be revoked.
     pub error: String,
 }
 
-/// What a new lease is to be.
+/// The properties of a lease to be created by [`LeaseStore::create`]. The values are stored as
+/// given; only the id must be new.
 #[derive(Debug)]
 pub struct NewLease {
-    /// Its id.
+    /// The path it is issued at, a slash and a random suffix.
     pub id: LeaseId,
-    /// What ends with it.
+    /// What is revoked when the lease ends.
     pub kind: LeaseKind,
-    /// The name in storage of the token it is issued to.
+    /// Key of the token it is issued to; `None` if there is none.
     pub token: Option<String>,
-    /// When it is issued.
+    /// When the lease is created.
     pub issued: Timestamp,
-    /// Its lifetime.
+    /// Its initial lifetime, counted from `issued`.
     pub ttl: Ttl,
-    /// The longest lifetime the engine gives it.
+    /// The maximum lifetime the engine sets; zero for the mount's.
     pub max_ttl: Ttl,
-    /// Whether it can be renewed.
+    /// Whether the lease can be renewed.
     pub renewable: bool,
 }
 
-/// Why the store did not do what was asked.
+/// Why an operation of the lease store failed. [`Error::kind`] gives the category that determines
+/// the HTTP status code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such lease.
+    /// There is no lease with this id.
     #[error("lease not found")]
     NotFound,
-    /// Too many change one lease at the same time.
+    /// Too many concurrent requests changed the same lease, and the retries were used up.
     #[error("the lease is being changed by too many at once; try again")]
     Contended,
-    /// The barrier.
+    /// An error of the barrier or the store below it, including failed preconditions.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
 
-/// What is shown of a lease whose record can't be read.
+/// Shown as the error of a lease whose record can't be decoded.
 pub(crate) const UNREADABLE: &str = "the lease's record can't be read";
 
 impl Error {
-    /// Whether a record is there and can't be read. Trying again doesn't help.
+    /// Whether a record exists but can't be decrypted or decoded. Retrying doesn't help. The cause
+    /// is always [`strongroom_barrier::Error::Tampered`].
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Barrier(strongroom_barrier::Error::Tampered { .. }))
     }
 
-    /// Whether somebody else changed the same meanwhile, and nothing was done.
+    /// Whether a concurrent change made the operation fail; nothing was written. The operation can
+    /// be repeated on what is stored then.
     pub fn is_precondition(&self) -> bool {
         matches!(self, Self::Barrier(error) if error.is_precondition())
     }
 
-    /// The sort of failure.
+    /// The category of the failure, which determines the HTTP status code. A lease that isn't found
+    /// counts as an invalid request.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound => ErrorKind::Invalid,
@@ -105,22 +112,24 @@ const DUE_PREFIX: &str = "due/";
 const IRREVOCABLE_PREFIX: &str = "irrevocable/";
 
 impl LeaseStore {
-    /// Over its view. Reads nothing.
+    /// Creates the store over the view that holds the leases. Reads nothing. Lease records and
+    /// their indexes are kept below its prefix.
     pub fn new(view: View) -> Self {
         Self { view, complained: Arc::default() }
     }
 
-    /// The time.
+    /// The current time of the barrier's clock.
     pub fn now(&self) -> Timestamp {
         self.view.barrier().clock().now()
     }
 
-    /// Adds a new lease to a batch.
+    /// Adds a new lease to a batch, on condition that its id isn't taken, and returns it.
     pub fn create(&self, batch: &mut Batch, new: NewLease) -> Lease {
         self.create_until(batch, new, None)
     }
 
-    /// The same, for a lease that no renewal carries beyond a moment.
+    /// As [`LeaseStore::create`], for a lease that renewals don't extend beyond `not_after`. `None`
+    /// sets no such limit.
     pub fn create_until(
         &self,
         batch: &mut Batch,
@@ -151,8 +160,12 @@ impl LeaseStore {
         lease
     }
 
-    /// The lease of this id. Leases are read once or twice in their life, so they take no room in
-    /// the cache.
+    /// Reads the lease with this id; `None` if there is none. Bypasses the cache, because a lease
+    /// is read only once or twice in its life.
+    ///
+    /// # Errors
+    ///
+    /// If the record can't be decoded, or the error of the barrier.
     pub async fn get(&self, id: &LeaseId) -> Result<Option<StoredLease>, Error> {
         let key = record_key(id);
         let Some(entry) = self.view.get_uncached(&key).await? else { return Ok(None) };
@@ -160,8 +173,8 @@ impl LeaseStore {
         Ok(Some(StoredLease { lease, version: entry.version }))
     }
 
-    /// Adds a changed lease to a batch, on condition that nobody changed it meanwhile, and moves
-    /// its index entries.
+    /// Adds a changed lease and its moved index entries to a batch, on condition that the lease
+    /// didn't change meanwhile.
     pub fn update(&self, batch: &mut Batch, found: &StoredLease, lease: &Lease) {
         let key = record_key(&lease.id);
         self.view.require_unchanged(batch, &key, found.version);
@@ -170,7 +183,7 @@ impl LeaseStore {
         self.put_indexes(batch, lease);
     }
 
-    /// Adds the removal of a lease and all its index entries, on condition that nobody changed it
+    /// Adds the removal of a lease and all its index entries, on condition that it didn't change
     /// meanwhile.
     pub fn remove(&self, batch: &mut Batch, found: &StoredLease) {
         let key = record_key(&found.lease.id);
@@ -182,14 +195,26 @@ impl LeaseStore {
         }
     }
 
-    /// Applies a batch.
+    /// Applies a batch, which may also contain changes of other views; see [`View::commit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`View::commit`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`View::commit`].
     pub async fn commit(&self, batch: Batch) -> Result<(), Error> {
         self.view.commit(batch).await?;
         Ok(())
     }
 
-    /// Entries of the due index after a place in it, the earliest first. Fewer than `limit` are all
-    /// there are.
+    /// Entries of the due index after the key `after`, the earliest first. Fewer than `limit` means
+    /// that there are no more.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn due_entries(
         &self,
         after: Option<&str>,
@@ -198,9 +223,17 @@ impl LeaseStore {
         self.list_parsed(DUE_PREFIX, after.map(str::to_owned), limit, DueEntry::parse).await
     }
 
-    /// The lease an index entry speaks of, if it still says the same. An entry that doesn't is
-    /// removed: left alone it would be due for ever. A lease whose record can't be read is set
-    /// aside: tried again and again it would hold up all others.
+    /// The lease an index entry refers to, if it is still due at that time. An outdated entry is
+    /// deleted; otherwise it would be due for ever. A lease whose record can't be decoded becomes
+    /// irrevocable; otherwise retrying it would hold up all others.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier, except for a record that can't be decoded.
+    ///
+    /// # Cancel safety
+    ///
+    /// A deletion of an index entry that has begun completes even if the future is dropped.
     pub async fn resolve_due_entry(&self, entry: &DueEntry) -> Result<Option<StoredLease>, Error> {
         let found = match self.get(&entry.id).await {
             Err(error) if error.is_unreadable() => {
@@ -223,8 +256,8 @@ impl LeaseStore {
         }
     }
 
-    /// Puts a lease whose record can't be read among the irrevocable ones, and takes its entry out
-    /// of the due index. Where that entry isn't known, the keeper meets it when it is due.
+    /// Marks a lease whose record can't be decoded as irrevocable, and deletes its entry from the
+    /// due index. If that entry isn't known, it is handled when it is due.
     pub(crate) async fn mark_unreadable_irrevocable(
         &self,
         id: &LeaseId,
@@ -239,14 +272,18 @@ impl LeaseStore {
         self.commit(batch).await
     }
 
-    /// Adds the removal of a lease whose record can't be read. Its entry in the due index goes when
-    /// it is due.
+    /// Adds the removal of a lease whose record can't be decoded. Its entry in the due index is
+    /// deleted when it is due.
     pub fn remove_unreadable(&self, batch: &mut Batch, id: &LeaseId) {
         self.view.delete(batch, &record_key(id));
         self.view.delete(batch, &irrevocable_key(id));
     }
 
-    /// Ids of the leases of a token, after one of them.
+    /// Lists the ids of the leases of a token, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn ids_by_token(
         &self,
         token: &str,
@@ -257,7 +294,11 @@ impl LeaseStore {
         self.list_ids(&format!("token/{token}/"), after, limit).await
     }
 
-    /// Ids of the leases whose id starts with a prefix, after one of them.
+    /// Lists the ids that start with `prefix`, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn ids_by_prefix(
         &self,
         prefix: &str,
@@ -269,12 +310,20 @@ impl LeaseStore {
         self.list_parsed(&folder, after, limit, parse).await
     }
 
-    /// Leases and folders of leases directly under a prefix.
+    /// Lists the leases and folders directly under `prefix`; names of folders end in a slash.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn list_children(&self, prefix: &str, limit: usize) -> Result<Vec<String>, Error> {
         Ok(self.view.list_children(&format!("{ID_PREFIX}{prefix}"), None, limit).await?)
     }
 
-    /// Ids of irrevocable leases, after one of them.
+    /// Lists the ids of irrevocable leases, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn irrevocable_ids(
         &self,
         after: Option<&LeaseId>,
@@ -283,7 +332,11 @@ impl LeaseStore {
         self.list_ids(IRREVOCABLE_PREFIX, after.map(irrevocable_key), limit).await
     }
 
-    /// Irrevocable leases and why they are, also those whose record can't be read.
+    /// Lists irrevocable leases with their errors, also those whose record can't be decoded.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier, except for records that can't be decoded.
     pub async fn irrevocable_leases(&self, limit: usize) -> Result<Vec<IrrevocableLease>, Error> {
         let ids = self.irrevocable_ids(None, limit).await?;
         let mut all = Vec::with_capacity(ids.len());
@@ -312,8 +365,8 @@ impl LeaseStore {
         self.list_parsed(folder, after, limit, parse).await
     }
 
-    /// What the keys under a prefix say, `limit` of them if there are as many. Keys that say nothing
-    /// are passed over, and don't make a page look like the last one.
+    /// Parses the keys under a prefix and returns up to `limit` results. Keys that can't be parsed
+    /// are skipped and don't count, so a short result means that there are no more keys.
     async fn list_parsed<T>(
         &self,
         prefix: &str,
@@ -329,7 +382,7 @@ impl LeaseStore {
             after = keys.last().cloned();
             let (read, known) = (keys.len(), all.len());
             all.extend(keys.into_iter().filter_map(&parse));
-            // Once: the same keys are met again and again.
+            // Logged only once, because the same keys are read again and again.
             if all.len() - known < read && !self.complained.swap(true, Ordering::Relaxed) {
                 tracing::error!(under = prefix, "keys in the lease table can't be read");
             }
@@ -357,11 +410,11 @@ impl LeaseStore {
 /// One entry of the due index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueEntry {
-    /// Its place in the index.
+    /// The key of the entry, which is also its position in the index.
     pub key: String,
-    /// When.
+    /// When the lease is due.
     pub due: Timestamp,
-    /// Which lease.
+    /// The lease that is due.
     pub id: LeaseId,
 }
 
@@ -387,7 +440,7 @@ fn token_key(token: &str, id: &LeaseId) -> String {
     format!("token/{token}/{id}")
 }
 
-/// Times before 1970 count as the epoch: they are all long due.
+/// Times before 1970 are stored as the epoch, since they are due anyway.
 pub(crate) fn due_key(due: Timestamp, id: &LeaseId) -> String {
     format!("{DUE_PREFIX}{:016x}/{id}", due.as_nanos().max(0))
 }

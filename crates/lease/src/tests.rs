@@ -1,4 +1,4 @@
-//! Leases over a barrier in memory, on a clock moved by hand.
+//! Tests of leases over an in-memory barrier, with a manual clock.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +18,11 @@ use crate::{
     LeaseStore, NewLease, RevokeError, Revoker,
 };
 
-/// Remembers what it revoked, and fails as it is told.
+/// Records what it revoked, and fails as scripted.
 #[derive(Default)]
 struct ScriptedRevoker {
     revoked: Mutex<Vec<String>>,
-    /// How often each lease fails before it works; `u32::MAX` for always.
+    /// How often each lease fails before it succeeds; `u32::MAX` for always.
     failures: Mutex<HashMap<String, u32>>,
     never: Mutex<Option<String>>,
     panics: Mutex<bool>,
@@ -68,19 +68,19 @@ impl LeaseFixture {
         let time: Arc<dyn Clock> = Arc::new(clock.clone());
         let barrier = testing::open_barrier(Arc::new(MemoryStorage::new()), time, |_, _| {}).await;
         let store = LeaseStore::new(barrier.view("lease/"));
-        let hands = Arc::new(ScriptedRevoker::default());
-        let keeper = new_manager(&store, &hands, clock.clone());
-        Self { barrier, store, manager: keeper, revoker: hands, clock }
+        let revoker = Arc::new(ScriptedRevoker::default());
+        let manager = new_manager(&store, &revoker, clock.clone());
+        Self { barrier, store, manager, revoker, clock }
     }
 
-    /// A lease `custom/<name>` of a token, for some seconds.
+    /// A lease `custom/<name>` of a token, with a lifetime in seconds.
     async fn add_lease(&self, name: &str, secs: u64) -> LeaseId {
         let id = self.write_lease(&format!("custom/{name}"), credential_kind(), secs).await;
         self.manager.notify_due(self.clock.now().plus(Duration::from_secs(secs)));
         id
     }
 
-    /// A lease that nobody tells the keeper of.
+    /// A lease that the expiration manager isn't notified of.
     async fn write_lease(&self, id: &str, kind: LeaseKind, secs: u64) -> LeaseId {
         let id = LeaseId::parse(id).unwrap();
         let mut batch = Batch::new();
@@ -98,7 +98,7 @@ impl LeaseFixture {
         id
     }
 
-    /// Writes what nobody can read where a key is.
+    /// Overwrites a key with a value that can't be decoded.
     async fn corrupt_record(&self, key: &str) {
         let mut batch = Batch::new();
         self.barrier.view("lease/").put(&mut batch, key, b"not a lease".to_vec());
@@ -117,7 +117,7 @@ impl LeaseFixture {
         self.revoker.revoked.lock().unwrap().clone()
     }
 
-    /// Moves time and lets everything that follows from it happen.
+    /// Advances the clock and lets all resulting work finish.
     async fn advance_secs(&self, secs: u64) {
         self.clock.advance(Duration::from_secs(secs));
         for _ in 0..200 {
@@ -125,7 +125,7 @@ impl LeaseFixture {
         }
     }
 
-    /// Runs the keeper beside a test.
+    /// Runs the expiration manager concurrently with a test.
     async fn with_manager_running(&self, test: impl Future<Output = ()>) {
         let stop = CancellationToken::new();
         let run = self.manager.run(stop.clone());
@@ -139,12 +139,12 @@ impl LeaseFixture {
 
 fn new_manager(
     store: &LeaseStore,
-    hands: &Arc<ScriptedRevoker>,
+    revoker: &Arc<ScriptedRevoker>,
     clock: impl Clock,
 ) -> ExpirationManager {
     ExpirationManager::new(
         store.clone(),
-        hands.clone(),
+        revoker.clone(),
         Arc::new(clock),
         ExpirationOptions::default(),
     )
@@ -159,7 +159,7 @@ fn credential_kind() -> LeaseKind {
     }
 }
 
-/// A clock that is set back a second whenever somebody looks at it.
+/// A clock that is set back a second each time it is read.
 #[derive(Clone, Debug)]
 struct BackwardsClock(ManualClock, Arc<AtomicU64>);
 
@@ -276,7 +276,7 @@ async fn failures_are_retried_with_backoff_then_irrevocable() {
             );
             bench.advance_secs(100_000).await;
             assert!(bench.state_of(&id).await.is_some(), "kept, not dropped");
-            // An operator may ask again, and then it works.
+            // An operator may revoke it again, and then it succeeds.
             bench.revoker.failures.lock().unwrap().clear();
             assert_eq!(bench.manager.revoke(&id).await.unwrap(), Ok(()));
             assert!(bench.all_keys().await.is_empty());
@@ -473,7 +473,8 @@ async fn an_engine_that_hangs_holds_up_its_own_leases_only() {
             bench.advance_secs(11).await;
             assert_eq!(bench.revoked_ids().len(), 21, "all the others");
             assert_eq!(bench.manager.in_flight_count(), 16, "a quarter of the slots");
-            // It comes round: everything ends, as fast as its share allows.
+            // Once the engine responds again, all leases are revoked, as fast as the mount's limit
+            // allows.
             bench.revoker.hangs.lock().unwrap().clear();
             for _ in 0..4 {
                 bench.advance_secs(60).await;
@@ -499,7 +500,7 @@ async fn a_lease_marked_during_a_backlog_is_revoked() {
             bench.manager.mark_all_for_revocation(std::slice::from_ref(&ordered)).await.unwrap();
             bench.advance_secs(0).await;
             bench.revoker.hangs.lock().unwrap().clear();
-            // The calls that hang are given up, and the lane goes on.
+            // The calls that hang time out, and the mount's other leases follow.
             bench.advance_secs(55).await;
             assert_eq!(
                 bench.revoked_ids().len(),
@@ -540,7 +541,7 @@ async fn a_requested_attempt_does_not_wait_for_the_backoff() {
     bench.revoker.failures.lock().unwrap().insert("custom/a".to_owned(), 2);
     let id = bench.add_lease("a", 1000).await;
     assert!(bench.manager.revoke(&id).await.unwrap().is_err());
-    // As it is for whoever ordered while another attempt was failing.
+    // The state when a revocation is requested while another attempt is failing.
     assert!(matches!(bench.state_of(&id).await, Some(LeaseState::Revoking { attempts: 1, .. })));
     let patience = async {
         for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! [`Acl`]: the policies of one token, asked together.
+//! [`Acl`]: evaluates all policies of one token together.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,49 +13,51 @@ use crate::field_reading::{FieldReadings, case_folded};
 use crate::language::{PathRule, Policy};
 use crate::pattern::PathPattern;
 
-/// What a set of policies allows. Of all patterns that match a path, the most specific one alone
-/// decides; the same pattern in several policies is merged.
+/// What a set of policies allows. Of all patterns that match a path, only the most specific one
+/// decides; rules for the same pattern in several policies are merged.
 ///
-/// It refers to the policies and copies none of their rules, so that it costs a few bytes a policy
-/// whatever their size, and need not be kept.
+/// It refers to the policies and copies none of their rules, so it costs a few bytes per policy
+/// whatever their size, and is built for each request.
 #[derive(Clone, Debug, Default)]
 pub struct Acl {
     root: bool,
     policies: Vec<Arc<Policy>>,
 }
 
-/// Whether the backend of a path takes paths that differ in case only for the same one.
+/// Whether the backend of a path may treat paths that differ only in case as the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PathCase {
-    /// It tells them apart, or the path is in the one form that it uses.
+    /// The backend distinguishes case, or the path is already in the backend's normalised form.
     #[default]
     Distinct,
-    /// It does, or cannot say. Rules then grant exactly what they are spelled for, and restrict paths
-    /// in every case.
+    /// The backend ignores case, or doesn't declare it. Rules then grant only paths spelled exactly
+    /// like them, but restrict paths in every spelling.
     MayFold,
 }
 
-/// A request, as far as policies ask for it.
+/// The parts of a request that policies are evaluated against. It borrows them from the request and
+/// is cheap to copy.
 #[derive(Clone, Copy)]
 pub struct AclRequest<'r> {
-    /// The path in the form that its backend uses.
+    /// The request path in the backend's normalised form.
     pub path: &'r str,
-    /// What the backend makes of case.
+    /// Whether the backend may ignore case in the path.
     pub case: PathCase,
-    /// What the request needs.
+    /// The capability that the operation needs.
     pub capability: Capability,
     /// Whether the path is root-protected and needs `sudo` as well.
     pub sudo: bool,
-    /// The fields it hands on.
+    /// The fields of the request that are passed to the handler.
     pub fields: &'r Fields,
-    /// How its handler reads them; asked only if a rule has conditions on fields.
+    /// How the handler reads the fields; called only if a rule has conditions on fields.
     pub readings: &'r dyn Fn() -> FieldReadings,
-    /// The lifetime of its wrapped answer, if it is to be wrapped.
+    /// The lifetime of the wrapped response, if the client requested response wrapping.
     pub wrap: Option<Ttl>,
 }
 
 impl Acl {
-    /// Puts policies together.
+    /// Combines policies. If one of them is unreadable, the result allows nothing, because that
+    /// policy may have denied something.
     pub fn new(policies: impl IntoIterator<Item = Arc<Policy>>) -> Self {
         let policies: Vec<_> = policies.into_iter().collect();
         // What an unreadable policy denied is unknown.
@@ -65,24 +67,27 @@ impl Acl {
         Self { root: false, policies }
     }
 
-    /// Allows everything.
+    /// The ACL of the `root` policy, which allows everything. It contains no policies and is not
+    /// restricted by conditions.
     pub fn root() -> Self {
         Self { root: true, policies: Vec::new() }
     }
 
-    /// Whether everything is allowed.
+    /// Whether this is the ACL of the `root` policy.
     pub fn is_root(&self) -> bool {
         self.root
     }
 
-    /// What is granted on a path.
+    /// The capabilities granted on a path, ignoring conditions on fields and wrapping. The set is
+    /// empty if no rule matches, and for the ACL of `root`, which has no rules.
     pub fn capabilities(&self, path: &str, case: PathCase) -> Capabilities {
         self.decide_path(AclTarget::for_path(path), case)
             .map_or(Capabilities::NONE, |it| it.capabilities())
     }
 
-    /// Whether the rules grant `capability` at `path` at all, whatever they ask of a request beside
-    /// it. `sudo` says that the path is root-protected and needs that capability as well.
+    /// Whether the rules grant `capability` on `path`, ignoring their conditions on fields and
+    /// wrapping. `sudo` says that the path is root-protected, so that the `sudo` capability is
+    /// required as well.
     pub fn allows(&self, path: &str, capability: Capability, sudo: bool) -> bool {
         self.root
             || self
@@ -90,8 +95,8 @@ impl Acl {
                 .is_some_and(|decision| decision.capabilities().allows(capability))
     }
 
-    /// Whether a request may be made: what [`Acl::allows`] asks, and that its fields and the lifetime
-    /// of its wrapped answer are what the rule wants.
+    /// Whether a request is allowed: as [`Acl::allows`], but considering [`AclRequest::case`], and
+    /// its fields and wrapping meet the conditions of the deciding rules.
     pub fn permits_request(&self, asked: &AclRequest<'_>) -> bool {
         let AclRequest { path, case, capability, sudo, fields, readings, wrap } = *asked;
         self.root
@@ -101,7 +106,7 @@ impl Acl {
             })
     }
 
-    /// The decision; none if `sudo` is needed and not granted.
+    /// The deciding rules; `None` if there are none, or `sudo` is needed and not granted.
     fn decision_for(
         &self,
         path: &str,
@@ -115,9 +120,9 @@ impl Acl {
             .filter(|decision| !sudo || decision.capabilities().allows(Capability::Sudo))
     }
 
-    /// Whether anything is granted at or below a folder (which ends in a slash).
+    /// Whether any capability is granted at or below a folder, given with a trailing slash.
     pub fn grants_anything_below(&self, folder: &str) -> bool {
-        // What is less specific than a rule for all of the folder decides nowhere in it.
+        // A pattern less specific than one that covers the whole folder never decides inside it.
         let patterns = self.all_rules().map(|rule| &rule.pattern);
         let whole = patterns.filter(|pattern| pattern.covers_folder(folder)).max();
         let speaks_of = |pattern: &PathPattern| {
@@ -134,21 +139,24 @@ impl Acl {
             })
     }
 
-    /// The rules for one path each.
+    /// The capabilities of the rules without wildcards, by path. If several rules have the same
+    /// path, their capabilities are merged.
     pub fn exact_rules(&self) -> BTreeMap<&str, Capabilities> {
         let exact = self.all_rules().filter(|rule| rule.pattern.is_exact());
         merge_capabilities(exact.map(|rule| (rule.pattern.as_str(), rule)))
     }
 
-    /// The rules for all paths with a prefix. Those with `+` are neither these nor exact.
+    /// The capabilities of the rules whose only wildcard is a trailing `*`, by prefix. Rules with
+    /// `+` are in neither map.
     pub fn prefix_rules(&self) -> BTreeMap<&str, Capabilities> {
         merge_capabilities(
             self.all_rules().filter_map(|rule| Some((rule.pattern.as_prefix()?, rule))),
         )
     }
 
-    /// What is granted on a path, where a path with a slash at its end is a folder: lists of it are
-    /// decided by the rules for the path without the slash as well, and nothing else is.
+    /// The capabilities granted on a path, for display. If the path ends in a slash, `list` and
+    /// `scan` are decided by the rules for the path without the slash as well; the other
+    /// capabilities aren't.
     pub fn folder_capabilities(&self, path: &str, case: PathCase) -> Capabilities {
         use Capability::{List, Scan, Sudo};
         let own = self.capabilities(path, case);
@@ -161,24 +169,24 @@ impl Acl {
         }
         let granted = Capability::ALL.into_iter().filter(|capability| match capability {
             List | Scan => listed.allows(*capability),
-            // It is said of all that is granted.
+            // `sudo` is reported only if it applies to everything that is granted.
             Sudo => own.allows(Sudo) && (listed.is_empty() || listed.allows(Sudo)),
             _ => own.allows(*capability),
         });
         granted.collect()
     }
 
-    /// The deciding rule, and those that restrict it where case may not count.
+    /// The deciding rule, and the rules that restrict it if the backend may ignore case.
     fn decide_path(&self, target: AclTarget<'_>, case: PathCase) -> Option<AclDecision<'_>> {
         let mut decision = self.decide_as_spelled(target)?;
-        // What nothing grants needs no restriction, so only a path that a rule decides comes here.
+        // Restrictions matter only on a path that some rule decides.
         if case == PathCase::MayFold && !decision.grant.capabilities.is_denied() {
             decision.restrictions = self.case_restrictions(target, &decision);
         }
         Some(decision)
     }
 
-    /// The most specific rule that matches the path as it is spelled.
+    /// The most specific rule that matches the path in its given spelling.
     fn decide_as_spelled(&self, target: AclTarget<'_>) -> Option<AclDecision<'_>> {
         let bare = target.without_slash.and_then(|bare| self.exact_decision(bare));
         let bare_denies = bare.as_ref().is_some_and(|bare| bare.grant.capabilities.is_denied());
@@ -208,16 +216,16 @@ impl Acl {
         Some(AclDecision { rank, grant, restrictions: Vec::new() })
     }
 
-    /// What the rules for this one path say.
+    /// The merged grant of the exact rules for this path.
     fn exact_decision(&self, path: &str) -> Option<AclDecision<'_>> {
         let rules = self.policies.iter().filter_map(|policy| policy.exact_rule(path));
         let grant = merge_grants(rules.map(|rule| &rule.grant))?;
         Some(AclDecision { rank: RulePrecedence::Exact, grant, restrictions: Vec::new() })
     }
 
-    /// What the rules say that match the path in another case only and are at least as specific as the
-    /// one that decides. The backend may take the path for one that such a rule is about, so nothing is
-    /// granted that it doesn't grant as well.
+    /// The grants of rules that match the path only in another case and are at least as specific as
+    /// the deciding rule, or are exact and deny. The backend may treat the path as one such a rule
+    /// is written for, so only what that rule grants as well is granted.
     fn case_restrictions(
         &self,
         spelled: AclTarget<'_>,
@@ -258,7 +266,7 @@ impl Acl {
         others.map(|pattern| self.merged_grant(pattern)).collect()
     }
 
-    /// The memory that it holds beside the policies it refers to.
+    /// Memory in bytes that this holds apart from the policies it refers to.
     #[cfg(test)]
     pub(crate) fn bytes_held(&self) -> usize {
         self.policies.capacity() * size_of::<Arc<Policy>>()
@@ -268,14 +276,14 @@ impl Acl {
         self.policies.iter().flat_map(|policy| &policy.rules)
     }
 
-    /// What all policies say under one pattern.
+    /// The merged grant of all policies for one pattern.
     fn merged_grant(&self, pattern: &PathPattern) -> Cow<'_, PathGrant> {
         merge_grants(self.policies.iter().filter_map(|policy| policy.grant_for_pattern(pattern)))
             .unwrap_or_default()
     }
 }
 
-/// The grants of one pattern as one grant; none if there are none.
+/// Merges the grants for one pattern; `None` if there are none.
 fn merge_grants<'g>(mut grants: impl Iterator<Item = &'g PathGrant>) -> Option<Cow<'g, PathGrant>> {
     let mut merged = Cow::Borrowed(grants.next()?);
     for grant in grants {
@@ -295,13 +303,13 @@ fn merge_capabilities<'r>(
     merged
 }
 
-/// A path that a decision is wanted on.
+/// The path that is to be decided.
 #[derive(Clone, Copy)]
 struct AclTarget<'t> {
     path: &'t str,
-    /// Of a folder that is listed: the path without its slash. Rules for either speak of the folder.
-    /// The more specific decides, and of two exact ones that with the slash, unless the other denies: a
-    /// denial can't be passed with a slash (GHSA-xp3c-3jw3-4vcr).
+    /// When listing a folder: its path without the trailing slash. Rules for either form apply. The
+    /// more specific one decides; of two exact ones that with the slash, unless the other denies,
+    /// so that a trailing slash can't bypass a denial (GHSA-xp3c-3jw3-4vcr).
     without_slash: Option<&'t str>,
 }
 
@@ -319,11 +327,11 @@ impl<'t> AclTarget<'t> {
     }
 }
 
-/// What decides on a path.
+/// The result of matching a path: the deciding grant and its restrictions.
 struct AclDecision<'a> {
     rank: RulePrecedence<'a>,
     grant: Cow<'a, PathGrant>,
-    /// What has to grant it as well.
+    /// Grants that must all allow the request as well.
     restrictions: Vec<Cow<'a, PathGrant>>,
 }
 
@@ -338,11 +346,11 @@ impl AclDecision<'_> {
     }
 }
 
-/// How specific the deciding rule is. An exact rule ranks above every glob.
+/// How specific the deciding rule is. An exact rule takes precedence over every glob.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum RulePrecedence<'a> {
     Glob(Cow<'a, PathPattern>),
-    /// For a folder, an exact rule for its path without the slash.
+    /// An exact rule for the path of a folder without its trailing slash.
     WithoutSlash,
     Exact,
 }
@@ -447,10 +455,10 @@ mod tests {
         for path in ["secret/data/other", "secret/Team/open", "secret/data/hidden2"] {
             assert!(reads(path, PathCase::MayFold), "{path}");
         }
-        // Specificity counts as always, and grants are exact.
+        // Specificity is compared as usual, and grants apply to the exact spelling only.
         assert!(!reads("secret/team/open", PathCase::MayFold));
         assert!(!reads("Secret/data/other", PathCase::MayFold));
-        // Lists too, with a slash or without.
+        // Lists are restricted as well, with or without a trailing slash.
         for path in ["secret/TEAM/", "secret/data/HIDDEN/", "secret/data/HIDDEN"] {
             let granted = acl.folder_capabilities(path, PathCase::MayFold);
             assert!(!granted.allows(Capability::List), "{path}");
@@ -469,7 +477,7 @@ mod tests {
         assert!(acl.allows("a/foo1", Capability::Read, false), "the backend tells them apart");
     }
 
-    /// The wide rule matches `p/ADMIN`, which the backend may take for `p/admin`.
+    /// The wide rule matches `p/ADMIN`, which the backend may treat as `p/admin`.
     #[test]
     fn cve_2026_93335_a_narrower_rule_restricts_whatever_the_case() {
         let acl = parse_acl(&[r#"
@@ -489,7 +497,7 @@ mod tests {
             ("p/Team/a", &["read"]),
             ("p/team/a", &["read"]),
             ("p/Team/open", &["update"]),
-            // Rules that match in another case grant nothing, not even against each other.
+            // Rules that match only in another case grant nothing, not even relative to each other.
             ("p/team/open", &["deny"]),
             ("p/x/lockedaway", &["deny"]),
             ("p/x/shut", &["deny"]),
@@ -550,7 +558,7 @@ mod tests {
         }
     }
 
-    /// Of two spellings with rights of their own the backend may make one path.
+    /// The backend may treat two spellings with different capabilities as one path.
     #[test]
     fn cve_2026_93335_rules_for_one_path_in_two_cases_grant_what_both_do() {
         let admin = r#"path "p/Admin" { capabilities = ["read", "update"] }"#;
@@ -601,8 +609,7 @@ mod tests {
         assert!(!Acl::default().allows("anything", Capability::Read, false));
     }
 
-    /// The documented priority, over all rules at once: an exact rule, then of the globs that match
-    /// the one that no other beats.
+    /// The documented priority over all rules: an exact rule, else the most specific matching glob.
     fn model_decision<'r>(
         rules: &'r [(String, Capabilities)],
         path: &str,
@@ -631,7 +638,7 @@ mod tests {
         exact.or(globs.pop()).map(|(_, granted)| granted)
     }
 
-    /// Where the segments `+` stand.
+    /// Positions of the `+` segments.
     fn plus_segments(pattern: &str) -> impl Iterator<Item = usize> {
         let bytes = pattern.as_bytes();
         let edge = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_none_or(|b| *b == b'/');
@@ -643,7 +650,7 @@ mod tests {
             .into_iter()
     }
 
-    /// A pattern as a walk over both texts.
+    /// Matches a glob by recursing over pattern and path.
     fn model_glob(pattern: &str, path: &str) -> bool {
         if pattern == "*" {
             return true;
@@ -670,7 +677,7 @@ mod tests {
         }
     }
 
-    /// Rules for the patterns that can be read, each with the capabilities of a few bits.
+    /// Rules for the valid patterns, with the capabilities given by a few bits.
     fn build_rules(patterns: &[(String, u16)]) -> (String, Vec<(String, Capabilities)>) {
         let mut text = String::new();
         let mut rules: Vec<(String, Capabilities)> = Vec::new();
@@ -696,7 +703,7 @@ mod tests {
         (text, rules)
     }
 
-    /// The text with the letters in upper case that `capitals` has a bit for.
+    /// The text with those letters in upper case for which `capitals` has a bit.
     fn with_capitals(text: &str, capitals: u32) -> String {
         let letter = |(at, c): (usize, char)| {
             if capitals >> (at % 32) & 1 == 1 { c.to_ascii_uppercase() } else { c }
@@ -729,8 +736,8 @@ mod tests {
             proptest::prop_assert_eq!(parse_acl(&[&text]).capabilities(&path, PathCase::Distinct), expected, "{} {}", text, path);
         }
 
-        /// Of the rules that match in any case, those that none beats: what they don't grant, no
-        /// spelling of the path has.
+        /// What the most specific rules matching in any case don't grant is granted on no spelling
+        /// of the path.
         #[test]
         fn cve_2026_93335_no_spelling_has_what_the_strictest_rule_does_not_grant(
             patterns in proptest::collection::vec(("([aAbB+]/)?[aAbB]{0,2}\\*?", 0_u16..16), 1..9),
@@ -754,8 +761,8 @@ mod tests {
             proptest::prop_assert_eq!(granted.intersection(exact), granted, "{} {}", text, spelled);
         }
 
-        /// Where all rules are written in one case, no other spelling of a path may more than that one,
-        /// be it in capabilities, in lists or in conditions.
+        /// If all rules are in lower case, no other spelling of a path is granted more than the
+        /// lower-case one, in capabilities, lists or conditions.
         #[test]
         fn cve_2026_93335_no_right_is_gained_by_changing_case(
             patterns in proptest::collection::vec(("[ab/+]{0,5}\\*?", 0_u16..16, 0_usize..4), 0..7),

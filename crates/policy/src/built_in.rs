@@ -1,7 +1,7 @@
-//! The policies every server has.
+//! The built-in policies, which exist on every server.
 
-/// What every token may do unless it asked not to have the policy `default`. Operators may change
-/// it.
+/// Initial text of the policy `default`, which every token gets unless its creator opts out.
+/// Operators may change it.
 pub const DEFAULT_POLICY: &str = r#"# A token may look at itself, renew itself and give itself up.
 path "auth/token/lookup-self" {
     capabilities = ["read"]
@@ -57,8 +57,8 @@ path "sys/tools/hash/*" {
 }
 "#;
 
-/// What a wrapping token may do: take what was wrapped for it, in the way of today or that of old
-/// clients. It can't be changed, and no other token can have it.
+/// Policy of wrapping tokens: unwrap the response, by `sys/wrapping/unwrap` or as old clients do by
+/// reading `cubbyhole/response`. It can't be changed or assigned to other tokens.
 pub const RESPONSE_WRAPPING_POLICY: &str = r#"
 path "cubbyhole/response" {
     capabilities = ["create", "read"]
@@ -68,5 +68,5 @@ path "sys/wrapping/unwrap" {
 }
 "#;
 
-/// Names that can't be written or deleted because the server gives them their meaning.
+/// Policy names that can't be written or deleted, because the server defines their meaning.
 pub const RESERVED_POLICIES: [&str; 3] = ["root", "response-wrapping", "control-group"];

@@ -1,37 +1,37 @@
-//! [`Capabilities`]: what can be granted on a path.
+//! [`Capabilities`]: the set of operations a policy can grant on a path.
 
 use std::fmt;
 
-/// One thing a token may do.
+/// An operation that a policy rule can grant on a path. Each is one bit of a [`Capabilities`] set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
 pub enum Capability {
-    /// Refuses everything, whatever else is granted.
+    /// Refuses every operation, overriding all other capabilities.
     Deny = 1,
-    /// Write what isn't there.
+    /// Write at a path where nothing exists yet.
     Create = 1 << 1,
-    /// Read.
+    /// Read the data at a path.
     Read = 1 << 2,
-    /// Write what is there.
+    /// Write at a path where something exists already.
     Update = 1 << 3,
-    /// Delete.
+    /// Delete the data at a path.
     Delete = 1 << 4,
-    /// List.
+    /// List the keys directly under a path.
     List = 1 << 5,
-    /// In addition to another one, use a root-protected path.
+    /// Use a root-protected path, in addition to the operation's own capability.
     Sudo = 1 << 6,
-    /// Merge.
+    /// Partially update the data at a path (JSON merge patch).
     Patch = 1 << 7,
-    /// List recursively (OpenBao).
+    /// List keys recursively; known from OpenBao.
     Scan = 1 << 8,
-    /// Subscribe to events (HashiCorp).
+    /// Subscribe to events; known from Vault, and needed by no operation of this server.
     Subscribe = 1 << 9,
-    /// Recover from a snapshot (HashiCorp).
+    /// Recover from a snapshot; known from Vault, and needed by no operation of this server.
     Recover = 1 << 10,
 }
 
 impl Capability {
-    /// All of them, in the order of their names.
+    /// All capabilities, sorted by name.
     pub const ALL: [Self; 11] = [
         Self::Create,
         Self::Delete,
@@ -46,7 +46,8 @@ impl Capability {
         Self::Update,
     ];
 
-    /// Its name in policies and answers.
+    /// The name in lower case, such as `create`, that policies and API responses use.
+    /// [`Capability::parse`] accepts the same names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deny => "deny",
@@ -63,56 +64,60 @@ impl Capability {
         }
     }
 
-    /// The capability of this name.
+    /// The capability with this name; `None` for any other text. Names are compared exactly, so
+    /// upper case is not accepted.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|capability| capability.name() == name)
     }
 }
 
-/// A set of capabilities.
+/// A set of capabilities; copying it is free. The default is the empty set, which grants nothing.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities(u16);
 
 impl Capabilities {
-    /// None.
+    /// The empty set, which grants nothing.
     pub const NONE: Self = Self(0);
 
-    /// With one more.
+    /// The set with one more capability.
     #[must_use]
     pub const fn with(self, capability: Capability) -> Self {
         Self(self.0 | capability as u16)
     }
 
-    /// Those of both, where a denial leaves nothing but itself.
+    /// The capabilities that either set has; only `deny` if one of them has it.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         let both = Self(self.0 | other.0);
         if both.is_denied() { Self::NONE.with(Capability::Deny) } else { both }
     }
 
-    /// Those that both have. A denial in one of them denies.
+    /// The capabilities that both sets have; only `deny` if one of them has it.
     #[must_use]
     pub fn intersection(self, other: Self) -> Self {
         let denies = self.is_denied() || other.is_denied();
         if denies { Self::NONE.with(Capability::Deny) } else { Self(self.0 & other.0) }
     }
 
-    /// Whether `capability` is granted. A denial grants nothing.
+    /// Whether the set grants `capability`; false for every one if it has `deny`.
     pub fn allows(self, capability: Capability) -> bool {
         !self.is_denied() && self.0 & capability as u16 != 0
     }
 
-    /// Whether nothing is granted.
+    /// Whether the set grants nothing: it is empty or has `deny`. Every operation is then refused,
+    /// as [`Capabilities::allows`] reports.
     pub fn is_empty(self) -> bool {
         self.0 == 0 || self.is_denied()
     }
 
-    /// Whether everything is refused.
+    /// Whether the set has `deny`, which refuses every operation. The other capabilities of the set
+    /// then have no effect.
     pub fn is_denied(self) -> bool {
         self.0 & Capability::Deny as u16 != 0
     }
 
-    /// The names, sorted; `deny` alone where nothing is granted.
+    /// The names of the granted capabilities, sorted; just `deny` if there are none. Each of them
+    /// is a name that [`Capability::parse`] accepts.
     pub fn names(self) -> Vec<&'static str> {
         let granted = Capability::ALL.into_iter().filter(|c| self.allows(*c));
         let names: Vec<_> = granted.map(Capability::name).collect();

@@ -1,4 +1,5 @@
-//! [`RequestConditions`]: what a rule asks of a request beside a capability, its fields and its wrapping.
+//! [`RequestConditions`]: what a rule requires of a request beside a capability: its fields and its
+//! response wrapping.
 //! Documented at <https://developer.hashicorp.com/vault/docs/concepts/policies>.
 
 mod matching;
@@ -15,42 +16,44 @@ use strongroom_types::{Fields, Ttl};
 use crate::capability::{Capabilities, Capability};
 use crate::field_reading::{DerivedField, FieldReading, FieldReadings};
 
-/// What a rule grants, and on which conditions.
+/// What a rule grants, and under which conditions. The default grants nothing and has no
+/// conditions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PathGrant {
-    /// What may be done.
+    /// The capabilities granted on the paths of the rule.
     pub capabilities: Capabilities,
-    /// None for a rule that has no conditions, which is nearly every rule.
+    /// The conditions of the rule; `None` for most rules, which have none.
     pub conditions: Option<Box<RequestConditions>>,
 }
 
-/// The conditions of one rule, or of all rules for one pattern. Names of fields are in lower case.
+/// The conditions of one rule, or of all rules for one pattern. Field names are in lower case.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestConditions {
-    /// Where there are any, a request may have no other fields.
+    /// `allowed_parameters`: if there are any, a request may have no other fields.
     pub(crate) allowed: Parameters,
-    /// A request may not have these.
+    /// `denied_parameters`: fields or values a request may not have.
     pub(crate) denied: Parameters,
-    /// A request must have these.
+    /// `required_parameters`: fields a request must have.
     pub(crate) required: BTreeSet<String>,
-    /// The answer must be wrapped for at least this; zero for no bound.
+    /// `min_wrapping_ttl`: the response must be wrapped with at least this TTL; zero for no limit.
     pub(crate) min_wrapping: Ttl,
-    /// The answer must be wrapped for at most this; zero for no bound.
+    /// `max_wrapping_ttl`: the response must be wrapped with at most this TTL; zero for no limit.
     pub(crate) max_wrapping: Ttl,
 }
 
-/// Names of fields, or `*` for any, and the values meant; none for every value.
+/// Values by field name, where the name `*` means any field and no values mean any value.
 pub(crate) type Parameters = BTreeMap<String, Vec<Value>>;
 
 const ANY_FIELD: &str = "*";
 
 impl PathGrant {
-    /// Grants capabilities without conditions.
+    /// A grant of capabilities without conditions.
     pub fn unconditional(capabilities: Capabilities) -> Self {
         Self { capabilities, conditions: None }
     }
 
-    /// Adds what another rule for the same pattern says. A denial leaves nothing but itself.
+    /// Merges the grant of another rule for the same pattern. If either denies, the result only
+    /// denies.
     pub fn merge_grant(&mut self, other: &Self) {
         self.capabilities = self.capabilities.union(other.capabilities);
         if self.capabilities.is_denied() {
@@ -64,8 +67,9 @@ impl PathGrant {
         }
     }
 
-    /// Whether a request with this capability may be made: these are its fields and how its handler
-    /// reads them, and this is how long the wrapped answer is to live, if it is to be wrapped.
+    /// Whether a request with this capability, these fields and this wrapping TTL (if any) is
+    /// granted. `readings` says how the handler reads the fields; it is called only if there are
+    /// conditions on fields.
     pub fn permits_request(
         &self,
         capability: Capability,
@@ -82,18 +86,18 @@ impl PathGrant {
 }
 
 impl RequestConditions {
-    /// Whether nothing is asked.
+    /// Whether there are no conditions.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether the bounds on wrapping contradict each other. Merging may come to that.
+    /// Whether the wrapping limits contradict each other, which can result from merging.
     pub(crate) fn wrapping_is_impossible(&self) -> bool {
         !self.max_wrapping.is_zero() && self.max_wrapping < self.min_wrapping
     }
 
-    /// The same pattern in another rule: values are joined, and no values at all stand for every
-    /// value; of two bounds on wrapping the shorter one counts.
+    /// Merges the conditions of another rule for the same pattern: the lists of values are joined,
+    /// where an empty list means any value, and the smaller of two wrapping limits applies.
     fn merge_conditions(&mut self, other: &Self) {
         add_parameters(&mut self.allowed, &other.allowed);
         add_parameters(&mut self.denied, &other.denied);
@@ -104,7 +108,7 @@ impl RequestConditions {
             self.max_wrapping.nonzero_or(other.max_wrapping).capped_by(other.max_wrapping);
     }
 
-    /// An answer that isn't wrapped fits no bound.
+    /// A response that isn't wrapped satisfies no wrapping limit.
     fn matches_wrapping(&self, wrap: Option<Ttl>) -> bool {
         if self.min_wrapping.is_zero() && self.max_wrapping.is_zero() {
             return true;
@@ -113,7 +117,7 @@ impl RequestConditions {
         wrap >= self.min_wrapping && wrap <= wrap.capped_by(self.max_wrapping)
     }
 
-    /// Only requests that hand fields on are looked at.
+    /// Field conditions apply only to operations that pass fields to the handler.
     fn matches_fields(
         &self,
         capability: Capability,
@@ -156,8 +160,8 @@ impl RequestConditions {
         !self.denied.contains_key(ANY_FIELD) && !sent.chain(derived).any(denied)
     }
 
-    /// A field must be allowed under the name it has. What is said of another of its names bounds its
-    /// values as well.
+    /// A field must be allowed under the name it was sent with. Values listed for its other names
+    /// restrict it as well.
     fn all_fields_allowed(&self, fields: &Fields, readings: &FieldReadings) -> bool {
         if self.allowed.is_empty() {
             return true;
@@ -172,7 +176,8 @@ impl RequestConditions {
         let fits = |name: &str, value: &RawValue, values: &Vec<Value>| {
             fits_as(readings.reading_of(name), value, values)
         };
-        // What is made of another field is allowed with that, within what is said of it elsewhere.
+        // A derived field needs no allowance of its own, but must satisfy the values listed for its
+        // names.
         let derived = readings.derived_fields(fields);
         let mut derived = derived.iter().filter(|it| !it.is_synonym);
         let derived_fits = |it: &DerivedField| {
@@ -196,7 +201,7 @@ impl RequestConditions {
     }
 }
 
-/// Whether the handler gets a value for this field, be it under its legacy name.
+/// Whether the handler gets a value for this field, also under a legacy name.
 fn has_value(name: &str, fields: &Fields, readings: &FieldReadings) -> bool {
     let has = |name: &str| {
         let given = fields.get(name);
@@ -227,13 +232,13 @@ fn add_parameters(own: &mut Parameters, other: &Parameters) {
     }
 }
 
-/// What came through `Fields` is JSON, and bounded in depth.
+/// Parses a field, which is valid JSON of limited depth because it comes from `Fields`.
 fn parse_value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or(Value::Null)
 }
 
-/// The same with each number as the text that was sent: a handler that takes it for text gets its
-/// digits, such as `1.10`, and not its worth.
+/// Parses a field with each number replaced by its text as sent, because a handler that reads a
+/// number as text gets its digits (`1.10`) and not its value.
 fn parse_numbers_as_text(raw: &RawValue) -> Value {
     let mut quoted = String::with_capacity(raw.get().len() + 2);
     let (mut in_text, mut escaped, mut in_number) = (false, false, false);

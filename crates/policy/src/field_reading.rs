@@ -1,5 +1,5 @@
-//! [`FieldReadings`]: how the handler of a request reads each field of it. Conditions on fields are
-//! judged on what the handler makes of a value, not on how the client spelled it.
+//! [`FieldReadings`]: how the handler of a request reads each of its fields. Conditions on fields
+//! are evaluated on what the handler makes of a value, not on its spelling in the request.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,42 +7,42 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use strongroom_types::Fields;
 
-/// How a handler reads the value of one field.
+/// How a handler reads the value of one field, which determines how conditions compare it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FieldReading {
-    /// The backend cannot tell: the value may be split at commas, trimmed and folded, or not.
+    /// Not declared: the value may or may not be split at commas, trimmed and case-folded.
     Unknown,
-    /// The JSON value is taken as it is.
+    /// Used as the JSON value it is.
     AsSent,
-    /// One text.
+    /// A single text, used as it is.
     Text,
-    /// A whole number, also as text.
+    /// An integer, also given as text.
     Integer,
-    /// True or false, also as a number or text.
+    /// A boolean, also given as a number or text.
     Boolean,
     /// A duration: a number of seconds, or text with units.
     Duration,
-    /// A list of texts, or one text that is split at commas; blanks around the parts are cut off.
+    /// A list of texts, or one text split at commas; white space around entries is trimmed.
     List,
-    /// Names with texts: an object, or a list of `name=value`.
+    /// A map from names to texts: an object, or a list of `name=value`.
     Pairs,
-    /// The path of a mount, or a list of them: slashes around it don't count.
+    /// The path of a mount, or a list of them; leading and trailing slashes are ignored.
     MountPath,
-    /// The name of a policy: blanks around it are cut off, and case doesn't count.
+    /// The name of a policy; surrounding white space and case are ignored.
     PolicyName,
     /// A list as in [`FieldReading::List`] of names as in [`FieldReading::PolicyName`].
     PolicyNames,
-    /// One text: blanks around it are cut off, and case doesn't count.
+    /// A single text; surrounding white space and case are ignored.
     FoldedText,
-    /// The version of a plug-in: a `v` in front of it doesn't count.
+    /// The version of a plug-in; a leading `v` is ignored.
     Version,
-    /// A command, and arguments behind blanks.
+    /// A command with arguments separated by white space.
     CommandLine,
 }
 
 impl FieldReading {
-    /// Whether the handler makes a text of each entry, numbers among them.
+    /// Whether the handler converts each entry to text, numbers included.
     pub(crate) fn converts_entries_to_text(self) -> bool {
         matches!(
             self,
@@ -51,18 +51,18 @@ impl FieldReading {
     }
 }
 
-/// One field that a handler declares.
+/// A field that a handler declares, with the way it reads its value.
 #[derive(Clone, Debug)]
 pub struct FieldDeclaration {
-    /// The name of the field.
+    /// The name of the field in requests.
     pub name: Cow<'static, str>,
-    /// How its value is read.
+    /// How the handler reads the field's value.
     pub reading: FieldReading,
-    /// The newer name of the same field, where this is the legacy one.
+    /// If this is a legacy name, the current name of the same field.
     pub legacy_name_of: Option<&'static str>,
 }
 
-/// The fields of one request's handler.
+/// How the handler of one operation reads the fields of a request.
 #[derive(Clone, Debug)]
 pub struct FieldReadings {
     declared: Vec<FieldDeclaration>,
@@ -71,30 +71,32 @@ pub struct FieldReadings {
     derive: Option<fn(&Fields) -> Vec<DerivedField>>,
 }
 
-/// A field that the handler also takes from an object that is another field.
+/// A field that the handler also reads from inside an object that is the value of another field.
 #[derive(Clone, Copy, Debug)]
 pub struct InnerField {
-    /// The object.
+    /// The name of the field that contains the object.
     pub object: &'static str,
-    /// The name of the field, in the object as beside it.
+    /// The name of the field, the same inside the object and at the top level.
     pub name: &'static str,
 }
 
-/// A field that the handler makes of other fields of a request, or the same input in another form.
+/// A value that the handler derives from other fields, or another form of a field's value.
 #[derive(Clone, Debug)]
 pub struct DerivedField {
-    /// The name of the field.
+    /// The name of the field that conditions refer to.
     pub name: &'static str,
-    /// The value, as a request could have sent it.
+    /// The derived value, as a request could have sent it.
     pub value: Box<RawValue>,
-    /// How it is compared.
+    /// How conditions compare the value.
     pub reading: FieldReading,
-    /// Another form of what was sent. It is denied like that, and needs no allowance of its own.
+    /// Whether this is another form of a value that was sent. A denial applies to it, but it needs
+    /// no allowance of its own.
     pub is_synonym: bool,
 }
 
 impl FieldReadings {
-    /// For a backend that cannot tell how it reads fields, such as a hosted plug-in.
+    /// For a backend that doesn't declare its fields, such as a hosted plug-in: every field is
+    /// [`FieldReading::Unknown`].
     pub fn unknown() -> Self {
         Self {
             declared: Vec::new(),
@@ -104,7 +106,7 @@ impl FieldReadings {
         }
     }
 
-    /// For a handler that takes fields of any name as they are.
+    /// For a handler that uses fields of any name as the JSON values they are.
     pub fn as_sent() -> Self {
         Self {
             declared: Vec::new(),
@@ -114,27 +116,29 @@ impl FieldReadings {
         }
     }
 
-    /// For a handler that declares its fields. It ignores all others; they are judged as if it
-    /// might read them in any way.
+    /// For a handler that declares its fields. It ignores all others, which are treated as
+    /// [`FieldReading::Unknown`].
     pub fn from_declarations(fields: impl IntoIterator<Item = FieldDeclaration>) -> Self {
         let declared = fields.into_iter().collect();
         Self { declared, undeclared_reading: FieldReading::Unknown, inner: &[], derive: None }
     }
 
-    /// The handler takes these fields from an object as well.
+    /// Declares fields that the handler also reads from inside an object. The list replaces one
+    /// that was declared before.
     #[must_use]
     pub fn with_inner(self, inner: &'static [InnerField]) -> Self {
         Self { inner, ..self }
     }
 
-    /// The handler makes these fields of others.
+    /// Declares a function that derives further fields from those of a request. It replaces one
+    /// that was declared before.
     #[must_use]
     pub fn with_derived(self, derive: fn(&Fields) -> Vec<DerivedField>) -> Self {
         Self { derive: Some(derive), ..self }
     }
 
-    /// Fields of a request that stand in an object, and those that its handler makes of others. An
-    /// empty one in an object is none.
+    /// The fields that the handler reads from inside objects (unless `null` or empty), and those it
+    /// derives.
     pub(crate) fn derived_fields(&self, fields: &Fields) -> Vec<DerivedField> {
         let found = self.inner.iter().filter_map(|InnerField { object, name }| {
             let object = fields.get(object)?;
@@ -149,24 +153,24 @@ impl FieldReadings {
         found.chain(derived.into_iter().flatten()).collect()
     }
 
-    /// How the handler reads the field of this name. Handlers know exact names only.
+    /// How the handler reads the field with this exact name.
     pub(crate) fn reading_of(&self, name: &str) -> FieldReading {
         self.declaration_of(name).map_or(self.undeclared_reading, |field| field.reading)
     }
 
-    /// The current name of a field that may be given by its legacy name.
+    /// The current name of a field, which may be given by a legacy name.
     pub(crate) fn current_name<'n>(&'n self, name: &'n str) -> &'n str {
         self.declaration_of(name).and_then(|field| field.legacy_name_of).unwrap_or(name)
     }
 
-    /// All names under which the handler takes the field of this name, this one among them.
+    /// All names under which the handler accepts this field, the given one included.
     pub(crate) fn all_names<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'n str> {
         let current = self.current_name(name);
         let legacy = self.declared.iter().filter(move |it| it.legacy_name_of == Some(current));
         [name, current].into_iter().chain(legacy.map(|field| &*field.name))
     }
 
-    /// Whether a `null` is as good as no value.
+    /// Whether the handler treats `null` like a missing value.
     pub(crate) fn null_means_absent(&self, name: &str) -> bool {
         !matches!(self.reading_of(name), FieldReading::Unknown | FieldReading::AsSent)
     }
@@ -176,9 +180,9 @@ impl FieldReadings {
     }
 }
 
-/// A text without regard to case, so that two texts which any backend takes for one have the same
-/// form. Backends use several rules (simple lower case, full folding); this joins them, and so takes
-/// a few more texts for one than any of them. Only what restricts is compared like this.
+/// Folds case so that two texts which any backend treats as equal get the same form. Backends use
+/// several rules (simple lower case, full folding); this combines them, so it equates slightly more
+/// texts than each of them. Paths are folded only to restrict, never to grant.
 pub fn case_folded(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -186,7 +190,7 @@ pub fn case_folded(text: &str) -> Cow<'_, str> {
         }
         return Cow::Borrowed(text);
     }
-    // Simple rules map the dotted capital I to a plain `i`; the full ones add a combining dot.
+    // Simple case mapping gives `i` for the dotted capital I; full mapping adds a combining dot.
     const DOTTED_CAPITAL_I: char = '\u{130}';
     let lower = |c: char| c.to_lowercase();
     let folded = text

@@ -1,4 +1,4 @@
-//! What the fuzz targets check, over their corpora and mutations of them.
+//! Runs the fuzz targets as tests, over their corpora and random mutations of them.
 
 #[path = "../fuzz/fuzz_targets/check.rs"]
 mod check;

@@ -1,4 +1,4 @@
-//! A policy's text: HCL 1, its JSON form, or either in base64.
+//! Parses the text of a policy: HCL 1, its JSON form, or either in base64.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,88 +11,91 @@ use crate::capability::{Capabilities, Capability};
 use crate::conditions::{Parameters, PathGrant, RequestConditions};
 use crate::pattern::PathPattern;
 
-/// A policy as it was written, and what it means.
+/// A parsed policy, with its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The text, as it is given back.
+    /// The text as returned to clients, decoded if it was sent in base64.
     pub text: String,
-    /// Its rules, a pattern once each, the most specific first.
+    /// The rules, one per pattern, the most specific first.
     pub rules: Vec<PathRule>,
-    /// Of the rules whose pattern has capitals, the pattern folded to one case and the place in `rules`,
-    /// the most specific first.
+    /// For rules whose pattern has capitals: the case-folded pattern and the index in `rules`, the
+    /// most specific first.
     folded: Vec<(PathPattern, usize)>,
-    /// A stored text that this version of the server can't read. It refuses everything, to
-    /// whoever has it: what it denied is unknown.
+    /// Whether this is a stored text that this version of the server can't parse. A token with such
+    /// a policy is refused everything, because what the policy denied is unknown.
     pub unreadable: bool,
 }
 
-/// What is granted on the paths of one pattern.
+/// One rule of a policy: what it grants on the paths that match its pattern.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PathRule {
-    /// Which paths.
+    /// The paths that the rule applies to.
     pub pattern: PathPattern,
-    /// What, and on which conditions.
+    /// The capabilities granted, and their conditions.
     pub grant: PathGrant,
 }
 
-/// Why a policy is refused. The message is for the user.
+/// Why a policy is refused. The message is shown to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// The text is neither HCL nor JSON, or a value in it has the wrong type.
     #[error("failed to parse policy: {0}")]
     Syntax(#[from] ParseError),
-    /// A key that policies don't have. The form of the message is one that clients know.
+    /// A key that policies don't have. Clients may match the message.
     #[error(
         "failed to parse policy: 1 error occurred:\n\t* invalid key {key:?} on line {line}\n\n"
     )]
     UnknownKey {
-        /// The key.
+        /// The unknown key, as written.
         key: String,
-        /// Its line, from 1.
+        /// Line of the key, counted from 1.
         line: u32,
     },
-    /// A path rule that can't be used as it stands.
+    /// A path rule that is invalid.
     #[error("failed to parse policy: path on line {line}: {problem}")]
     Path {
-        /// The line of the rule, from 1.
+        /// Line of the rule, counted from 1.
         line: u32,
-        /// What is wrong with it.
+        /// What is wrong with the rule.
         problem: String,
     },
-    /// A bound on wrapping that is no duration. The form of the message is one that clients know.
+    /// A wrapping limit that isn't a valid duration. Clients may match the message.
     #[error("failed to parse policy: error parsing {key}: {problem}")]
     Wrapping {
-        /// The key.
+        /// The key of the limit.
         key: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         problem: String,
     },
-    /// Bounds on wrapping between which nothing lies.
+    /// The maximum wrapping TTL is below the minimum.
     #[error("failed to parse policy: max_wrapping_ttl cannot be less than min_wrapping_ttl")]
     WrappingBounds,
-    /// A rule that restricts in a way that isn't built: ignoring it would grant more than it says.
+    /// A rule uses a key that this server doesn't implement. Ignoring the key would grant more than
+    /// the policy says.
     #[error(
         "failed to parse policy: path on line {line}: {key:?} is not supported by this server; \
          the policy is refused because leaving it out would grant more"
     )]
     UnsupportedKey {
-        /// The line of the rule, from 1.
+        /// Line of the rule, counted from 1.
         line: u32,
-        /// The key, one of those that policies can have elsewhere.
+        /// The key, one of [`UNSUPPORTED_KEYS`].
         key: &'static str,
     },
-    /// Templates are not built, and such a path would match nothing.
+    /// The path contains a template (`{{...}}`). Templates aren't supported, and the path would
+    /// match nothing.
     #[error(
         "failed to parse policy: path on line {line}: templates are not supported by this server"
     )]
     Template {
-        /// The line of the rule, from 1.
+        /// Line of the rule, counted from 1.
         line: u32,
     },
 }
 
-/// Keys that restrict or extend a rule and that this server doesn't know how to honour yet.
+/// Keys of path rules in Vault or OpenBao that this server doesn't implement. A policy with one is
+/// refused with [`PolicyError::UnsupportedKey`].
 pub const UNSUPPORTED_KEYS: [&str; 7] = [
     "mfa_methods",
     "control_group",
@@ -102,7 +105,7 @@ pub const UNSUPPORTED_KEYS: [&str; 7] = [
     "list_scan_response_keys_filter_path",
     "recover",
 ];
-/// The other keys of a rule.
+/// The keys of path rules that this server implements.
 const KNOWN_KEYS: [&str; 8] = [
     "capabilities",
     "policy",
@@ -120,7 +123,12 @@ const MIN_WRAPPING_TTL: &str = "min_wrapping_ttl";
 const MAX_WRAPPING_TTL: &str = "max_wrapping_ttl";
 
 impl Policy {
-    /// Reads a policy.
+    /// Parses a policy: HCL 1, its JSON form, or either in base64. Rules for the same pattern are
+    /// merged.
+    ///
+    /// # Errors
+    ///
+    /// If the text can't be parsed, has an unknown or unsupported key, or a rule is invalid.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let decoded = from_base64(text);
         let source = decoded.as_deref().unwrap_or(text);
@@ -147,19 +155,20 @@ impl Policy {
         Ok(Self { text: source.to_owned(), rules, folded, unreadable: false })
     }
 
-    /// A policy whose text can't be read any more.
+    /// A policy whose stored text can't be parsed any more; it refuses everything. The text is
+    /// kept, so that an operator can read and correct it.
     pub fn from_unreadable(text: String) -> Self {
         Self { text, rules: Vec::new(), folded: Vec::new(), unreadable: true }
     }
 
-    /// The rule for this one path.
+    /// The rule whose pattern is exactly this path.
     pub(crate) fn exact_rule(&self, path: &str) -> Option<&PathRule> {
         let at = self.rules.binary_search_by(|rule| compare_path(path, &rule.pattern)).ok()?;
         self.rules.get(at)
     }
 
-    /// The rules for this one path, which is folded to one case, whatever case they have. Those that
-    /// have it as it is are left out unless `has_capitals` says that it wasn't sent so.
+    /// The exact rules for this case-folded path in any spelling. The rule without capitals is
+    /// included only if `has_capitals`, that is, if the path was sent with capitals.
     pub(crate) fn exact_rules_in_any_case<'p>(
         &'p self,
         path: &'p str,
@@ -174,8 +183,8 @@ impl Policy {
         plain.into_iter().chain(spelled.filter_map(|(_, at)| self.rules.get(*at)))
     }
 
-    /// The rules for more than one path with their patterns folded to one case. Those without capitals
-    /// are left out unless `has_capitals` says that the path has any.
+    /// The glob rules with their case-folded patterns. Rules without capitals are included only if
+    /// `has_capitals`, that is, if the path has any.
     pub(crate) fn globs_in_any_case(
         &self,
         has_capitals: bool,
@@ -187,21 +196,21 @@ impl Policy {
         plain.iter().map(|rule| (&rule.pattern, rule)).chain(globs)
     }
 
-    /// What the rule with this pattern grants.
+    /// The grant of the rule with this pattern.
     pub(crate) fn grant_for_pattern(&self, pattern: &PathPattern) -> Option<&PathGrant> {
         let at = self.rules.binary_search_by(|rule| pattern.cmp(&rule.pattern)).ok()?;
         self.rules.get(at).map(|rule| &rule.grant)
     }
 
-    /// The rules for more than one path, the most specific first.
+    /// The rules with wildcards, the most specific first.
     pub(crate) fn glob_rules(&self) -> &[PathRule] {
         let exact = self.rules.partition_point(|rule| rule.pattern.is_exact());
         self.rules.get(exact..).unwrap_or_default()
     }
 }
 
-/// Where a pattern stands to that of this one path, in a list with the most specific first. Exact
-/// patterns are ordered by length, then by text.
+/// Compares a path with a pattern in the order of a list with the most specific first, for a binary
+/// search. Exact patterns are ordered by length, then by text.
 fn compare_path(path: &str, pattern: &PathPattern) -> Ordering {
     let text = pattern.as_str();
     let order = (path.len(), path).cmp(&(text.len(), text));
@@ -229,7 +238,7 @@ fn read_rule(block: &HclBlock<'_, 1>) -> Result<PathRule, PolicyError> {
             ),
         });
     }
-    // Blocks may repeat, and the last one alone would count.
+    // Blocks may repeat, and only the last one would be used.
     let mut seen = BTreeSet::new();
     if let Some(again) = block.body.items().iter().find(|item| !seen.insert(&item.key.text)) {
         let problem = format!("{:?} is set twice", again.key.text);
@@ -261,7 +270,8 @@ fn read_conditions(line: u32, body: &HclBody) -> Result<RequestConditions, Polic
     Ok(conditions)
 }
 
-/// An object of lists. Two spellings of one name would leave open which list counts.
+/// Reads an object of lists. Two spellings of one name are refused, because only one list could be
+/// used.
 fn read_parameters(
     line: u32,
     body: &HclBody,
@@ -289,7 +299,7 @@ fn read_wrapping(body: &HclBody, key: &'static str) -> Result<Ttl, PolicyError> 
     Ok(ttl)
 }
 
-/// A value as the requests it is compared with have it.
+/// Converts a value to the JSON form in which requests contain it.
 fn to_json(value: &HclValue) -> serde_json::Value {
     match &value.kind {
         ValueKind::Null => serde_json::Value::Null,
@@ -322,7 +332,7 @@ fn read_capabilities(line: u32, body: &HclBody) -> Result<Capabilities, PolicyEr
     Ok(granted)
 }
 
-/// A list of texts, or one text alone.
+/// Reads a list of strings, or a single string as a list of one.
 fn string_or_list(value: &HclValue) -> Result<Vec<&str>, ParseError> {
     match value.kind {
         ValueKind::String(_) => value.as_str().map(|text| vec![text]),
@@ -330,7 +340,7 @@ fn string_or_list(value: &HclValue) -> Result<Vec<&str>, ParseError> {
     }
 }
 
-/// `policy = "write"`, from before there were capabilities.
+/// Reads `policy = "write"`, the form that preceded capabilities.
 fn legacy_capabilities(line: u32, level: &str) -> Result<Capabilities, PolicyError> {
     use Capability::{Create, Delete, Deny, List, Patch, Read, Sudo, Update};
     let granted: &[Capability] = match level {
@@ -350,8 +360,8 @@ fn unknown_key(key: &strongroom_hcl::HclKey) -> PolicyError {
     PolicyError::UnknownKey { key: key.text.clone(), line: key.position.line }
 }
 
-/// A policy may come in base64. Text that is a policy already never decodes: it has spaces,
-/// braces or quotes.
+/// Decodes a policy sent in base64; `None` if the text isn't base64. Plain policies never decode,
+/// because they contain spaces, braces or quotes.
 pub fn from_base64(text: &str) -> Option<String> {
     let bytes = data_encoding::BASE64.decode(text.trim().as_bytes()).ok()?;
     String::from_utf8(bytes).ok().filter(|decoded| !decoded.is_empty())

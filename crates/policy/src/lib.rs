@@ -2,19 +2,20 @@
 //!
 //! In reading order:
 //!
-//! - [`capability`]: [`Capabilities`], what can be granted
-//! - [`pattern`]: [`PathPattern`], the globs `*` and `+`, and which of two is more specific
+//! - [`capability`]: [`Capabilities`], the operations that can be granted
+//! - [`pattern`]: [`PathPattern`], paths with the wildcards `*` and `+`, ordered by how specific
+//!   they are
 //! - [`field_reading`]: how the handler of a request reads its fields
-//! - [`conditions`]: what a rule asks of a request's fields and of its wrapping
-//! - [`language`]: a policy's text, in HCL or JSON, as [`PathRule`]s
-//! - [`acl`]: [`Acl`], several policies compiled to answer one question quickly
+//! - [`conditions`]: what a rule requires of a request's fields and response wrapping
+//! - [`language`]: parses a policy in HCL or JSON into [`PathRule`]s
+//! - [`acl`]: [`Acl`], all policies of a token, evaluated together
 //! - [`store`]: [`PolicyStore`], the policies of a server
-//! - [`password`]: [`PasswordPolicy`], another kind: what generated passwords are made of
-//! - [`password_store`]: [`PasswordPolicies`], those of a server
+//! - [`password`]: [`PasswordPolicy`], rules for generated passwords
+//! - [`password_store`]: [`PasswordPolicies`], the password policies of a server
 //!
 //! The language is Vault's: <https://developer.hashicorp.com/vault/docs/concepts/policies>
 
-// What the fuzz targets check sees the crate as others do.
+// The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_policy;
 

@@ -1,4 +1,4 @@
-//! [`PasswordPolicy`]: what generated passwords are made of. Documented at
+//! [`PasswordPolicy`]: rules for generated passwords. Documented at
 //! <https://developer.hashicorp.com/vault/docs/concepts/password-policies>.
 
 use std::collections::BTreeSet;
@@ -9,41 +9,42 @@ use strongroom_types::{Entropy, Secret};
 
 use crate::language::from_base64;
 
-/// A length, and how many characters of which sets there must be.
+/// Rules for generated passwords: a length, and minimum numbers of characters from given sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasswordPolicy {
-    /// The text, as it is given back.
+    /// The text as returned to clients, decoded if it was sent in base64.
     pub text: String,
     length: usize,
-    /// The characters of all rules, each once.
+    /// The characters of all rules, without duplicates.
     charset: Vec<char>,
     rules: Vec<CharsetRule>,
 }
 
-/// At least so many characters of these.
+/// Requires at least `min_chars` characters from a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CharsetRule {
     charset: BTreeSet<char>,
     min_chars: usize,
 }
 
-/// Why a password policy is refused, or gave no password. The message is for the user.
+/// Why a password policy is refused, or no password could be generated. The message is shown to the
+/// client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
     /// The text is neither HCL nor JSON, or a value in it has the wrong type.
     #[error("invalid password policy: unable to decode: {0}")]
     Syntax(#[from] ParseError),
-    /// A key or a rule that this server doesn't know: it may ask for something.
+    /// A key or rule type that this server doesn't know and therefore can't enforce.
     #[error("invalid password policy: {0}")]
     Unknown(String),
-    /// The rules can't be used as they stand. The form of the message is one that clients know.
+    /// The rules are invalid. Clients may match the message.
     #[error("invalid password policy: 1 error occurred:\n\t* {0}\n\n")]
     Rules(String),
-    /// Too short or too long.
+    /// The length is outside the limits for passwords.
     #[error("passwords must be between {MIN_LENGTH} and {MAX_LENGTH} characters")]
     Length,
-    /// The rules leave so little that looking for it takes too long.
+    /// The rules exclude so many candidates that generating a password would take too long.
     #[error(
         "unable to generate password from provided policy: are the rules impossible? \
          Fewer minimum characters or a longer password leave more to choose from"
@@ -51,20 +52,26 @@ pub enum PasswordError {
     Impossible,
 }
 
-/// The shortest and the longest password.
+/// Minimum and maximum length of a password in characters.
 const MIN_LENGTH: usize = 4;
 const MAX_LENGTH: usize = 100;
-/// One byte draws one character.
+/// Maximum number of characters to choose from, because each is chosen by one random byte.
 const MAX_CHARSET: usize = 256;
 const MAX_RULES: usize = 64;
 const MAX_BYTES: usize = 64 << 10;
-/// Candidates looked at for one password.
+/// Maximum number of candidates tried for one password.
 const MAX_CANDIDATES: usize = 10_000;
-/// A new policy must give this many within that: then one password is nearly sure to be found.
+/// A new policy must give this many passwords within that limit, so that later generation almost
+/// never fails.
 const REQUIRED_PASSWORDS: usize = 10;
 
 impl PasswordPolicy {
-    /// Reads a policy: HCL 1, its JSON form, or either in base64. Whether it can be met is tried.
+    /// Parses a policy: HCL 1, its JSON form, or either in base64, and generates some passwords to
+    /// check that the rules can be met.
+    ///
+    /// # Errors
+    ///
+    /// If the text can't be parsed, a rule is invalid, or the rules can hardly be met.
     pub fn parse(text: &str, entropy: &dyn Entropy) -> Result<Self, PasswordError> {
         let policy = Self::parse_stored(text)?;
         let mut budget = MAX_CANDIDATES;
@@ -74,7 +81,7 @@ impl PasswordPolicy {
         Ok(policy)
     }
 
-    /// Reads a policy that was accepted before.
+    /// Parses a stored policy, without checking again that its rules can be met.
     pub(crate) fn parse_stored(text: &str) -> Result<Self, PasswordError> {
         let decoded = from_base64(text);
         let source = decoded.as_deref().unwrap_or(text);
@@ -125,12 +132,17 @@ impl PasswordPolicy {
         Ok(Self { text: text.to_owned(), length, charset, rules })
     }
 
-    /// A password. Of all that meet the rules each is as likely as every other.
+    /// Generates a password. All passwords that meet the rules are equally likely.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordError::Impossible`] if no candidate met the rules.
     pub fn generate(&self, entropy: &dyn Entropy) -> Result<Secret<String>, PasswordError> {
         self.generate_within(entropy, &mut MAX_CANDIDATES.clone())
     }
 
-    /// Draws whole candidates until one meets the rules: mending one would favour some.
+    /// Draws whole candidates until one meets the rules; repairing a candidate would make some
+    /// passwords more likely.
     fn generate_within(
         &self,
         entropy: &dyn Entropy,
@@ -180,15 +192,15 @@ fn read_rule(block: &HclBlock<'_, 1>) -> Result<CharsetRule, PasswordError> {
     Ok(CharsetRule { charset: charset.chars().collect(), min_chars })
 }
 
-/// Bytes drawn in advance, and wiped.
+/// Draws characters from a pool of random bytes, which is wiped on drop.
 struct CharacterPicker<'e> {
     entropy: &'e dyn Entropy,
     pool: Secret<Vec<u8>>,
 }
 
 impl CharacterPicker<'_> {
-    /// One of at most 256 characters. A byte beyond the last whole multiple of their number would
-    /// favour the first ones, and is drawn again.
+    /// Picks one of at most 256 characters uniformly. Bytes from the last whole multiple of their
+    /// number on would favour the first characters, so they are rejected.
     fn pick(&mut self, charset: &[char]) -> Option<char> {
         let fair = MAX_CHARSET - MAX_CHARSET.checked_rem(charset.len())?;
         loop {
@@ -331,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_character_is_as_likely_as_every_other() {
-        // 200 doesn't divide 256: without drawing again the first 56 would come twice as often.
+        // 200 doesn't divide 256: without rejection the first 56 would be twice as likely.
         let charset: String = ('\u{4e00}'..='\u{4ec7}').collect();
         let policy =
             parse(&format!("length = 100\nrule \"charset\" {{ charset = \"{charset}\" }}"));

@@ -1,4 +1,4 @@
-//! [`PasswordPolicies`]: the password policies of a server, a record each.
+//! [`PasswordPolicies`]: the password policies of a server, one record each.
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, View};
@@ -6,37 +6,39 @@ use strongroom_types::{ErrorKind, Secret};
 
 use crate::password::{PasswordError, PasswordPolicy};
 
-/// The password policies of a server. Cheap to clone.
+/// Stores password policies and generates passwords from them. Cheap to clone. Each policy is a
+/// record of its own, under its name in the view.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicies(View);
 
-/// What is stored of one.
+/// The stored form of a password policy.
 #[derive(Serialize, Deserialize)]
 struct PasswordPolicyRecord {
     v: u8,
     text: String,
 }
 
-/// Why a password policy can't be used or changed.
+/// Why an operation on password policies failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordStoreError {
-    /// There is none of this name.
+    /// There is no password policy with this name.
     #[error("policy does not exist")]
     Missing,
-    /// The text is no password policy, or gives no password.
+    /// The text isn't a valid password policy, or no password could be generated from it.
     #[error(transparent)]
     Policy(#[from] PasswordError),
-    /// A name that can't be kept.
+    /// The name is empty or too long.
     #[error("the name of a password policy has at most {MAX_NAME_BYTES} bytes")]
     Name,
-    /// The barrier.
+    /// An error of the barrier or the store below it.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
 
 impl PasswordStoreError {
-    /// The sort of failure.
+    /// The category of the failure, which determines the HTTP status code. A missing policy is
+    /// `NotFound`; a text that is too long, `TooLarge`.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Missing => ErrorKind::NotFound,
@@ -53,12 +55,21 @@ const MAX_NAME_BYTES: usize = 512;
 const PAGE: usize = 256;
 
 impl PasswordPolicies {
-    /// Over its view. Reads nothing.
+    /// Creates the store over the view that holds the password policies. Reads nothing. The keys
+    /// below its prefix are the policies' names.
     pub fn new(view: View) -> Self {
         Self(view)
     }
 
-    /// Writes a policy, once it has shown that it gives passwords.
+    /// Writes a policy after checking that passwords can be generated from it.
+    ///
+    /// # Errors
+    ///
+    /// If the name or the text is invalid, or the error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that has begun completes even if the future is dropped.
     pub async fn put(&self, name: &str, text: &str) -> Result<(), PasswordStoreError> {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             return Err(PasswordStoreError::Name);
@@ -70,19 +81,36 @@ impl PasswordPolicies {
         Ok(())
     }
 
-    /// The text of a policy.
+    /// The text of the policy with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordStoreError::Missing`] if there is none, or the error of the barrier.
     pub async fn get(&self, name: &str) -> Result<String, PasswordStoreError> {
         let record: Option<PasswordPolicyRecord> = self.0.get_json(name).await?;
         Ok(record.ok_or(PasswordStoreError::Missing)?.text)
     }
 
-    /// A password after the rules of a policy.
+    /// Generates a password that meets the rules of the policy with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`PasswordStoreError::Missing`] if there is none, [`PasswordError::Impossible`] if no
+    /// candidate met its rules, or the error of the barrier.
     pub async fn generate(&self, name: &str) -> Result<Secret<String>, PasswordStoreError> {
         let policy = PasswordPolicy::parse_stored(&self.get(name).await?)?;
         Ok(policy.generate(&**self.0.barrier().entropy())?)
     }
 
-    /// Removes a policy, if it is there.
+    /// Deletes a policy; does nothing if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that has begun completes even if the future is dropped.
     pub async fn delete(&self, name: &str) -> Result<(), PasswordStoreError> {
         let mut batch = Batch::new();
         self.0.delete(&mut batch, name);
@@ -90,7 +118,11 @@ impl PasswordPolicies {
         Ok(())
     }
 
-    /// All names, sorted.
+    /// The names of all password policies, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn names(&self) -> Result<Vec<String>, PasswordStoreError> {
         let mut names: Vec<String> = Vec::new();
         loop {

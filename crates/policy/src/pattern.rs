@@ -1,24 +1,25 @@
-//! [`PathPattern`]: a path with the globs `*` (at the end: any rest) and `+` (one whole segment).
+//! [`PathPattern`]: a path with the wildcards `*` (at the end, for any suffix) and `+` (for one
+//! whole segment).
 
 use std::cmp::Ordering;
 
 use crate::field_reading::case_folded;
 
-/// A path or glob from a policy. Two patterns are ordered by how specific they are: the greater one
-/// decides.
+/// The path of a policy rule, which may have wildcards. Patterns are ordered by how specific they
+/// are; of two matching ones the greater decides.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
-    /// As written, without a leading slash.
+    /// The text as written, without a leading slash.
     text: String,
-    /// Everything before the first wildcard.
+    /// Length in bytes of the text before the first wildcard.
     literal_bytes: usize,
-    /// Ends in `*`.
+    /// Whether the pattern ends in `*`.
     is_prefix: bool,
     /// Number of `+` segments.
     wildcard_segments: usize,
 }
 
-/// A pattern that nothing could match as it was meant.
+/// The pattern contains `+*`, which would match nothing in the way its author meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid path: \"+*\" is not allowed; \"*\" may only stand at the end and \"+\" only for a whole segment"
@@ -26,8 +27,12 @@ pub struct PathPattern {
 pub struct InvalidPattern;
 
 impl PathPattern {
-    /// Reads a pattern. A leading slash goes. `*` is special as the last character only, and `+` as
-    /// a whole segment only; elsewhere they stand for themselves.
+    /// Parses a pattern and removes one leading slash. `*` is a wildcard only as the last
+    /// character, and `+` only as a whole segment; elsewhere they are literal.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern contains `+*`.
     pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let text = text.strip_prefix('/').unwrap_or(text);
         if text.contains("+*") {
@@ -42,7 +47,7 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), literal_bytes, is_prefix, wildcard_segments })
     }
 
-    /// The same pattern for paths that were folded with [`case_folded`].
+    /// The same pattern for paths folded with [`case_folded`].
     pub(crate) fn case_folded(&self) -> Self {
         let text = case_folded(&self.text).into_owned();
         let literal = self.text.get(..self.literal_bytes).unwrap_or_default();
@@ -50,23 +55,26 @@ impl PathPattern {
         Self { text, literal_bytes, ..*self }
     }
 
-    /// As written, without a leading slash.
+    /// The text as written, without a leading slash. It includes the wildcards, `+` segments and a
+    /// trailing `*`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it stands for one path only.
+    /// Whether the pattern has no wildcard, so that it matches exactly one path.
+    /// [`PathPattern::as_str`] is then that path.
     pub fn is_exact(&self) -> bool {
         !self.is_prefix && self.wildcard_segments == 0
     }
 
-    /// What it asks paths to begin with, if that is all it asks.
+    /// The prefix that paths must have, if a trailing `*` is the only wildcard. `None` for exact
+    /// patterns and those with `+`.
     pub fn as_prefix(&self) -> Option<&str> {
         let plain = self.is_prefix && self.wildcard_segments == 0;
         self.text.strip_suffix('*').filter(|_| plain)
     }
 
-    /// Whether it matches a path.
+    /// Whether the pattern matches this path, case-sensitively.
     pub fn matches(&self, path: &str) -> bool {
         let literal = self.text.get(..self.literal_bytes).unwrap_or_default();
         if !path.starts_with(literal) {
@@ -78,12 +86,12 @@ impl PathPattern {
         self.matches_segments(path)
     }
 
-    /// Whether it matches everything at or below a folder (which ends in a slash).
+    /// Whether the pattern matches a folder, given with a trailing slash, and everything below it.
     pub fn covers_folder(&self, folder: &str) -> bool {
         self.is_prefix && self.matches(folder)
     }
 
-    /// Whether it matches anything at or below a folder (which ends in a slash).
+    /// Whether the pattern can match anything at or below a folder, given with a trailing slash.
     pub fn may_match_below(&self, folder: &str) -> bool {
         let pattern = self.text.strip_suffix('*').filter(|_| self.is_prefix).unwrap_or(&self.text);
         let mut wanted = pattern.split('/').peekable();
@@ -96,7 +104,7 @@ impl PathPattern {
                 return false;
             }
         }
-        // Something must be left for what lies below, if only the slash.
+        // Part of the pattern must remain for what lies below, at least the slash.
         wanted.peek().is_some()
     }
 
@@ -124,7 +132,7 @@ impl PathPattern {
     }
 }
 
-/// Segments and where they begin.
+/// The segments of a path with their byte offsets.
 fn segments_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     text.split('/').map(move |segment| {
@@ -135,9 +143,9 @@ fn segments_with_offsets(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 impl Ord for PathPattern {
-    /// The greater is the more specific. An exact path is above every glob. Of two globs the
-    /// lower is: the one whose first wildcard comes earlier; else the one that ends in `*`; else
-    /// the one with more `+`; else the shorter; else the one that sorts first.
+    /// The greater pattern is the more specific one. An exact path is greater than every glob. Of
+    /// two globs the lower is the one whose first wildcard comes earlier; else the one that ends in
+    /// `*`; else the one with more `+`; else the shorter; else the one that sorts first.
     fn cmp(&self, other: &Self) -> Ordering {
         let exact = self.is_exact().cmp(&other.is_exact());
         exact
@@ -266,7 +274,7 @@ mod tests {
             }
         }
 
-        /// A naive model: every pattern as a walk over segments, without shortcuts.
+        /// A naive model: matches segment by segment, without shortcuts.
         #[test]
         fn agrees_with_a_naive_model(text in "[ab/+*]{0,6}", path in "[ab/]{0,8}") {
             if let Ok(pattern) = PathPattern::parse(&text) {

@@ -1,5 +1,5 @@
-//! [`PolicyStore`]: the policies of a server. All are in memory as one immutable table; a change
-//! goes to disk first and then swaps the table.
+//! [`PolicyStore`]: the policies of a server. All are kept in memory in one immutable table; a
+//! change is written to disk first and then replaces the table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::acl::Acl;
 use crate::built_in::{DEFAULT_POLICY, RESERVED_POLICIES, RESPONSE_WRAPPING_POLICY};
 use crate::language::{Policy, PolicyError};
 
-/// The policies of a server. Cheap to clone.
+/// The policies of a server, readable without I/O. Cheap to clone. Changes are queued and are
+/// written to the store one after the other.
 #[derive(Clone, Debug)]
 pub struct PolicyStore(Arc<PolicyStoreInner>);
 
@@ -25,42 +26,45 @@ struct PolicyStoreInner {
     queue: SerialQueue,
 }
 
-/// An immutable table of policies. Each change makes a new one.
+/// An immutable table of policies, replaced by each change.
 #[derive(Debug, Default)]
 struct PolicyTable {
     policies: BTreeMap<PolicyName, Arc<Policy>>,
 }
 
-/// What is stored of a policy.
+/// The stored form of a policy.
 #[derive(Serialize, Deserialize)]
 struct PolicyRecord {
     v: u8,
     text: String,
 }
 
-/// Why a policy can't be changed.
+/// Why a policy could not be read or changed. [`PolicyStoreError::kind`] gives the category that
+/// determines the HTTP status code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyStoreError {
-    /// The text is no policy.
+    /// The text isn't a valid policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// One of those the server gives their meaning.
+    /// The name is one of [`RESERVED_POLICIES`]; the values are the operation and the name.
     #[error("cannot {0} {1:?} policy")]
     Reserved(&'static str, String),
-    /// The default policy can be changed, but not removed.
+    /// The policy `default` can be changed but not deleted.
     #[error("cannot delete default policy")]
     DefaultPolicy,
-    /// Too many changes at once, or the process is going down.
+    /// Too many changes are waiting, or the change was interrupted by a panic or the shutdown of
+    /// the process.
     #[error(transparent)]
     Queue(#[from] SerialQueueError),
-    /// The barrier.
+    /// An error of the barrier or the store below it.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
 
 impl PolicyStoreError {
-    /// The sort of failure.
+    /// The category of the failure, which determines the HTTP status code. A change refused by the
+    /// full queue is `Unavailable`.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Policy(PolicyError::Syntax(strongroom_hcl::ParseError::TooLong { .. })) => {
@@ -73,18 +77,24 @@ impl PolicyStoreError {
     }
 }
 
-/// Changes that may wait for each other.
+/// Maximum number of changes in the queue, including the running one.
 const MAX_WAITING: usize = 64;
 const PAGE: usize = 256;
 
 impl PolicyStore {
-    /// Adds the policies of a new server to the batch that initialises it.
+    /// Adds the policy `default` of a new server to the batch that initialises it. Its text is
+    /// [`DEFAULT_POLICY`].
     pub fn add_initial_policies(view: &View, batch: &mut Batch) {
         let record = PolicyRecord { v: 1, text: DEFAULT_POLICY.to_owned() };
         view.put_json(batch, PolicyName::default_policy().as_str(), &record);
     }
 
-    /// Loads all policies.
+    /// Loads all policies into memory. A policy that can't be parsed is kept and refuses
+    /// everything; one with an invalid name is ignored. Both are logged.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be read, or the error of the barrier.
     pub async fn load(view: View) -> Result<Self, PolicyStoreError> {
         let mut policies = BTreeMap::new();
         let mut after: Option<String> = None;
@@ -108,7 +118,7 @@ impl PolicyStore {
                 break;
             }
         }
-        // Of the server's making, and not stored.
+        // Built in, and therefore not stored.
         let wrapping = Policy::parse(RESPONSE_WRAPPING_POLICY)?;
         policies.insert(PolicyName::response_wrapping(), Arc::new(wrapping));
         Ok(Self(Arc::new(PolicyStoreInner {
@@ -118,17 +128,19 @@ impl PolicyStore {
         })))
     }
 
-    /// The policy of this name.
+    /// The policy with this name; `None` if there is none, and for `root`, which has no text.
     pub fn get(&self, name: &PolicyName) -> Option<Arc<Policy>> {
         self.0.table.load().policies.get(name).cloned()
     }
 
-    /// Whether a token may name it: it is there, or is `root`.
+    /// Whether a policy with this name exists, or the name is `root`. It is looked up in memory,
+    /// without reading the store.
     pub fn contains(&self, name: &PolicyName) -> bool {
         name.is_root() || self.0.table.load().policies.contains_key(name)
     }
 
-    /// All names that tokens can be given, sorted, `root` among them.
+    /// The names that can be assigned to tokens, sorted: all stored policies and `root`. The policy
+    /// `response-wrapping` is left out.
     pub fn names(&self) -> Vec<PolicyName> {
         let table = self.0.table.load();
         let given = table.policies.keys().filter(|name| !name.is_response_wrapping());
@@ -138,7 +150,16 @@ impl PolicyStore {
         names
     }
 
-    /// Writes a policy.
+    /// Parses and writes a policy; it applies to requests as soon as this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the text is invalid, the name is reserved, or too many changes are waiting, or the error
+    /// of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future once it has been polled doesn't stop the change.
     pub async fn put(&self, name: PolicyName, text: &str) -> Result<(), PolicyStoreError> {
         if RESERVED_POLICIES.contains(&name.as_str()) {
             return Err(PolicyStoreError::Reserved("update", name.to_string()));
@@ -152,7 +173,16 @@ impl PolicyStore {
         .await
     }
 
-    /// Removes a policy, if it is there.
+    /// Deletes a policy; does nothing if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// If the name is reserved or `default`, or too many changes are waiting, or the error of the
+    /// barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future once it has been polled doesn't stop the change.
     pub async fn delete(&self, name: PolicyName) -> Result<(), PolicyStoreError> {
         if RESERVED_POLICIES.contains(&name.as_str()) {
             return Err(PolicyStoreError::Reserved("delete", name.to_string()));
@@ -167,10 +197,10 @@ impl PolicyStore {
         .await
     }
 
-    /// What these policies allow together, as they are now. A name without a policy grants nothing.
+    /// The current policies with these names, as one ACL. A name without a policy grants nothing.
     ///
-    /// The answer refers to the policies in the table and is made anew for each request: nothing is
-    /// kept by the names that a caller chose.
+    /// The ACL refers to the policies in the table and is built for each request. Nothing is cached
+    /// by name, because callers choose the names.
     pub fn acl_for(&self, names: &[PolicyName]) -> Acl {
         if names.iter().any(PolicyName::is_root) {
             return Acl::root();
@@ -220,8 +250,8 @@ mod tests {
         PolicyName::parse(text).unwrap()
     }
 
-    /// A policy of the largest text that is taken, and sets of it that differ in names nobody has.
-    /// All sets of a table refer to one and the same copy of its rules.
+    /// A policy of maximum size, in sets that differ by names without a policy. All sets refer to
+    /// the same copy of its rules.
     #[tokio::test]
     async fn sr_2026_08_sets_of_policies_copy_no_rules_and_none_is_kept() {
         let (store, _barrier) = new_store().await;
@@ -252,7 +282,7 @@ mod tests {
         let default = store.get(&PolicyName::default_policy()).unwrap();
         let at_rest = Arc::strong_count(&default);
         for n in 0..1_000_000_u32 {
-            // A caller chooses these names by the tokens that it makes.
+            // A caller chooses these names through the tokens it creates.
             let known = PolicyName::default_policy();
             let acl = store.acl_for(&[policy_name(&format!("p{n}")), known]);
             assert!(acl.allows("auth/token/lookup-self", Capability::Read, false));
@@ -260,7 +290,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&default), at_rest);
     }
 
-    /// What a set of so many policies holds beside the policies.
+    /// Memory in bytes that a set of this many policies holds apart from the policies.
     fn acl_bytes(policies: usize) -> usize {
         policies.next_power_of_two().max(4) * size_of::<Arc<Policy>>()
     }
@@ -338,7 +368,8 @@ mod tests {
         assert!(!store.get(&PolicyName::default_policy()).unwrap().unreadable);
     }
 
-    /// Names are keys of a map and of the store, never paths: `..` and slashes reach nothing else.
+    /// Names are map keys and storage keys, never paths: `..` and slashes can't reach anything
+    /// else.
     #[tokio::test]
     async fn cve_2026_105820_and_cve_2026_115365_policy_names_are_opaque() {
         let (store, barrier) = new_store().await;
@@ -375,7 +406,7 @@ mod tests {
         assert_eq!(store.names(), [policy_name("a"), policy_name("default"), policy_name("root")]);
     }
 
-    /// What came into the store by another way isn't made a name by being normalised.
+    /// A key that isn't a normalised name must not become one by being normalised.
     #[tokio::test]
     async fn cve_2026_105820_malformed_names_in_the_store_are_ignored() {
         let (_, barrier) = new_store().await;

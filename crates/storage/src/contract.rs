@@ -1,15 +1,15 @@
-//! The suite every [`Physical`] passes. A new backend adds one test function:
+//! The test suite that every [`Physical`] implementation must pass. A new backend adds one test
+//! function:
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! # use strongroom_storage::{Physical, contract, memory::Memory};
+//! # use strongroom_storage::{Physical, contract, memory::MemoryStorage};
 //! # async fn test() {
-//! contract::run(async || Arc::new(Memory::new()) as Arc<dyn Physical>).await;
+//! contract::run(async || Arc::new(MemoryStorage::new()) as Arc<dyn Physical>).await;
 //! # }
 //! ```
 //!
-//! It panics at the first promise that is not kept. Needs a tokio runtime, best one of several
-//! threads.
+//! Panics at the first violation. Needs a tokio runtime, preferably a multi-threaded one.
 #![expect(
     clippy::panic,
     clippy::expect_used,
@@ -27,7 +27,11 @@ use tokio::task::JoinSet;
 
 use crate::{Error, Physical, PhysicalBatch, PhysicalChange, PhysicalEntry, Precondition, Version};
 
-/// Checks every promise of the trait. `make` gives an empty store at each call.
+/// Checks every guarantee of the trait. `make` must return a new empty store on each call.
+///
+/// # Panics
+///
+/// If a guarantee is violated.
 pub async fn run(make: impl AsyncFn() -> Arc<dyn Physical>) {
     values_come_back(&*make().await).await;
     versions_rise_and_never_repeat(&*make().await).await;
@@ -159,10 +163,10 @@ async fn preconditions_are_judged(store: &dyn Physical) {
         store.commit(PhysicalBatch::put("key", "x").with_precondition(at(second))).await,
         "key",
     );
-    // They speak of the state before the batch, not of what the batch itself changes.
+    // Preconditions refer to the state before the batch, not to changes the batch itself makes.
     commit_batch(store, PhysicalBatch::put("key", "").with_precondition(absent())).await;
     commit_batch(store, PhysicalBatch::delete("key").with_precondition(exists())).await;
-    // The first that fails is named, and other keys' conditions are judged as well.
+    // The error names the first precondition that fails, also if others precede it.
     put_value(store, "other", "").await;
     let two = PhysicalBatch::default()
         .with_precondition(Precondition::Exists("other".to_owned()))
@@ -176,7 +180,7 @@ async fn preconditions_are_judged(store: &dyn Physical) {
 
 async fn scans_are_ordered_and_bounded(store: &dyn Physical) {
     assert_eq!(scan_keys(store, "", None, 10).await, [""; 0], "an empty store has no keys");
-    // Around "a/": what sorts just before and behind it, and letters of several bytes.
+    // Around "a/": keys that sort just before and after it, and multi-byte characters.
     let before = ["a", "a."];
     let under_a = ["a/", "a/b", "a/b/c", "a/é", "a/\u{10ffff}"];
     let behind = ["a0", "b", "é", "ü/x"];
@@ -242,7 +246,7 @@ async fn odd_keys_are_refused_or_kept(store: &dyn Physical) {
     assert_eq!(get_entry(store, "huge").await, None);
 }
 
-/// 16 writers count on one key, each on the condition that nobody else has in the meantime.
+/// 16 writers increment one counter, each on condition that nobody else changed it meanwhile.
 async fn no_update_is_lost(store: Arc<dyn Physical>) {
     const WRITERS: u64 = 16;
     const EACH: u64 = 25;
@@ -281,7 +285,7 @@ fn counter_value(entry: &PhysicalEntry) -> u64 {
     bytes.map(u64::from_le_bytes).expect("a counter has 8 bytes")
 }
 
-/// Writers move a token between two keys; a scan sees it at exactly one of them.
+/// A writer moves an entry between two keys; a scan must see it at exactly one of them.
 async fn no_batch_is_seen_in_part(store: Arc<dyn Physical>) {
     put_value(&*store, "hop/left", "").await;
     let mut movers = JoinSet::new();
@@ -312,10 +316,10 @@ async fn a_dropped_commit_is_whole_or_nothing(store: &dyn Physical) {
             .with_change(PhysicalChange::put(right.clone(), ""));
         {
             let mut committing = pin!(store.commit(batch));
-            // Polled once, and dropped.
+            // Polled once, then dropped.
             let _ = committing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }
-        // A later commit by the same caller comes behind it.
+        // A later commit of the same caller is applied after it.
         put_value(store, "drop/last", n.to_string()).await;
         let found =
             [get_entry(store, &left).await, get_entry(store, &right).await].map(|e| e.is_some());

@@ -1,19 +1,22 @@
-//! How large keys, values and batches may be.
+//! Limits on the size of keys, values and batches.
 
 use crate::{Error, PhysicalBatch, PhysicalChange};
 
-/// The largest a store takes. Refused with [`Error::TooLarge`] before anything is written.
+/// Maximum sizes that a store accepts. Larger batches fail with [`Error::TooLarge`] before anything
+/// is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageLimits {
-    /// Bytes of one key. Default 4 KiB.
+    /// Maximum size of a key in bytes; 4 KiB by default.
     pub key_bytes: usize,
-    /// Bytes of one value. Default 2 MiB: a secret of 1 MiB with all that is wrapped around it.
+    /// Maximum size of a value in bytes; 2 MiB by default, enough for a secret of 1 MiB with its
+    /// encoding.
     pub value_bytes: usize,
-    /// Bytes of a whole batch: keys, values and 8 for each change. Default 3 MiB.
+    /// Maximum size of a whole batch in bytes, which counts keys, values and 8 bytes per change; 3
+    /// MiB by default.
     pub batch_bytes: usize,
 }
 
-/// What a change counts for beside its key and value.
+/// Bytes that a change counts beside its key and value.
 pub(crate) const CHANGE_OVERHEAD_BYTES: usize = 8;
 
 impl Default for StorageLimits {
@@ -23,7 +26,7 @@ impl Default for StorageLimits {
 }
 
 impl StorageLimits {
-    /// Refuses a batch that has an empty key, or anything too large.
+    /// Refuses a batch with an empty key or anything too large.
     pub(crate) fn check_batch(&self, batch: &PhysicalBatch) -> Result<(), Error> {
         for precondition in &batch.preconditions {
             self.check_key(precondition.key())?;
@@ -45,7 +48,7 @@ impl StorageLimits {
     }
 }
 
-/// What a batch counts for against [`StorageLimits::batch_bytes`].
+/// The size of a batch that is compared with [`StorageLimits::batch_bytes`].
 pub(crate) fn batch_bytes(batch: &PhysicalBatch) -> usize {
     let change = |change: &PhysicalChange| {
         CHANGE_OVERHEAD_BYTES

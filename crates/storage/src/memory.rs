@@ -1,4 +1,4 @@
-//! In memory, for `-dev` and tests. Everything is lost when it is dropped.
+//! An in-memory store, for `-dev` and tests. Its content is lost when it is dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,8 @@ use crate::{
     Error, Physical, PhysicalBatch, PhysicalChange, PhysicalEntry, StorageLimits, Version,
 };
 
-/// A store that forgets everything when it is dropped.
+/// A [`Physical`] store in memory, whose content is lost when it is dropped. `storage "inmem"`
+/// selects it.
 #[derive(Default)]
 pub struct MemoryStorage {
     limits: StorageLimits,
@@ -25,17 +26,17 @@ struct MemoryStorageState {
 }
 
 impl MemoryStorage {
-    /// An empty store with the default limits.
+    /// An empty store with the default [`StorageLimits`].
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty store with these limits.
+    /// An empty store with the given limits.
     pub fn with_limits(limits: StorageLimits) -> Self {
         Self { limits, state: Mutex::default() }
     }
 
-    /// Held for map operations only, never over an await.
+    /// Held for map operations only, never across an await.
     fn lock_state(&self) -> MutexGuard<'_, MemoryStorageState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +91,7 @@ impl Physical for MemoryStorage {
     }
 }
 
-/// Where a scan begins: at the prefix, or behind `after` when that sorts later.
+/// Where a scan begins: at the prefix, or after `after` if that sorts later.
 pub(crate) fn scan_start<'a>(prefix: &'a str, after: Option<&'a str>) -> Bound<&'a str> {
     match after {
         Some(after) if after >= prefix => Bound::Excluded(after),

@@ -1,4 +1,4 @@
-//! [`MetricsExporter`]: the process's metrics, as Prometheus text and as the JSON of an interval.
+//! [`MetricsExporter`]: the metrics of the process, as Prometheus text and as JSON per interval.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -7,20 +7,27 @@ use strongroom_types::Timestamp;
 use crate::intervals::IntervalMetrics;
 use crate::names::{ALL, MetricKind};
 
-/// Renders metrics. Cheap to clone.
+/// Renders the metrics of the process for `sys/metrics`. Cheap to clone. Clones read the same
+/// metrics.
 #[derive(Clone)]
 pub struct MetricsExporter {
     prometheus: PrometheusHandle,
     intervals: IntervalMetrics,
 }
 
-/// The exporter could not be set up.
+/// Metrics could not be installed, because the process has a global recorder already. A process can
+/// install them once only.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics can't be set up: this process has an exporter already")]
 pub struct SetupError;
 
 impl MetricsExporter {
-    /// Makes this process's metrics go here. Once per process.
+    /// Installs this process's metrics recorder and returns its exporter. `now` starts the first
+    /// interval.
+    ///
+    /// # Errors
+    ///
+    /// If a recorder was installed before; it can be done once per process.
     pub fn install(now: Timestamp) -> Result<Self, SetupError> {
         let (exporter, recorder) = Self::new(now);
         metrics::set_global_recorder(recorder).map_err(|_| SetupError)?;
@@ -28,7 +35,8 @@ impl MetricsExporter {
         Ok(exporter)
     }
 
-    /// An exporter that nothing is reported to: for tests, many of which share a process.
+    /// An exporter that receives no metrics, for tests, many of which share a process. It does not
+    /// install a global recorder.
     pub fn detached() -> Self {
         Self::new(Timestamp::EPOCH).0
     }
@@ -40,18 +48,20 @@ impl MetricsExporter {
         (exporter, BothRecorders { prometheus, intervals })
     }
 
-    /// All metrics, in text format version 0.0.4.
+    /// Renders all metrics in version 0.0.4 of the Prometheus text format. The text contains the
+    /// values at the time of the call.
     pub fn render_prometheus(&self) -> String {
         self.prometheus.render()
     }
 
-    /// The last interval that is over, as a JSON object.
+    /// Renders the last completed interval as a JSON object; see [`IntervalMetrics::to_json`].
+    /// Until one is completed, the current interval is rendered instead.
     pub fn to_json(&self) -> String {
         self.intervals.to_json()
     }
 
-    /// Folds what was measured since into the summaries, so that it takes no more room, and ends the
-    /// current interval if its time is over. Call it every few seconds.
+    /// Aggregates recorded samples, so that their memory doesn't grow, and ends the current
+    /// interval if it is over. Must be called every few seconds.
     pub fn run_upkeep(&self, now: Timestamp) {
         self.prometheus.run_upkeep();
         self.intervals.rotate_if_due(now);
@@ -64,7 +74,7 @@ impl std::fmt::Debug for MetricsExporter {
     }
 }
 
-/// Records everything for both forms.
+/// Forwards every measurement to both recorders.
 struct BothRecorders {
     prometheus: PrometheusRecorder,
     intervals: IntervalMetrics,

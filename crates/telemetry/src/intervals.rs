@@ -1,9 +1,9 @@
-//! [`IntervalMetrics`]: what was measured in the last ten seconds, as `sys/metrics` answers it in JSON.
+//! [`IntervalMetrics`]: metrics of the last ten seconds, which `sys/metrics` returns as JSON.
 //!
-//! Vault keeps its figures in intervals, and answers with the last one that is over. So does this:
-//! counters and timers say how often and how much in that interval, gauges what they were set to
-//! last. What monitoring reads (telegraf's input for Vault, for one) takes whole numbers for counters
-//! and gauges, so these are written without a fraction.
+//! As in Vault, metrics are aggregated per interval, and the last completed one is returned:
+//! counters and timers with count and sum in that interval, gauges with their last value.
+//! Monitoring tools (telegraf's Vault input, for one) expect integers for counters and gauges, so
+//! whole numbers are written without a fraction.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,10 +14,11 @@ use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn, Key};
 use serde::{Serialize, Serializer};
 use strongroom_types::Timestamp;
 
-/// How long an interval is.
+/// Length of an interval, the same as Vault's.
 pub const INTERVAL_LENGTH: Duration = Duration::from_secs(10);
 
-/// The figures of this process by interval. Clones are the same ones.
+/// The metrics of this process by interval. Clones share the same data. Only the current and the
+/// last completed interval are kept.
 #[derive(Clone)]
 pub struct IntervalMetrics(Arc<RwLock<IntervalTables>>);
 
@@ -25,12 +26,12 @@ struct IntervalTables {
     counters: HashMap<Key, Arc<CounterSamples>>,
     timers: HashMap<Key, Arc<MetricSamples>>,
     gauges: HashMap<Key, Arc<AtomicU64>>,
-    /// When the current interval began, and the one before it.
+    /// Start of the current interval, and of the last completed one.
     current: Timestamp,
     finished: Option<Timestamp>,
 }
 
-/// What was recorded under one name and its labels.
+/// The samples recorded under one name and set of labels.
 #[derive(Default)]
 struct MetricSamples(Mutex<SampleWindow>);
 
@@ -52,12 +53,13 @@ struct AggregateSample {
 #[derive(Default)]
 struct CounterSamples {
     samples: MetricSamples,
-    /// For counters that are set from outside.
+    /// The last value of a counter that is set rather than incremented.
     last_absolute: AtomicU64,
 }
 
 impl IntervalMetrics {
-    /// The first interval begins at `now`.
+    /// Creates empty metrics whose first interval begins at `now`. No interval is completed until
+    /// [`IntervalMetrics::rotate_if_due`] ends this one.
     pub fn new(now: Timestamp) -> Self {
         Self(Arc::new(RwLock::new(IntervalTables {
             counters: HashMap::new(),
@@ -68,7 +70,8 @@ impl IntervalMetrics {
         })))
     }
 
-    /// Ends the current interval if its time is over.
+    /// Ends the current interval and begins the next, if [`INTERVAL_LENGTH`] has passed. Otherwise
+    /// does nothing. An interval is longer if this is called late.
     pub fn rotate_if_due(&self, now: Timestamp) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if now.since(tables.current) < INTERVAL_LENGTH {
@@ -80,7 +83,8 @@ impl IntervalMetrics {
         tables.counters.values().for_each(|counter| counter.samples.rotate());
     }
 
-    /// The last interval that is over, or the first one while it isn't, as a JSON object.
+    /// The last completed interval as a JSON object; during the first interval, what was recorded
+    /// so far.
     pub fn to_json(&self) -> String {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let is_first = tables.finished.is_none();
@@ -103,24 +107,24 @@ impl IntervalMetrics {
             counters: sort_by_name(counters, |samples| &samples.named),
             samples: sort_by_name(timers, |samples| &samples.named),
         };
-        // Texts and finite numbers: there is nothing JSON has no form for.
+        // Serialisation doesn't fail: the values are strings and finite numbers.
         serde_json::to_string(&summary).unwrap_or_default()
     }
 
-    /// A counter that counts here and in `other`.
+    /// A counter that increments this metric and `other`.
     pub(crate) fn counter(&self, key: &Key, other: Counter) -> Counter {
         let own =
             self.get_or_register(key, |tables| &tables.counters, |tables| &mut tables.counters);
         Counter::from_arc(Arc::new(BothCounters { own, other }))
     }
 
-    /// A gauge that is set here and in `other`.
+    /// A gauge that sets this metric and `other`.
     pub(crate) fn gauge(&self, key: &Key, other: Gauge) -> Gauge {
         let own = self.get_or_register(key, |tables| &tables.gauges, |tables| &mut tables.gauges);
         Gauge::from_arc(Arc::new(BothGauges { own, other }))
     }
 
-    /// A timer that records here and in `other`.
+    /// A timer that records in this metric and in `other`.
     pub(crate) fn timer(&self, key: &Key, other: Histogram) -> Histogram {
         let own = self.get_or_register(key, |tables| &tables.timers, |tables| &mut tables.timers);
         Histogram::from_arc(Arc::new(BothTimers { own, other }))
@@ -181,14 +185,14 @@ impl AggregateSample {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
     }
 
-    /// Of a sample, as go-metrics has it.
+    /// The sample standard deviation, as in go-metrics.
     fn standard_deviation(&self) -> f64 {
         if self.count < 2 {
             return 0.0;
         }
         let count = self.count as f64;
         let spread = count * self.squares - self.sum * self.sum;
-        // Rounding may leave less than nothing.
+        // Rounding may give a negative number.
         (spread / (count * (count - 1.0))).max(0.0).sqrt()
     }
 }
@@ -247,7 +251,7 @@ impl HistogramFn for BothTimers {
     }
 }
 
-/// The names are those of go-metrics' summary of an interval.
+/// An interval in the JSON form of go-metrics.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct MetricsSummary {
@@ -309,13 +313,13 @@ impl SampledValue {
     }
 }
 
-/// A number as Go writes it: without a fraction where it has none.
+/// A number formatted as by Go: without a fraction if it is whole.
 struct GoNumber(f64);
 
 impl Serialize for GoNumber {
     #[expect(clippy::cast_possible_truncation, reason = "it is whole, and within what is exact")]
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        /// Up to here every whole number has a form of its own.
+        /// Up to here every whole number is represented exactly.
         const EXACT: f64 = 9_007_199_254_740_992.0;
         let Self(value) = *self;
         if value.fract() == 0.0 && value.abs() <= EXACT {
@@ -332,7 +336,7 @@ fn sort_by_name<T>(shown: impl Iterator<Item = T>, named: impl Fn(&T) -> &Metric
     all
 }
 
-/// `2026-11-29 13:40:00 +0000 UTC`.
+/// Formats a time like `2026-11-29 13:40:00 +0000 UTC`.
 fn format_go_time(at: Timestamp) -> String {
     let whole = Timestamp::from_secs(at.as_secs()).to_rfc3339();
     whole.replace('T', " ").replace('Z', " +0000 UTC")
@@ -385,7 +389,7 @@ mod tests {
                 }],
             })
         );
-        // Too early: the interval goes on.
+        // Too early: the interval continues.
         intervals.rotate_if_due(start.plus(INTERVAL_LENGTH - Duration::from_nanos(1)));
         counter.increment(1);
         let second = start.plus(INTERVAL_LENGTH);
@@ -400,7 +404,7 @@ mod tests {
             (&last["Counters"][0]["Sum"], &last["Counters"][0]["Count"]),
             (&json!(40), &json!(1))
         );
-        // What wasn't measured isn't there; what is set stays set.
+        // Timers without samples are missing; gauges keep their value.
         assert_eq!((&last["Samples"], &last["Gauges"][0]["Value"]), (&json!([]), &json!(1)));
     }
 

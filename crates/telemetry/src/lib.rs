@@ -1,10 +1,11 @@
-//! What the server tells about itself.
+//! Metrics and logging of the server.
 //!
-//! - [`names`]: every metric, named once. Code that measures takes its names from here.
-//! - [`log`]: logging, set up once by `main`; [`log_file`]: where to, beside standard error
-//! - [`export`]: the values in Prometheus' text format, and by interval in JSON
-//! - [`intervals`]: what was measured in the last ten seconds
-//! - [`Stopwatch`]: how long something took
+//! - [`names`]: the names of all metrics; code that measures takes its names from here
+//! - [`log`]: logging, installed once by `main`; [`log_file`]: an optional log file beside standard
+//!   error
+//! - [`export`]: the metrics in Prometheus text format, and by interval in JSON
+//! - [`intervals`]: metrics of the last ten seconds
+//! - [`Stopwatch`]: measures durations for metrics
 
 pub mod export;
 pub mod intervals;
@@ -18,12 +19,13 @@ pub use export::MetricsExporter;
 
 use std::time::Duration;
 
-/// Measures how long something takes. For figures only: whatever decides takes a clock.
+/// Measures how long something takes, for metrics only. Decisions that depend on time use a `Clock`
+/// instead.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {
-    /// Starts now.
+    /// Starts measuring at the time of the call.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that measures with the real clock"
@@ -32,12 +34,14 @@ impl Stopwatch {
         Self(std::time::Instant::now())
     }
 
-    /// Since the start.
+    /// The time since [`Stopwatch::start`], by the monotonic clock. Changes of the system's clock
+    /// don't affect it, and the stopwatch continues to run.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 
-    /// Since the start, in milliseconds: the unit of Vault's timers.
+    /// The time since [`Stopwatch::start`] in milliseconds, the unit of Vault's timers. The value
+    /// includes fractions of a millisecond.
     pub fn elapsed_ms(&self) -> f64 {
         self.elapsed().as_secs_f64() * 1000.0
     }

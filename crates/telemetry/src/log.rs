@@ -1,4 +1,4 @@
-//! Logging to standard error, and to a file if one is wanted.
+//! Logging to standard error, and optionally to a file.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
@@ -13,19 +13,20 @@ use crate::log_file::LogFile;
 use crate::printable_fields::PrintableFields;
 use crate::printable_json::PrintableJson;
 
-/// How much is logged.
+/// The log level of the server. It applies to messages of the server and of plug-ins; libraries log
+/// warnings and errors at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServerLogLevel {
-    /// Everything.
+    /// Everything, down to individual steps.
     Trace,
-    /// What developers want.
+    /// Details useful for developing and debugging.
     Debug,
-    /// What operators want.
+    /// Events of normal operation; the default.
     #[default]
     Info,
-    /// What operators should look at.
+    /// Unexpected events that operators should look at.
     Warn,
-    /// What broke.
+    /// Failures that need an operator's action.
     Error,
 }
 
@@ -44,13 +45,13 @@ impl FromStr for ServerLogLevel {
     }
 }
 
-/// What a line looks like.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people; the default.
     #[default]
     Standard,
-    /// For machines: a JSON object a line.
+    /// One JSON object per line, for log collectors.
     Json,
 }
 
@@ -66,24 +67,30 @@ impl FromStr for LogFormat {
     }
 }
 
-/// A setting with a value that doesn't exist.
+/// The value of a log setting is unknown. The message names the valid ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnknownLogSetting(&'static str);
 
-/// Changes the level of a running process.
+/// Changes the log level of a running process. Returned by [`install`]. Clones change the level of
+/// the same subscriber.
 #[derive(Clone, Debug)]
 pub struct LogLevelHandle(reload::Handle<Targets, Registry>);
 
 impl LogLevelHandle {
-    /// From now on.
+    /// Sets the log level; it applies to all messages from now on. The call has no effect once the
+    /// subscriber is gone.
     pub fn set_level(&self, level: ServerLogLevel) {
-        // Fails only when logging is gone, and then there is nothing to set.
+        // Fails only if the subscriber is gone, and then there is no level to set.
         let _ = self.0.reload(level_filter(level));
     }
 }
 
-/// Makes this process log. Once per process.
+/// Installs logging for this process: to standard error, and to `file` if there is one.
+///
+/// # Errors
+///
+/// If a subscriber was installed before; it can be done once per process.
 pub fn install(
     level: ServerLogLevel,
     format: LogFormat,
@@ -111,8 +118,8 @@ where
     }
 }
 
-/// Only what this project logs follows the level. The libraries below it would show requests and
-/// headers, and with them tokens.
+/// The level applies to messages of this project and of plug-ins. Libraries are limited to
+/// warnings, because at lower levels they would log requests and headers, and with them tokens.
 fn level_filter(level: ServerLogLevel) -> Targets {
     let level = match level {
         ServerLogLevel::Trace => LevelFilter::TRACE,
@@ -133,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    /// What is written of one event.
+    /// What is written for one event.
     fn log_output(format: LogFormat, colours: bool, event: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = written.clone();

@@ -1,4 +1,4 @@
-//! [`LogFile`]: a file that gets the log. Whoever renames it says so, and it is opened anew.
+//! [`LogFile`]: a log file that can be reopened after it was renamed, for log rotation.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,28 +9,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::OFlags;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A file that gets the log. Clones are the same one.
+/// A log file, created with mode 0600. Clones write to the same file.
 #[derive(Clone, Debug)]
 pub struct LogFile {
     path: Arc<Path>,
     file: Arc<Mutex<File>>,
 }
 
-/// Where Vault's folders of logs get theirs.
+/// Name of the log file if only a directory is configured.
 const DEFAULT_NAME: &str = "strongroom.log";
-/// The log names mounts, roles and addresses.
+/// Only the owner may read the log, because it names mounts, roles and addresses.
 const OWNER_ONLY_MODE: u32 = 0o600;
 
 impl LogFile {
-    /// Opens it to write at its end; a new one is its owner's alone. Of a folder, it is
-    /// `strongroom.log` in it. A link in the last part of the path is refused.
+    /// Opens the file for appending, and creates it if needed. For a directory, opens
+    /// `strongroom.log` in it.
+    ///
+    /// # Errors
+    ///
+    /// If the file can't be opened, or the last component of the path is a symbolic link.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path: PathBuf = if path.is_dir() { path.join(DEFAULT_NAME) } else { path.to_owned() };
         let open = Arc::new(Mutex::new(open_for_append(&path)?));
         Ok(Self { path: path.into(), file: open })
     }
 
-    /// Goes on in the file that has the name now. If there is an error, in the old one.
+    /// Opens the path again, which after a rename creates a new file, and continues there.
+    ///
+    /// # Errors
+    ///
+    /// If the path can't be opened; the log then continues in the old file.
     pub fn reopen(&self) -> io::Result<()> {
         let fresh = open_for_append(&self.path)?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -50,7 +58,7 @@ fn open_for_append(path: &Path) -> io::Result<File> {
 }
 
 impl Write for LogFile {
-    /// A line, whole: it is one call of the system.
+    /// Writes a whole line with one system call.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).write(line)
     }

@@ -1,28 +1,27 @@
-//! Every metric, named once. Vault's documented names are used where Vault has the same figure, so
-//! that dashboards keep working; figures of our own start with `strongroom.`. Prometheus shows dots
-//! as underscores. Timers are in milliseconds, as Vault's are.
-//!
+//! The names of all metrics. Where Vault has the same metric its documented name is used, so that
+//! dashboards keep working; metrics of our own start with `strongroom.`. Prometheus shows dots as
+//! underscores. Timers are in milliseconds, like Vault's.
 //! <https://developer.hashicorp.com/vault/docs/internals/telemetry/metrics>
 
-/// What a metric counts or measures.
+/// The type of a metric, which determines how it is registered and exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows.
+    /// A count that only grows.
     Counter,
-    /// Goes up and down.
+    /// A value that goes up and down.
     Gauge,
-    /// Milliseconds, as a summary.
+    /// Durations in milliseconds, exported as a summary.
     Timer,
 }
 
-/// A metric: its name, kind and meaning.
+/// A metric as listed in [`ALL`]: its name, type and help text.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
-    /// With dots.
+    /// The name with dots, as code and the JSON form use it.
     pub name: &'static str,
-    /// What it counts or measures.
+    /// Whether it is a counter, a gauge or a timer.
     pub kind: MetricKind,
-    /// For people.
+    /// Help text for people, printed in the reference page and by Prometheus.
     pub help: &'static str,
 }
 
@@ -32,7 +31,7 @@ macro_rules! metrics {
             #[doc = $help]
             pub const $constant: &str = $name;
         )*
-        /// All of them, for the reference page and for registration.
+        /// All metrics, for registration and for the reference page.
         pub const ALL: &[Metric] =
             &[$(Metric { name: $name, kind: MetricKind::$kind, help: $help }),*];
     };

@@ -1,5 +1,6 @@
-//! [`PrintableFields`]: the fields of a line for people. Each value is printable, on the line and of
-//! bounded length, whoever it comes from: errors carry text of plug-ins and outside systems.
+//! [`PrintableFields`]: formats the fields of a text log line. Each value is limited to printable
+//! characters on one line and to a maximum length, because errors contain text of plug-ins and
+//! outside systems.
 
 use std::fmt::{self, Write};
 
@@ -8,14 +9,14 @@ use tracing::field::{Field, Visit};
 use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
 use tracing_subscriber::fmt::format::Writer;
 
-/// The longest value of one field, the message among them.
+/// Maximum length in bytes of one field's value, the message included.
 const MAX_VALUE_BYTES: usize = 8 << 10;
 
-/// Makes the visitor of one line.
+/// Creates the visitor that formats the fields of one line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PrintableFields;
 
-/// Writes `message name=value name=value`.
+/// Writes fields as `message name=value name=value`.
 pub(crate) struct FieldsVisitor<'a> {
     writer: Writer<'a>,
     is_first: bool,

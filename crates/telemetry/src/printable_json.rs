@@ -1,5 +1,5 @@
-//! [`PrintableJson`]: lines of JSON in which every character shows. JSON leaves most characters that
-//! steer a terminal or turn text around as they are, and people look at such lines as well.
+//! [`PrintableJson`]: escapes invisible characters in JSON log lines. JSON itself leaves most
+//! terminal control and bidirectional characters unescaped, and people read such lines too.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -8,10 +8,10 @@ use strongroom_types::path::is_printable;
 use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Makes writers of lines of JSON.
+/// Wraps another writer factory so that its writers escape invisible characters.
 pub(crate) struct PrintableJson<M>(pub(crate) M);
 
-/// Writes lines of JSON, which come whole.
+/// Escapes invisible characters of JSON lines, each of which is written in one call.
 pub(crate) struct EscapingWriter<W>(W);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for PrintableJson<M> {
@@ -46,13 +46,13 @@ fn is_hidden(c: char) -> bool {
     c != '\n' && !is_printable(c)
 }
 
-/// Outside of its strings JSON has none of these characters, so that each is an escape of a string.
+/// JSON has none of these characters outside of strings, so each can become a string escape.
 fn escape_hidden(line: &str) -> String {
     let mut escaped = String::with_capacity(line.len() + 32);
     for c in line.chars() {
         if is_hidden(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                // A string takes everything.
+                // Writing to a string doesn't fail.
                 let _ = write!(escaped, "\\u{unit:04x}");
             }
         } else {

@@ -1,12 +1,12 @@
-//! Batch tokens: the token is its own record, sealed. Nothing of it is stored, so it can't be
-//! renewed or revoked; it ends with its time, or with the token it was made with.
+//! Batch tokens: the token carries its own encrypted record. Nothing is stored, so it can't be
+//! renewed or revoked; it ends when its TTL does, or with its parent token.
 //!
 //! ```text
-//! hvb. ‖ base64url of: format 1 ‖ salt 16 ‖ AES-256-GCM (nonce 12 ‖ what it is ‖ tag 16)
+//! hvb. ‖ base64url of: format 1 ‖ salt 16 ‖ AES-256-GCM (nonce 12 ‖ payload ‖ tag 16)
 //! ```
 //!
-//! There may be far more batch tokens than one AES key with random nonces should seal. So each has
-//! a key of its own: HMAC-SHA-256 of its salt under a key that lies in this server's storage.
+//! There may be far more batch tokens than one AES key with random nonces should encrypt. So each
+//! is encrypted under its own key: HMAC-SHA-256 of its salt under a key in this server's storage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,16 +23,18 @@ use crate::error::Error;
 use crate::store::{IssuedToken, NewToken, StoredToken, TokenStore};
 use crate::token::{Token, TokenKey, TokenKind};
 
-/// The prefix by which scanners and people know a batch token.
+/// Prefix that marks a batch token, the one Vault uses and secret scanners look for.
 const BATCH_TOKEN_PREFIX: &str = "hvb.";
-/// The longest batch token. Longer ones are neither made nor looked at: a token is a header.
+/// Maximum length of a batch token in bytes. Longer ones are neither created nor decrypted, because
+/// a token must fit into a request header.
 pub const MAX_BATCH_CHARS: usize = 8 << 10;
 const BATCH_KEY: &str = "batch-key";
 const FORMAT: u8 = 1;
 const SALT_BYTES: usize = 16;
 const MAC_PURPOSE: &[u8] = b"strongroom batch token";
 
-/// What is sealed. The field names are the format, and short because they travel.
+/// The encrypted payload of a batch token. The field names are the format; they are short because
+/// the token is sent with every request.
 #[derive(Serialize, Deserialize)]
 struct BatchTokenPayload {
     #[serde(rename = "up", default, skip_serializing_if = "Option::is_none")]
@@ -56,12 +58,12 @@ struct BatchTokenPayload {
     bound_cidrs: Vec<Cidr>,
 }
 
-/// What seals them.
+/// Derives the key of each batch token and encrypts and decrypts them.
 #[derive(Debug)]
 pub(crate) struct BatchTokenCipher(ArcSwap<MacKey>);
 
 impl BatchTokenCipher {
-    /// Makes the key of a new server and adds it to a batch.
+    /// Generates the key of a new server and adds it to the initial batch.
     pub(crate) fn initialise(view: &View, batch: &mut Batch) -> Self {
         let key = AeadKey::generate_material(&**view.barrier().entropy());
         view.put(batch, BATCH_KEY, key.expose_secret().clone());
@@ -72,22 +74,22 @@ impl BatchTokenCipher {
         Self(ArcSwap::from_pointee(MacKey::new(key)))
     }
 
-    /// Takes the key out of memory; nothing sealed opens any more.
+    /// Replaces the key in memory by a random one, so that no batch token decrypts any more.
     pub(crate) fn erase_key(&self, entropy: &dyn Entropy) {
         self.0.store(Arc::new(MacKey::generate(entropy)));
     }
 
-    /// Reads the key; a server from before there were batch tokens gets one.
+    /// Loads the key. A server initialised before batch tokens existed gets a new one.
     pub(crate) async fn load(view: &View) -> Result<Self, Error> {
         if let Some(key) = view.get_uncached(BATCH_KEY).await? {
             return Ok(Self::new(&key.value));
         }
         let mut batch = Batch::new();
-        // The key of whoever comes first is everybody's.
+        // If two instances try this at once, one fails and the other's key is used.
         view.require_absent(&mut batch, BATCH_KEY);
-        let sealer = Self::initialise(view, &mut batch);
+        let batch_cipher = Self::initialise(view, &mut batch);
         view.commit(batch).await?;
-        Ok(sealer)
+        Ok(batch_cipher)
     }
 
     fn seal(&self, plain: &[u8], entropy: &dyn Entropy) -> Option<Secret<String>> {
@@ -101,7 +103,8 @@ impl BatchTokenCipher {
         Some(Secret::new(format!("{BATCH_TOKEN_PREFIX}{}", BASE64URL_NOPAD.encode(&sealed))))
     }
 
-    /// Only what this server sealed opens, and only in the one spelling it was given out in.
+    /// Decrypts a token of this server; `None` for any other text, including other encodings of the
+    /// same bytes.
     fn open(&self, id: &str) -> Option<Secret<Vec<u8>>> {
         if id.len() > MAX_BATCH_CHARS {
             return None;
@@ -116,7 +119,7 @@ impl BatchTokenCipher {
         key.open(body, &associated).ok()
     }
 
-    /// The key of the token with this head, and what is authenticated beside its contents.
+    /// The key of the token with this header, and the associated data of its encryption.
     fn derive_key(&self, head: &[u8]) -> Option<(AeadKey, Vec<u8>)> {
         let associated = [MAC_PURPOSE, head].concat();
         let material = Secret::new(self.0.load().sign(&associated).to_vec());
@@ -125,8 +128,12 @@ impl BatchTokenCipher {
 }
 
 impl TokenStore {
-    /// Makes a batch token. Nothing is stored: its parent must be alive whenever it is used. With the
-    /// barrier closed none is made.
+    /// Creates a batch token. Nothing is stored; the token is usable only while its parent is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BatchTooLarge`] if the token exceeds [`MAX_BATCH_CHARS`];
+    /// [`strongroom_barrier::Error::Sealed`] if the barrier is closed.
     pub fn create_batch_token(&self, new: NewToken, now: Timestamp) -> Result<IssuedToken, Error> {
         let sealed = BatchTokenPayload {
             parent: new.parent,
@@ -150,20 +157,21 @@ impl TokenStore {
         Ok(IssuedToken { id, key, token: sealed.into_token() })
     }
 
-    /// Whether an id is that of a batch token, genuine or not.
+    /// Whether an id has the prefix of a batch token, genuine or not. Decryption is what proves it
+    /// genuine.
     pub fn is_batch_id(id: &str) -> bool {
         id.starts_with(BATCH_TOKEN_PREFIX)
     }
 
-    /// The batch token with this id, if it may be used: genuine, not expired, and the token it was
-    /// made with may be used as well.
+    /// The batch token with this id if it may be used: it decrypts, isn't expired, and its parent
+    /// may be used as well.
     pub(crate) async fn look_up_batch(
         &self,
         id: &str,
         now: Timestamp,
     ) -> Result<Option<StoredToken>, Error> {
         let Some(plain) = self.batch_cipher().open(id) else {
-            // With the key out of memory every token looks forged.
+            // Once the key is erased from memory, a genuine token fails to decrypt too.
             self.check_not_closed()?;
             return Ok(None);
         };
@@ -171,7 +179,7 @@ impl TokenStore {
             return Ok(None);
         };
         let token = sealed.into_token();
-        // One that never ends is never made.
+        // Batch tokens always expire, so one without an end wasn't created by this server.
         if token.expires.is_none() || token.is_expired(now) {
             return Ok(None);
         }
@@ -185,8 +193,8 @@ impl TokenStore {
         Ok(Some(StoredToken { key, token: Arc::new(token), version: Version(0) }))
     }
 
-    /// Batch tokens meet the barrier nowhere else. To be asked after the key was used: it leaves the
-    /// memory after the barrier was closed.
+    /// Fails if the barrier is closed, which batch tokens wouldn't notice otherwise. Must be called
+    /// after the key was used, because the key is erased only after the barrier is closed.
     fn check_not_closed(&self) -> Result<(), Error> {
         match self.view().barrier().is_closed() {
             true => Err(strongroom_barrier::Error::Sealed.into()),

@@ -5,17 +5,18 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An address, or a network such as `10.0.0.0/8`. An IPv4 address in IPv6 form counts as the IPv4
-/// address it is, here and in whoever is compared with it.
+/// An IP address, or a network such as `10.0.0.0/8`. IPv4-mapped IPv6 addresses are treated as
+/// IPv4, both here and in addresses compared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr {
-    /// As it was given: bits of the host may be set.
+    /// As given: host bits may be set.
     address: IpAddr,
     prefix_bits: u8,
 }
 
 impl Cidr {
-    /// Reads an address or a network; none for anything else.
+    /// Parses an address or a network; `None` for anything else. A single address gets the full
+    /// prefix length.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.trim().split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
@@ -33,7 +34,7 @@ impl Cidr {
         (bits <= address_bits(address)).then_some(Self { address, prefix_bits: bits })
     }
 
-    /// Whether an address lies in it.
+    /// Whether the address lies in this network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -54,7 +55,7 @@ fn address_bits(address: IpAddr) -> u8 {
 }
 
 impl fmt::Display for Cidr {
-    /// A single address stands alone.
+    /// Prints a single address without a prefix length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.prefix_bits == address_bits(self.address) {
             return self.address.fmt(f);
@@ -147,7 +148,7 @@ mod tests {
         fn agrees_with_bits_compared_one_by_one(
             own in proptest::num::u32::ANY, other in proptest::num::u32::ANY, bits in 0_u8..=32, near in 0_u8..=32,
         ) {
-            // Half of all pairs share a start, or nearly none would match.
+            // Half of all pairs share a prefix; otherwise almost none would match.
             let other = if near < 32 { own ^ (other >> near) } else { own };
             let network = Cidr::parse(&format!("{}/{bits}", Ipv4Addr::from_bits(own))).unwrap();
             let same = (0..u32::from(bits)).all(|bit| (own ^ other) & (1 << (31 - bit)) == 0);

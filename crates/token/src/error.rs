@@ -1,32 +1,34 @@
-//! [`Error`]: why the store did not do what was asked.
+//! [`Error`]: why an operation of the token store failed.
 
 use strongroom_types::ErrorKind;
 
 use crate::store::MAX_DEPTH;
 
-/// Why the store did not do what was asked.
+/// Why an operation of the token store failed. [`Error::kind`] gives the category that determines
+/// the HTTP status code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The token is being revoked, or used up.
+    /// The token is being revoked, or has no uses left.
     #[error("permission denied")]
     Revoked,
-    /// Too many requests count uses of one token at the same time.
+    /// Too many concurrent requests changed the same token, and the retries were used up.
     #[error("the token is in use by too many requests at once; try again")]
     Contended,
-    /// Too many tokens lie above one that was to be made.
+    /// The new token would have more than [`MAX_DEPTH`] ancestors.
     #[error("a token can't have more than {MAX_DEPTH} tokens above it; make an orphan instead")]
     TooDeep,
-    /// More than fits into a header.
+    /// The batch token would be too long for a request header.
     #[error("a batch token can't carry that much; give it fewer policies or less metadata")]
     BatchTooLarge,
-    /// The barrier.
+    /// An error of the barrier or the store below it.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
 }
 
 impl Error {
-    /// The sort of failure.
+    /// The category of the failure, which determines the HTTP status code. A token being revoked,
+    /// or without uses left, is denied.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Revoked => ErrorKind::Denied,

@@ -1,4 +1,4 @@
-//! What the fuzz target checks, over its corpus and mutations of it.
+//! Runs the fuzz target as a test, over its corpus and random mutations of it.
 
 #[path = "../fuzz/fuzz_targets/check.rs"]
 mod check;

@@ -1,19 +1,19 @@
-//! Tokens. A token is stored under a keyed hash of its id, never under the id; it knows its parent,
-//! and the store knows its children, so that revoking one revokes the tree below it.
+//! Tokens. A token is stored under a keyed hash of its id, never under the id. It refers to its
+//! parent, and the store indexes its children, so that revoking it revokes the tree below it.
 //!
 //! In reading order:
 //!
 //! - [`token`]: [`Token`] and [`TokenKey`]
-//! - [`store`]: [`TokenStore`]: create, look up, spend a use, renew, and the steps of a revocation
-//! - [`batch`]: tokens that are their own record
-//! - [`cidr`]: [`Cidr`], where a token may be used from
-//! - [`roles`]: [`TokenRole`], rules after which tokens are made
-//! - [`tidy`]: removes what points to tokens that are gone
-//! - [`revocation_marks`]: which tokens are being revoked; a token below a marked one is refused at once
+//! - [`store`]: [`TokenStore`]: create, look up, count uses, renew, and the steps of a revocation
+//! - [`batch`]: batch tokens, which carry their own encrypted record
+//! - [`cidr`]: [`Cidr`], a network that a token may be used from
+//! - [`roles`]: [`TokenRole`], settings for the tokens created through a role
+//! - [`tidy`]: removes index entries of tokens that no longer exist
+//! - [`revocation_marks`]: which tokens are being revoked; their descendants are refused at once
 //!
-//! Formats, and why a revocation survives a crash in its middle: `docs/src/design/tokens.md`.
+//! Formats, and why a revocation survives a crash halfway: `docs/src/design/tokens.md`.
 
-// What the fuzz targets check sees the crate as others do.
+// The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_token;
 

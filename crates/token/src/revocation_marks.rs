@@ -1,9 +1,9 @@
-//! Marks: which tokens are being revoked.
+//! Revocation marks: which tokens are being revoked.
 //!
-//! The first step of a revocation marks the token, durably. From then on it and everything below
-//! it is refused, and no batch that makes a child or a lease from it can succeed, since such a
-//! batch requires that there be no mark. So the walk down the tree, however long it takes and
-//! however often it is interrupted, can't be outrun.
+//! The first step of a revocation durably marks the token. From then on the token and all its
+//! descendants are refused, and no batch that creates a child or a lease from it can succeed,
+//! because such a batch requires that there be no mark. So nothing new can appear below it while
+//! the tree is revoked, however long that takes and however often it is interrupted.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::token::TokenKey;
 
-/// What is to become of a marked token's children.
+/// What happens to the children of a token that is being revoked. It is serialised in lower case,
+/// as `tree` or `orphan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RevocationMark {
-    /// They are revoked with it.
+    /// The children are revoked with it.
     Tree,
-    /// They become orphans and live on.
+    /// The children become orphans and stay valid.
     Orphan,
 }
 
-/// All marks. Most of the time there are none, and then readers take no lock.
+/// All marks, in memory. Usually there are none, and then readers take no lock.
 #[derive(Debug, Default)]
 pub(crate) struct RevocationMarks {
     count: AtomicUsize,

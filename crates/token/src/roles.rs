@@ -1,4 +1,5 @@
-//! [`TokenRole`]: rules after which tokens are made, and [`TokenRoleStore`], where they are kept.
+//! [`TokenRole`]: settings for the tokens created through a role, and [`TokenRoleStore`], which
+//! stores them.
 
 use std::collections::BTreeSet;
 
@@ -8,69 +9,72 @@ use strongroom_types::{PolicyName, Ttl};
 
 use crate::cidr::Cidr;
 
-/// A role as stored. The field names are the format; `v` is its version.
+/// A token role as stored, in JSON. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRole {
-    /// The version of the format.
+    /// The version of the stored format, currently 1.
     pub v: u8,
-    /// Its tokens have these or fewer; if there are any, nothing else is looked at.
+    /// Policies its tokens may have. If a role lists allowed or disallowed policies, they replace
+    /// the check that a token's policies are a subset of its parent's.
     pub allowed_policies: BTreeSet<PolicyName>,
-    /// The same, with `*` for any text.
+    /// Patterns for policies its tokens may have, with `*` for any text.
     pub allowed_policies_glob: BTreeSet<PolicyName>,
-    /// Its tokens have none of these.
+    /// Policies its tokens may not have.
     pub disallowed_policies: BTreeSet<PolicyName>,
-    /// The same, with `*` for any text.
+    /// Patterns for policies its tokens may not have, with `*` for any text.
     pub disallowed_policies_glob: BTreeSet<PolicyName>,
-    /// Its tokens have no parent.
+    /// Whether its tokens are created without a parent.
     pub orphan: bool,
-    /// Its tokens can be renewed.
+    /// Whether its tokens can be renewed; true by default.
     pub renewable: bool,
-    /// Added to the path of its tokens.
+    /// Appended to the creation path recorded in its tokens.
     pub path_suffix: String,
-    /// Where its tokens may be used from; anywhere if there are none.
+    /// Networks its tokens may be used from; empty for no restriction.
     pub bound_cidrs: Vec<Cidr>,
-    /// The age beyond which no renewal of its tokens goes; zero for none.
+    /// Maximum age of its tokens, which no renewal can extend; zero for none.
     pub explicit_max_ttl: Ttl,
-    /// The lifetime that each renewal gives its tokens; zero for none.
+    /// Lifetime that each renewal gives its tokens, which are then periodic; zero if they aren't.
     pub period: Ttl,
-    /// Its tokens don't get the policy `default`.
+    /// Whether its tokens are created without the policy `default`.
     pub no_default_policy: bool,
-    /// Requests that its tokens may make; zero for any number.
+    /// Number of requests its tokens may make; zero for no limit.
     pub num_uses: u32,
-    /// What sort of tokens it makes.
+    /// Whether it creates service or batch tokens.
     pub token_type: TokenTypePolicy,
-    /// Which values came by their older names, and are shown under both.
+    /// Which values were set by their deprecated names, and are therefore shown under both names.
     #[serde(default)]
     pub legacy: LegacyFieldNames,
 }
 
-/// Values that were set by the names fields had before they began with `token_`.
+/// Which values were set by the deprecated field names, those without the prefix `token_`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegacyFieldNames {
-    /// `period`.
+    /// `period` was set rather than `token_period`.
     pub period: bool,
-    /// `explicit_max_ttl`.
+    /// `explicit_max_ttl` was set rather than `token_explicit_max_ttl`.
     pub explicit_max_ttl: bool,
-    /// `bound_cidrs`.
+    /// `bound_cidrs` was set rather than `token_bound_cidrs`.
     pub bound_cidrs: bool,
 }
 
-/// What sort of tokens a role makes.
+/// Which types of tokens can be created through a role. It either fixes the type or is the default
+/// for requests without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenTypePolicy {
-    /// Service tokens only.
+    /// Always service tokens, whatever type the request asks for.
     Service,
-    /// Batch tokens only.
+    /// Always batch tokens, whatever type the request asks for.
     Batch,
-    /// Service tokens, unless batch is asked for.
+    /// Service tokens, unless the request asks for a batch token.
     DefaultService,
-    /// Batch tokens, unless service is asked for.
+    /// Batch tokens, unless the request asks for a service token.
     DefaultBatch,
 }
 
 impl TokenTypePolicy {
-    /// Its name in the API.
+    /// The name of the type in the API, such as `default-service`. [`TokenTypePolicy::parse`]
+    /// accepts the same names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -80,7 +84,8 @@ impl TokenTypePolicy {
         }
     }
 
-    /// The type of this name.
+    /// The type with this name in the API; `None` for any other text. Names are compared exactly,
+    /// with case.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Service, Self::Batch, Self::DefaultService, Self::DefaultBatch]
             .into_iter()
@@ -89,7 +94,7 @@ impl TokenTypePolicy {
 }
 
 impl Default for TokenRole {
-    /// As a role is whose maker said nothing.
+    /// The settings of a role created without any parameters.
     fn default() -> Self {
         Self {
             v: 1,
@@ -112,7 +117,8 @@ impl Default for TokenRole {
 }
 
 impl TokenRole {
-    /// Whether the role itself says which policies its tokens may have.
+    /// Whether the role lists allowed or disallowed policies; if not, those of the parent token
+    /// apply.
     pub fn restricts_policies(&self) -> bool {
         !self.allowed_policies.is_empty()
             || !self.allowed_policies_glob.is_empty()
@@ -120,13 +126,15 @@ impl TokenRole {
             || !self.disallowed_policies_glob.is_empty()
     }
 
-    /// Whether it forbids a policy.
+    /// Whether the role disallows the policy, by name or by pattern. This does not consider the
+    /// role's allowed policies.
     pub fn disallows_policy(&self, policy: &PolicyName) -> bool {
         self.disallowed_policies.contains(policy)
             || matches_any(&self.disallowed_policies_glob, policy)
     }
 
-    /// Whether one of its globs allows a policy.
+    /// Whether one of the role's allowed patterns matches the policy. The list of allowed names is
+    /// not considered.
     pub fn glob_allows_policy(&self, policy: &PolicyName) -> bool {
         matches_any(&self.allowed_policies_glob, policy)
     }
@@ -136,12 +144,12 @@ fn matches_any(globs: &BTreeSet<PolicyName>, policy: &PolicyName) -> bool {
     globs.iter().any(|glob| glob_matches(glob.as_str(), policy.as_str()))
 }
 
-/// `*` stands for any text, anywhere and as often as wanted.
+/// Matches `text` against a pattern in which each `*` stands for any text, including none.
 fn glob_matches(glob: &str, text: &str) -> bool {
     let Some((start, rest)) = glob.split_once('*') else { return glob == text };
     let Some(mut text) = text.strip_prefix(start) else { return false };
     let (middle, end) = rest.rsplit_once('*').unwrap_or(("", rest));
-    // What fits first leaves the most for what follows.
+    // The first match leaves the most text for the following parts.
     for part in middle.split('*') {
         let Some(at) = text.find(part) else { return false };
         text = text.get(at + part.len()..).unwrap_or_default();
@@ -149,19 +157,26 @@ fn glob_matches(glob: &str, text: &str) -> bool {
     text.ends_with(end)
 }
 
-/// The token roles of a server. Cheap to clone.
+/// The token roles of a server, one JSON document each. Cheap to clone. Names are the keys of its
+/// view.
 #[derive(Clone, Debug)]
 pub struct TokenRoleStore(View);
 
 const PAGE: usize = 256;
 
 impl TokenRoleStore {
-    /// Over its view. Reads nothing.
+    /// Creates the store over the view that holds the roles. Reads nothing. The keys below its
+    /// prefix are the names of the roles.
     pub fn new(view: View) -> Self {
         Self(view)
     }
 
-    /// The role of this name, and its version.
+    /// Reads the role with this name, with the version to pass to [`TokenRoleStore::put`]; `None`
+    /// if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the stored role can't be decoded, or the error of the barrier.
     pub async fn get(
         &self,
         name: &str,
@@ -170,8 +185,16 @@ impl TokenRoleStore {
         Ok(Some((self.0.decode_json(name, &entry.value)?, entry.version)))
     }
 
-    /// Writes a role, on condition that it is still at the version it was read at, or still not
-    /// there.
+    /// Writes a role, on condition that it still has the version `known`, or still doesn't exist if
+    /// that is `None`.
+    ///
+    /// # Errors
+    ///
+    /// A failed precondition if the role changed meanwhile, or the error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that has begun completes even if the future is dropped.
     pub async fn put(
         &self,
         name: &str,
@@ -187,14 +210,26 @@ impl TokenRoleStore {
         self.0.commit(batch).await.map(|_| ())
     }
 
-    /// Removes a role, if it is there.
+    /// Deletes a role; does nothing if it doesn't exist.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that has begun completes even if the future is dropped.
     pub async fn delete(&self, name: &str) -> Result<(), strongroom_barrier::Error> {
         let mut batch = Batch::new();
         self.0.delete(&mut batch, name);
         self.0.commit(batch).await.map(|_| ())
     }
 
-    /// All names, sorted.
+    /// The names of all roles, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn names(&self) -> Result<Vec<String>, strongroom_barrier::Error> {
         let mut names: Vec<String> = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! [`TokenStore`].
+//! [`TokenStore`]: creates, finds, changes and removes tokens.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::revocation_marks::{RevocationMark, RevocationMarks};
 use crate::token::{Token, TokenKey, TokenKind};
 
-/// The tokens of a server. Cheap to clone.
+/// The tokens of a server: their records, indexes and revocation marks. Cheap to clone. Ids are
+/// never stored, only keyed hashes.
 #[derive(Clone, Debug)]
 pub struct TokenStore(Arc<TokenStoreInner>);
 
@@ -30,24 +31,25 @@ struct TokenStoreInner {
     hash: ArcSwap<MacKey>,
     batch_cipher: BatchTokenCipher,
     marks: RevocationMarks,
-    /// Held while a mark is carried from disk to memory, so that the later one is carried last.
+    /// Held while a mark is read back from disk into memory, so that the latest one is applied
+    /// last.
     mark_reload: Mutex<()>,
     cache: Cache<TokenKey, CachedToken, TokenRecordWeigher>,
-    /// Changes of marks under way. They run to their end even when their caller has gone.
+    /// Changes of marks in progress. They run to completion even if their caller is dropped.
     tasks: TaskTracker,
     tidy_running: AtomicBool,
 }
 
-/// A token as it was at some version of its record, so that the record need not be read again.
+/// A decoded token and the version of its record, so that an unchanged record isn't decoded again.
 #[derive(Clone, Debug)]
 struct CachedToken {
     token: Arc<Token>,
     version: Version,
-    /// Of the record.
+    /// Size of the stored record.
     bytes: usize,
 }
 
-/// Weighs known tokens by their records: what is in memory is about as large again.
+/// Weighs cached tokens: in memory a token takes about twice its stored size.
 #[derive(Clone, Debug)]
 struct TokenRecordWeigher;
 
@@ -58,74 +60,77 @@ impl Weighter<TokenKey, CachedToken> for TokenRecordWeigher {
     }
 }
 
-/// A token that was found, with what is needed to change it.
+/// A token that was found, with the version needed to change it. The record may have been changed
+/// since; a conditional commit then fails.
 #[derive(Clone, Debug)]
 pub struct StoredToken {
-    /// Its name in storage.
+    /// The keyed hash of the token's id.
     pub key: TokenKey,
-    /// What is known of it.
+    /// The decoded record, shared with the cache.
     pub token: Arc<Token>,
-    /// For changes on condition that it didn't change meanwhile.
+    /// The version of the record, on which a change is conditional. Zero for batch tokens.
     pub version: Version,
 }
 
-/// What a new token is to be.
+/// The properties of a token to be created by [`TokenStore::create`] or
+/// [`TokenStore::create_batch_token`].
 pub struct NewToken {
-    /// A chosen id, or none for a random one.
+    /// A custom id; `None` for a random one.
     pub id: Option<Secret<String>>,
-    /// The token it is made with; none for an orphan.
+    /// The token it is created with; `None` for an orphan.
     pub parent: Option<TokenKey>,
-    /// What it may do.
+    /// Names of the policies that determine what it may do.
     pub policies: Vec<PolicyName>,
-    /// The path it is made at.
+    /// The API path it is created at, such as `auth/token/create`.
     pub path: String,
-    /// For logs and engines.
+    /// A name for people, shown by look-ups and passed to engines.
     pub display_name: String,
-    /// Kept with it.
+    /// Metadata stored with the token.
     pub meta: Option<BTreeMap<String, String>>,
-    /// Its lifetime; zero for one that doesn't expire.
+    /// Its lifetime; zero for a token that doesn't expire.
     pub ttl: Ttl,
-    /// Whether it can be renewed.
+    /// Whether the token can be renewed.
     pub renewable: bool,
-    /// For periodic tokens.
+    /// Lifetime given by each renewal of a periodic token; zero for others.
     pub period: Ttl,
-    /// See [`Token::explicit_max_ttl`].
+    /// Maximum age, which no renewal can extend; zero for none.
     pub explicit_max_ttl: Ttl,
-    /// Requests it may make; zero for any number.
+    /// Number of requests the token may make; zero for no limit.
     pub num_uses: u32,
-    /// The role it is made by.
+    /// Name of the token role it is created through.
     pub role: Option<String>,
-    /// Where it may be used from; anywhere if there are none.
+    /// Networks the token may be used from; empty for no restriction.
     pub bound_cidrs: Vec<Cidr>,
 }
 
-/// A token that a batch will create.
+/// A token that a batch will create, or a batch token. A service token exists only once that batch
+/// has been committed.
 pub struct IssuedToken {
-    /// The token's id: the only copy there will ever be.
+    /// The token's id, which the client sends. No other copy exists.
     pub id: Secret<String>,
-    /// Its name in storage.
+    /// The keyed hash of the token's id.
     pub key: TokenKey,
-    /// What is stored of it.
+    /// The record of the token.
     pub token: Token,
 }
 
-/// How spending a use went.
+/// The result of counting a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UseOutcome {
-    /// It isn't counted, or there are more.
+    /// The token has uses left, or its uses aren't counted.
     Remaining,
-    /// It was the last: the token is marked, and is to be revoked after this request.
+    /// It was the last use: the token is marked, and the caller must revoke it after the request.
     LastUse,
 }
 
-/// What an accessor leads to.
+/// The value of an accessor's index entry.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct AccessorRecord {
     pub(crate) accessor: Accessor,
     pub(crate) token: TokenKey,
 }
 
-/// What a mark says.
+/// The value of a revocation mark.
 #[derive(Serialize, Deserialize)]
 struct MarkRecord {
     v: u8,
@@ -133,31 +138,37 @@ struct MarkRecord {
 }
 
 const SALT_KEY: &str = "salt";
-/// The prefix by which scanners and people know a service token.
+/// Prefix that marks a service token, the one Vault uses and secret scanners look for.
 const SERVICE_TOKEN_PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
-/// Tokens that room is made for at once; the cache grows beyond.
+/// Tokens for which cache space is allocated up front; the cache grows beyond that.
 const INITIAL_CACHE_TOKENS: usize = 4096;
-/// The most tokens above one. A look-up climbs past all of them while anything is being revoked.
+/// Maximum depth of the token tree. While any revocation is in progress, a look-up checks all
+/// ancestors of a token.
 pub const MAX_DEPTH: usize = 128;
 const PAGE: usize = 256;
-/// Attempts to count a use against others who count at the same time.
+/// Retries when concurrent requests change the same token.
 const MAX_COMMIT_ATTEMPTS: usize = 64;
 
 impl TokenStore {
-    /// Bytes of tokens that are kept in memory where nobody says otherwise.
+    /// Default size of the token cache in bytes.
     pub const CACHE_BYTES: u64 = 8 << 20;
 
-    /// Makes the store of a new server; its salt is added to the batch that initialises it.
+    /// Creates the store of a new server. Its salt and the batch token key are added to the initial
+    /// batch.
     pub fn initialise(view: View, batch: &mut Batch) -> Self {
         let salt = strongroom_crypto::AeadKey::generate_material(&**view.barrier().entropy());
         view.put(batch, SALT_KEY, salt.expose_secret().clone());
-        let sealer = BatchTokenCipher::initialise(&view, batch);
-        Self::new(view, &salt, sealer, HashMap::new(), Self::CACHE_BYTES)
+        let batch_cipher = BatchTokenCipher::initialise(&view, batch);
+        Self::new(view, &salt, batch_cipher, HashMap::new(), Self::CACHE_BYTES)
     }
 
-    /// Opens the store of a server, with the revocations that were under way. Of tokens it keeps
-    /// `cache_bytes` in memory.
+    /// Opens the store of an initialised server and loads the revocations in progress.
+    /// `cache_bytes` limits the memory used for cached tokens.
+    ///
+    /// # Errors
+    ///
+    /// If the salt is missing or a mark can't be decoded, or the error of the barrier.
     pub async fn load(view: View, cache_bytes: u64) -> Result<Self, Error> {
         let missing = || strongroom_barrier::Error::Tampered {
             key: "token/salt".to_owned(),
@@ -181,21 +192,21 @@ impl TokenStore {
                 break;
             }
         }
-        let sealer = BatchTokenCipher::load(&view).await?;
-        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), sealer, marks, cache_bytes))
+        let batch_cipher = BatchTokenCipher::load(&view).await?;
+        Ok(Self::new(view, &Secret::new(salt.value.to_vec()), batch_cipher, marks, cache_bytes))
     }
 
     fn new(
         view: View,
         salt: &Secret<Vec<u8>>,
-        sealer: BatchTokenCipher,
+        batch_cipher: BatchTokenCipher,
         marks: HashMap<TokenKey, RevocationMark>,
         cache_bytes: u64,
     ) -> Self {
         Self(Arc::new(TokenStoreInner {
             view,
             hash: ArcSwap::from_pointee(MacKey::new(salt.expose_secret())),
-            batch_cipher: sealer,
+            batch_cipher,
             marks: RevocationMarks::new(marks),
             mark_reload: Mutex::default(),
             cache: Cache::with_weighter(INITIAL_CACHE_TOKENS, cache_bytes, TokenRecordWeigher),
@@ -204,11 +215,12 @@ impl TokenStore {
         }))
     }
 
-    /// Takes the salt, the key of batch tokens and all known tokens out of memory, whoever still
-    /// holds a clone. For a barrier that was closed: no token is found or made any more.
+    /// Erases the salt, the batch token key and all cached tokens from memory, even if clones of
+    /// the store remain. Called after the barrier is closed: from then on no token is found or
+    /// created.
     pub fn close(&self) {
         let entropy = &**self.0.view.barrier().entropy();
-        // In their place are keys that nothing was ever made with.
+        // Replaced by random keys that match no existing token.
         self.0.hash.store(Arc::new(MacKey::generate(entropy)));
         self.0.batch_cipher.erase_key(entropy);
         self.0.cache.clear();
@@ -226,14 +238,15 @@ impl TokenStore {
         &self.0.batch_cipher
     }
 
-    /// The name in storage of the token with this id; of a batch token, which has none, its name
-    /// for engines.
+    /// The key of the token with this id: a keyed hash, under which it is stored. Batch tokens
+    /// aren't stored, but have one too, for engines.
     pub fn key_of(&self, id: &str) -> TokenKey {
         TokenKey(to_hex(&self.0.hash.load().sign(id.as_bytes())))
     }
 
     /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
-    /// id isn't taken; see [`TokenStore::is_gone_or_revoking`], and [`TokenStore::check_depth`] before it.
+    /// id isn't taken. Call [`TokenStore::check_depth`] first; if the commit fails,
+    /// [`TokenStore::is_gone_or_revoking`] tells whether the parent was the reason.
     pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> IssuedToken {
         let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
         let id = new.id.unwrap_or_else(|| {
@@ -273,8 +286,13 @@ impl TokenStore {
         IssuedToken { id, key, token }
     }
 
-    /// Refuses to go deeper than [`MAX_DEPTH`]: for whoever makes a child of this token, before
-    /// [`TokenStore::create`]. Nothing ever gets more tokens above it, so this can't be outrun.
+    /// Checks that a child of this token would have no more than [`MAX_DEPTH`] ancestors; call it
+    /// before [`TokenStore::create`]. Tokens never get more ancestors, so a concurrent change can't
+    /// invalidate the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooDeep`] if it would, or the error of the barrier.
     pub async fn check_depth(&self, parent: &TokenKey) -> Result<(), Error> {
         let mut above = Some(parent.clone());
         for _ in 0..MAX_DEPTH {
@@ -284,21 +302,26 @@ impl TokenStore {
         if above.is_some() { Err(Error::TooDeep) } else { Ok(()) }
     }
 
-    /// Adds the condition that a token is there and isn't being revoked: for whatever is made from
-    /// it.
+    /// Adds the condition that the token exists and isn't being revoked, for batches that create
+    /// something on its behalf.
     pub fn require_not_revoking(&self, batch: &mut Batch, key: &TokenKey) {
         self.0.view.require_exists(batch, &record_key(key));
         self.0.view.require_absent(batch, &mark_key(key));
     }
 
-    /// Whether a failed batch failed because this token is gone or being revoked.
+    /// Whether a commit failed because this token doesn't exist or is being revoked. Other
+    /// failures, and other tokens' preconditions, give `false`.
     pub fn is_gone_or_revoking(&self, key: &TokenKey, error: &strongroom_barrier::Error) -> bool {
         self.0.view.precondition_failed_on(&record_key(key), error)
             || self.0.view.precondition_failed_on(&mark_key(key), error)
     }
 
-    /// The token with this id, if it may be used: not expired, not spent, and neither it nor any
-    /// token above it being revoked.
+    /// The token with this id if it may be used: not expired, uses left, and neither it nor any of
+    /// its ancestors being revoked. `None` otherwise.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be decoded, or the error of the barrier.
     pub async fn look_up(&self, id: &str, now: Timestamp) -> Result<Option<StoredToken>, Error> {
         if Self::is_batch_id(id) {
             return self.look_up_batch(id, now).await;
@@ -307,7 +330,11 @@ impl TokenStore {
         Ok(self.is_usable(&found, now).await?.then_some(found))
     }
 
-    /// The token this accessor names, if it may be used.
+    /// The token with this accessor if it may be used; see [`TokenStore::look_up`].
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be decoded, or the error of the barrier.
     pub async fn look_up_by_accessor(
         &self,
         accessor: &Accessor,
@@ -320,7 +347,11 @@ impl TokenStore {
         Ok(self.is_usable(&found, now).await?.then_some(found))
     }
 
-    /// A token by its name in storage, usable or not.
+    /// The token with this key, whether or not it may be used; `None` if it isn't stored.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be decoded, or the error of the barrier.
     pub async fn find_by_key(&self, key: &TokenKey) -> Result<Option<StoredToken>, Error> {
         let record = record_key(key);
         let Some(entry) = self.0.view.get(&record).await? else { return Ok(None) };
@@ -333,14 +364,19 @@ impl TokenStore {
         let token: Arc<Token> = Arc::new(self.0.view.decode_json(&record, &entry.value)?);
         let known = CachedToken { token: token.clone(), version, bytes: entry.value.len() };
         self.0.cache.insert(key.clone(), known);
-        // Closed meanwhile: what is known was emptied before this came in.
+        // If the store was closed meanwhile, the cache had been cleared before this insertion.
         if self.0.view.barrier().is_closed() {
             self.0.cache.remove(key);
         }
         Ok(Some(StoredToken { key: key.clone(), token, version }))
     }
 
-    /// The accessors of all tokens, in no useful order, after a place that an earlier call gave.
+    /// Lists the accessors of all tokens, unordered, at most `limit` at a time. Returns the
+    /// position to pass as `after` for the next page; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be decoded, or the error of the barrier.
     pub async fn list_accessors(
         &self,
         after: Option<&str>,
@@ -359,7 +395,18 @@ impl TokenStore {
         Ok((accessors, next))
     }
 
-    /// Counts one use, durably. The last one marks the token.
+    /// Durably counts one use of the token, if its uses are limited. The last use also marks the
+    /// token for revocation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Revoked`] if no use is left or the token doesn't exist any more;
+    /// [`Error::Contended`] if concurrent requests, or a revocation of the token, used up the
+    /// retries; or the error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A commit that has begun completes even if the future is dropped, so the use may be counted.
     pub async fn count_use(&self, found: &StoredToken) -> Result<UseOutcome, Error> {
         if found.token.uses_left.is_none() {
             return Ok(UseOutcome::Remaining);
@@ -391,11 +438,18 @@ impl TokenStore {
         Err(Error::Contended)
     }
 
-    /// Counts the last use a token has, together with what else is in the batch, durably: of all who
-    /// try, one succeeds, and for the others nothing of their batches happens. The token is marked,
-    /// and is to be revoked.
+    /// Durably counts the last use of a token in the same commit as the rest of the batch. Of
+    /// concurrent callers one succeeds; the others' batches are not applied. The token is marked,
+    /// and the caller must revoke it.
     ///
-    /// Cancel safety: a use that was begun is counted, on disk and in memory.
+    /// # Errors
+    ///
+    /// [`Error::Revoked`] if the token doesn't have exactly one use left, changed meanwhile or is
+    /// being revoked, or another precondition of the batch fails; or the error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once begun, the use is counted on disk and in memory even if the future is dropped.
     pub async fn consume_last_use(
         &self,
         found: &StoredToken,
@@ -414,8 +468,8 @@ impl TokenStore {
         }
     }
 
-    /// Adds a changed token to a batch, on condition that nobody changed it meanwhile and that it
-    /// isn't being revoked.
+    /// Adds a changed token to a batch, on condition that it didn't change meanwhile and isn't
+    /// being revoked.
     pub fn update(&self, batch: &mut Batch, found: &StoredToken, token: &Token) {
         let key = record_key(&found.key);
         self.0.view.require_unchanged(batch, &key, found.version);
@@ -423,11 +477,17 @@ impl TokenStore {
         self.0.view.put_json(batch, &key, token);
     }
 
-    /// Marks a token: it and everything below it is refused from now on. Durable when this answers.
-    /// `false` if there is no such token. A mark that is there already stays as it is, unless the
-    /// new one takes the children as well.
+    /// Marks a token: from now on it and all its descendants are refused. Durable when this
+    /// returns. Returns `false` if the token doesn't exist. An existing mark is kept, except that
+    /// [`RevocationMark::Tree`] replaces [`RevocationMark::Orphan`].
     ///
-    /// Cancel safety: a mark that was begun is made, on disk and in memory.
+    /// # Errors
+    ///
+    /// The error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once begun, the mark is set on disk and in memory even if the future is dropped.
     pub async fn mark_for_revocation(
         &self,
         key: &TokenKey,
@@ -440,7 +500,7 @@ impl TokenStore {
         let mut batch = Batch::new();
         self.0.view.require_exists(&mut batch, &record_key(key));
         if mark == RevocationMark::Orphan {
-            // The children of a token that is revoked with its tree must not be cut loose.
+            // A token being revoked with its tree must not have its children orphaned.
             self.0.view.require_absent(&mut batch, &mark_key(key));
         }
         self.add_mark(&mut batch, key, mark);
@@ -452,7 +512,16 @@ impl TokenStore {
         }
     }
 
-    /// Marks tokens whose parent is being revoked.
+    /// Marks tokens whose parent is being revoked with its tree, all in one commit.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier; if the outcome is uncertain, the marks in memory follow those on
+    /// disk, as far as these can be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TokenStore::mark_for_revocation`].
     pub async fn mark_children_for_revocation(&self, keys: &[TokenKey]) -> Result<(), Error> {
         let mut batch = Batch::new();
         for key in keys {
@@ -461,28 +530,34 @@ impl TokenStore {
         Ok(self.commit_marks(batch, keys.to_vec(), Some(RevocationMark::Tree)).await?)
     }
 
-    /// Tokens whose revocation is under way.
+    /// All tokens being revoked, with their marks.
     pub fn marked_tokens(&self) -> Vec<(TokenKey, RevocationMark)> {
         self.0.marks.snapshot()
     }
 
-    /// How many tokens are known in memory.
+    /// Number of cached tokens.
     #[cfg(test)]
     pub(crate) fn cached_len(&self) -> usize {
         self.0.cache.len()
     }
 
-    /// How many tokens are being revoked.
+    /// Number of tokens being revoked, as shown by the metrics. It counts the marks in memory and
+    /// reads nothing.
     pub fn marked_count(&self) -> usize {
         self.0.marks.len()
     }
 
-    /// What a mark on this token says.
+    /// The mark of this token; `None` if it isn't being revoked. It is looked up in memory, without
+    /// reading the store.
     pub fn mark_of(&self, key: &TokenKey) -> Option<RevocationMark> {
         self.0.marks.get(key)
     }
 
-    /// The tokens made with this one, after one of them.
+    /// Lists the direct children of a token, sorted by key, at most `limit` of those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier.
     pub async fn list_children(
         &self,
         key: &TokenKey,
@@ -496,7 +571,16 @@ impl TokenStore {
         Ok(keys.iter().filter_map(child).collect())
     }
 
-    /// Cuts a child off its parent, so that it lives on without it.
+    /// Removes a child's reference to its parent, so that it stays valid without it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Contended`] if concurrent changes of the child used up the retries, or the error of
+    /// the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A write that has begun completes even if the future is dropped.
     pub async fn orphan_child(&self, parent: &TokenKey, child: &TokenKey) -> Result<(), Error> {
         for _ in 0..MAX_COMMIT_ATTEMPTS {
             let mut batch = Batch::new();
@@ -516,8 +600,16 @@ impl TokenStore {
         Err(Error::Contended)
     }
 
-    /// Removes a token and its mark, together with what else is in the batch. Its leases and
-    /// children must have been dealt with.
+    /// Removes a token, its index entries and its mark, in one commit with the rest of the batch.
+    /// Its leases and children must have been removed before.
+    ///
+    /// # Errors
+    ///
+    /// If a record can't be decoded, or the error of the barrier.
+    ///
+    /// # Cancel safety
+    ///
+    /// A removal that has begun completes, on disk and in memory, even if the future is dropped.
     pub async fn remove(&self, key: &TokenKey, mut batch: Batch) -> Result<(), Error> {
         let view = &self.0.view;
         if let Some(found) = self.find_by_key(key).await? {
@@ -551,7 +643,7 @@ impl TokenStore {
         while let Some(key) = parent {
             match self.0.marks.get(&key) {
                 Some(RevocationMark::Tree) => return Ok(false),
-                // Its children live on: nothing above it reaches them.
+                // Its children become orphans, so its ancestors don't affect them.
                 Some(RevocationMark::Orphan) => return Ok(true),
                 None => {}
             }
@@ -560,8 +652,8 @@ impl TokenStore {
         Ok(true)
     }
 
-    /// Applies a batch that leaves these tokens with this mark, and carries what came of it into
-    /// memory: both, even when the caller has gone.
+    /// Commits a batch that leaves these tokens with this mark, then updates the marks in memory.
+    /// Both complete even if the caller is dropped.
     async fn commit_marks(
         &self,
         batch: Batch,
@@ -580,9 +672,9 @@ impl TokenStore {
         work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted))
     }
 
-    /// Makes memory say of a mark what the disk says. Others may have changed it meanwhile, and a
-    /// commit that failed may have been applied, so the disk is asked. Where it doesn't answer, a
-    /// mark that was made counts.
+    /// Updates the mark in memory from the one on disk. It is read back because others may have
+    /// changed it, and because a failed commit may have been applied. If the read fails, a mark
+    /// that was just committed is used.
     async fn reload_mark(&self, key: &TokenKey, made: Option<RevocationMark>) {
         let stored = mark_key(key);
         let read = match self.0.view.get_uncached(&stored).await {
@@ -593,7 +685,7 @@ impl TokenStore {
         let mark = match read {
             Ok(record) => record.map(|record: MarkRecord| record.children),
             Err(error) => {
-                tracing::warn!(%error, "a mark can't be read back");
+                tracing::warn!(%error, "a revocation mark can't be read back");
                 if made.is_none() {
                     return;
                 }

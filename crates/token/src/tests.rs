@@ -1,4 +1,4 @@
-//! Tokens over a barrier in memory.
+//! Tests of the token store over an in-memory barrier.
 
 mod batch;
 mod trees;
@@ -117,7 +117,7 @@ async fn uses_are_durable_and_the_last_one_marks_for_revocation() {
     let token = bench.create(NewToken { num_uses: 2, ..default_params() }).await.unwrap();
     let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
     assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::Remaining);
-    // A stale copy doesn't give uses back.
+    // A stale copy doesn't restore uses.
     assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::LastUse);
     assert!(matches!(bench.tokens.count_use(&found).await, Err(Error::Revoked)));
     assert!(!bench.is_usable(&token).await);
@@ -148,7 +148,7 @@ async fn the_last_use_commits_once_with_its_batch() {
     let one_use = || NewToken { num_uses: 1, ..default_params() };
     for by_spending in [false, true] {
         let token = bench.create(one_use()).await.unwrap();
-        // Both saw the token before either used it.
+        // Both callers read the token before either used it.
         let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
         if by_spending {
             assert_eq!(bench.tokens.count_use(&found).await.unwrap(), UseOutcome::LastUse);
@@ -163,7 +163,7 @@ async fn the_last_use_commits_once_with_its_batch() {
         assert!(!bench.is_usable(&other).await, "nothing of the late one's batch happens");
         assert!(matches!(bench.tokens.count_use(&found).await, Err(Error::Revoked)));
     }
-    // Only the last use, and only a counted one.
+    // It works for the last use only, and only if uses are limited.
     for num_uses in [0, 2] {
         let token = bench.create(NewToken { num_uses, ..default_params() }).await.unwrap();
         let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap();
@@ -216,7 +216,7 @@ async fn a_mark_refuses_the_tree_and_new_children_at_once() {
     let late = bench.create(NewToken { parent: Some(child.key.clone()), ..default_params() }).await;
     let error = late.err().unwrap();
     assert!(error.is_precondition() && bench.tokens.is_gone_or_revoking(&child.key, &error));
-    // Whatever is made from it carries the same condition.
+    // Everything created from the token carries the same condition.
     let mut batch = Batch::new();
     bench.tokens.require_not_revoking(&mut batch, &child.key);
     bench.barrier.view("x/").put(&mut batch, "lease", Vec::new());
@@ -290,7 +290,7 @@ async fn accessors_are_listed_in_pages() {
     assert_eq!(listed, all);
 }
 
-/// Begins some work, and drops it at its first wait.
+/// Polls a future once, then drops it.
 async fn start_and_drop(work: impl Future) {
     let mut work = Box::pin(work);
     let first = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await;
@@ -328,7 +328,7 @@ async fn revoking_as_orphan_does_not_cut_loose_the_children_of_a_revoked_tree() 
     let bench = TokenFixture::new().await;
     let parent = bench.create_child(None).await;
     let child = bench.create_child(Some(&parent)).await;
-    // Both come at once, and neither knows of the other: a second store knows what is on disk only.
+    // Two concurrent revocations: the second store knows only what is on disk.
     let racing =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
     assert!(bench.tokens.mark_for_revocation(&parent.key, RevocationMark::Tree).await.unwrap());
@@ -343,7 +343,7 @@ async fn revoking_as_orphan_does_not_cut_loose_the_children_of_a_revoked_tree() 
     assert!(!bench.is_usable(&child).await);
     assert!(bench.tokens.mark_for_revocation(&parent.key, RevocationMark::Orphan).await.unwrap());
     assert_eq!(bench.tokens.mark_of(&parent.key), Some(RevocationMark::Tree));
-    // The other way round the tree goes.
+    // In the other order, the tree mark replaces the orphan mark.
     let other = bench.create_child(None).await;
     assert!(bench.tokens.mark_for_revocation(&other.key, RevocationMark::Orphan).await.unwrap());
     assert!(bench.tokens.mark_for_revocation(&other.key, RevocationMark::Tree).await.unwrap());
@@ -361,7 +361,7 @@ async fn a_tree_of_tokens_has_a_depth_it_cannot_pass() {
     }
     let error = bench.tokens.check_depth(&last.key).await.unwrap_err();
     assert_eq!((error.kind(), matches!(error, Error::TooDeep)), (ErrorKind::Invalid, true));
-    // Whose parent has gone is an orphan.
+    // A token whose parent is gone is an orphan.
     bench.tokens.mark_for_revocation(&top.key, RevocationMark::Orphan).await.unwrap();
     for child in bench.tokens.list_children(&top.key, None, 10).await.unwrap() {
         bench.tokens.orphan_child(&top.key, &child).await.unwrap();
@@ -382,7 +382,7 @@ async fn the_token_cache_is_bounded_in_bytes() {
             let token = bench.create(new).await.unwrap();
             assert!(bench.is_usable(&token).await);
         }
-        // A token has its metadata in memory, whatever else.
+        // A cached token takes at least the memory of its metadata.
         let bytes = bench.tokens.cached_len() * META_BYTES;
         assert!(bytes <= bound, "{bytes} bytes of metadata are known, of {bound}");
         assert!(bytes > bound / 8, "only {bytes} bytes of {bound} are used");
@@ -437,7 +437,7 @@ async fn only_one_tidy_runs_at_a_time() {
     let turn = bench.tokens.try_start_tidy().unwrap();
     assert!(bench.tokens.try_start_tidy().is_none());
     turn.run().await.unwrap();
-    // Also one that is dropped in its middle gives the turn back.
+    // A guard that is dropped without a run is released too.
     drop(bench.tokens.try_start_tidy().unwrap());
     assert!(bench.tokens.try_start_tidy().is_some());
 }
@@ -455,7 +455,7 @@ async fn a_cidr_bound_token_is_refused_without_an_address() {
     assert!(free.may_be_used_from(None) && free.may_be_used_from("11.1.1.1".parse().ok()));
 }
 
-/// What came into a record by another way isn't made the name of a policy by being normalised.
+/// Text that was not normalised when stored must not become the name of a policy now.
 #[tokio::test]
 async fn cve_2026_105820_malformed_policy_names_on_a_token_are_ignored() {
     let bench = TokenFixture::new().await;

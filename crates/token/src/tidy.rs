@@ -1,5 +1,6 @@
-//! Tidying: what points to tokens that are gone. Everything about a token is written and removed in
-//! one batch, so there should be nothing; a storage that was restored in parts may have some.
+//! Tidying removes index entries of tokens that no longer exist. Everything about a token is
+//! written and removed in one batch, so there should be none; a partially restored storage may have
+//! some.
 
 use std::sync::atomic::Ordering;
 
@@ -9,23 +10,31 @@ use crate::error::Error;
 use crate::store::{AccessorRecord, TokenStore, record_key};
 use crate::token::TokenKey;
 
-/// What a round of tidying did.
+/// The result of one tidy run, in numbers of index entries. Entries whose token still exists are
+/// only counted as seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TidyReport {
-    /// Entries looked at.
+    /// Number of index entries examined.
     pub seen: usize,
-    /// Accessors removed whose token is gone.
+    /// Number of accessor entries removed because their token doesn't exist.
     pub accessors: usize,
-    /// Entries of children removed that are gone.
+    /// Number of child entries removed because the child doesn't exist.
     pub children: usize,
 }
 
 const PAGE: usize = 256;
 
 impl TokenStore {
-    /// Removes accessors and entries of children whose token is gone, a page at a time.
+    /// Removes accessor and child entries whose token doesn't exist, reading a page of keys at a
+    /// time.
     ///
-    /// Cancel safety: each removal is a batch of its own, on condition that the token is still gone.
+    /// # Errors
+    ///
+    /// If the barrier can't be read or written; entries removed before that stay removed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Each removal is a batch of its own, on condition that the token still doesn't exist.
     pub async fn tidy(&self) -> Result<TidyReport, Error> {
         let mut tidied = TidyReport::default();
         for prefix in ["accessor/", "parent/"] {
@@ -55,8 +64,8 @@ impl TokenStore {
         Ok(tidied)
     }
 
-    /// The token an accessor or an entry of a child points at. None for what says nothing: that is
-    /// left to whoever can read it.
+    /// The token an accessor entry or a child entry refers to. `None` if the entry can't be
+    /// decoded, which is then left alone.
     async fn token_of_pointer(&self, key: &str) -> Result<Option<TokenKey>, Error> {
         if key.starts_with("parent/") {
             return Ok(key.rsplit_once('/').and_then(|(_, child)| TokenKey::from_stored(child)));
@@ -69,7 +78,7 @@ impl TokenStore {
             .map(|record: AccessorRecord| record.token))
     }
 
-    /// `false` if the token is there after all.
+    /// Returns `false` if the token exists after all.
     async fn remove_pointer(&self, key: &str, token: &TokenKey) -> Result<bool, Error> {
         let record = record_key(token);
         if self.view().get_uncached(&record).await?.is_some() {
@@ -86,12 +95,13 @@ impl TokenStore {
     }
 }
 
-/// The right to tidy: there is one.
+/// Permission to run tidy. Only one exists at a time; dropping it allows the next.
 #[derive(Debug)]
 pub struct TidyGuard(TokenStore);
 
 impl TokenStore {
-    /// None while somebody else is tidying.
+    /// Returns a guard, or `None` while another tidy run holds it. Dropping the guard lets the next
+    /// run start; the call doesn't wait.
     pub fn try_start_tidy(&self) -> Option<TidyGuard> {
         let taken = self.tidy_flag().swap(true, Ordering::AcqRel);
         (!taken).then(|| TidyGuard(self.clone()))
@@ -99,7 +109,15 @@ impl TokenStore {
 }
 
 impl TidyGuard {
-    /// See [`TokenStore::tidy`].
+    /// Runs [`TokenStore::tidy`] and releases the guard, even if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenStore::tidy`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TokenStore::tidy`].
     pub async fn run(self) -> Result<TidyReport, Error> {
         self.0.tidy().await
     }

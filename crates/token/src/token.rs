@@ -1,4 +1,4 @@
-//! [`Token`]: what the server knows of a token. Its id is not part of that.
+//! [`Token`]: the record of a token. It doesn't contain the token's id.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,18 +9,20 @@ use strongroom_types::{Accessor, PolicyName, Timestamp, Ttl};
 
 use crate::cidr::Cidr;
 
-/// The keyed hash of a token's id, in hex: its name in storage, in leases and among its relatives.
+/// The keyed hash of a token's id, in hex. Identifies the token in storage, in leases and in
+/// references to its parent and children.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenKey(pub(crate) String);
 
 impl TokenKey {
-    /// As text.
+    /// The key as 64 hex digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// From text that [`TokenKey::as_str`] gave.
+    /// Accepts a key as [`TokenKey::as_str`] returns it; `None` for any other text. A key has 64
+    /// hexadecimal digits.
     pub fn from_stored(text: &str) -> Option<Self> {
         let is_hash = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         is_hash.then(|| Self(text.to_owned()))
@@ -33,19 +35,20 @@ impl fmt::Display for TokenKey {
     }
 }
 
-/// How a token is kept.
+/// Whether a token is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
-    /// It has a record.
+    /// A service token, which has a stored record.
     #[default]
     Service,
-    /// It is its own record, sealed.
+    /// A batch token, which carries its own encrypted record.
     Batch,
 }
 
 impl TokenKind {
-    /// Its name in the API.
+    /// The name of the type in the API, `service` or `batch`, which logins and token look-ups
+    /// return.
     pub fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -54,90 +57,97 @@ impl TokenKind {
     }
 }
 
-/// A token as stored. The field names are the format; `v` is its version.
+/// A token as stored, in JSON. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub(crate) v: u8,
-    /// Only service tokens are stored.
+    /// The type of the token. Not serialised, because only service tokens are stored.
     #[serde(skip)]
     pub kind: TokenKind,
-    /// Names it without being it; empty for a batch token.
+    /// Refers to the token without granting its permissions; empty for a batch token.
     pub accessor: Accessor,
-    /// The token it was made with; none for an orphan.
+    /// The token it was created with; `None` for an orphan.
     pub parent: Option<TokenKey>,
-    /// Sorted, each once.
+    /// Names of the policies that determine what it may do; sorted, without duplicates.
     #[serde(deserialize_with = "PolicyName::deserialize_stored")]
     pub policies: Vec<PolicyName>,
-    /// The path it was made at: `auth/token/create`.
+    /// The API path it was created at, such as `auth/token/create`.
     pub path: String,
-    /// For logs and engines.
+    /// A name for people, shown by look-ups and passed to engines.
     pub display_name: String,
-    /// Whatever its maker wanted kept with it.
+    /// Metadata that the creator attached to it.
     pub meta: Option<BTreeMap<String, String>>,
-    /// When it was made.
+    /// When it was created, by the server's clock.
     pub created: Timestamp,
-    /// The lifetime it was made with; zero if it doesn't expire.
+    /// The lifetime it was created with; zero if it doesn't expire.
     pub creation_ttl: Ttl,
-    /// When it ends; none if it doesn't.
+    /// When it expires; `None` if it doesn't.
     pub expires: Option<Timestamp>,
     /// Whether it can be renewed.
     pub renewable: bool,
-    /// When it was renewed last.
+    /// When it was last renewed; `None` if never.
     pub last_renewal: Option<Timestamp>,
     /// The lifetime that each renewal gives a periodic token; zero for others.
     pub period: Ttl,
-    /// The age beyond which no renewal goes, whatever else holds; zero for none.
+    /// The maximum age, which no renewal can extend; zero for none.
     pub explicit_max_ttl: Ttl,
-    /// Requests left; none if they aren't counted. Zero: spent, and being revoked.
+    /// Number of requests left; `None` for no limit. At zero the token is refused and being
+    /// revoked.
     pub uses_left: Option<u32>,
-    /// The role it was made by.
+    /// Name of the token role it was created through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Where it may be used from; anywhere if there are none.
+    /// Networks it may be used from; empty for no restriction.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bound_cidrs: Vec<Cidr>,
 }
 
 impl Token {
-    /// Whether it is sealed into its own id: nothing can be stored about it.
+    /// Whether this is a batch token, about which nothing can be stored. Such a token is itself
+    /// encrypted data that the client keeps.
     pub fn is_batch(&self) -> bool {
         self.kind == TokenKind::Batch
     }
 
-    /// Whether it may be used by who is at this address. Who has none, on a Unix socket, is nowhere.
+    /// Whether a client at this address may use the token. A token bound to networks can't be used
+    /// without an address, as on a Unix socket.
     pub fn may_be_used_from(&self, address: Option<IpAddr>) -> bool {
         let inside = |address| self.bound_cidrs.iter().any(|cidr| cidr.contains(address));
         self.bound_cidrs.is_empty() || address.is_some_and(inside)
     }
 
-    /// Whether it is past its end.
+    /// Whether the token expired at or before `now`. A token without an expiry time never does.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
 
-    /// What is left of its life; zero if it doesn't expire.
+    /// The remaining lifetime; zero if it doesn't expire or has expired. It is counted from `now`
+    /// to the expiry time.
     pub fn ttl_left(&self, now: Timestamp) -> Ttl {
         self.expires.map_or(Ttl::ZERO, |end| Ttl::from_duration(end.since(now)))
     }
 
-    /// As it is after a renewal.
+    /// A copy that was renewed at `now` and expires at `expires`. Nothing is stored, and limits
+    /// such as the maximum age are not checked.
     #[must_use]
     pub fn after_renewal(&self, now: Timestamp, expires: Timestamp) -> Self {
         Self { expires: Some(expires), last_renewal: Some(now), ..self.clone() }
     }
 
-    /// Whether it may do everything.
+    /// Whether its policies include `root`, which allows every operation. Only the token's own
+    /// policies count, not those of its identity.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(PolicyName::is_root)
     }
 
-    /// Whether it can do nothing but unwrap what was wrapped for it. Its policy alone says so, which
-    /// no other token can have.
+    /// Whether this is a wrapping token, which can only unwrap its response. Recognised by its
+    /// policy, which no other token can have.
     pub fn is_wrapping(&self) -> bool {
         matches!(self.policies.as_slice(), [only] if only.is_response_wrapping())
     }
 
-    /// The id of the lease that ends it. The path of a list ends in a slash, and no lease's does.
+    /// The id of the lease that revokes the token when it expires. A trailing slash of the path is
+    /// dropped, because lease ids contain no empty segment.
     pub fn lease_id(&self, key: &TokenKey) -> String {
         format!("{}/h{}", self.path.trim_end_matches('/'), key.as_str())
     }

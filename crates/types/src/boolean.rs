@@ -1,6 +1,7 @@
 //! Booleans as Vault's clients write them.
 
-/// Reads what Go's `strconv.ParseBool` reads; none for anything else.
+/// Parses a boolean, accepting exactly the spellings of Go's `strconv.ParseBool` (`1`, `t`, `TRUE`,
+/// `false`, ...). Returns `None` for any other text, including `yes` and the empty string.
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

@@ -1,4 +1,5 @@
-//! Time as a parameter. Whatever waits or expires takes a [`Clock`], so that tests move time.
+//! The [`Clock`] trait: code that waits or expires takes a clock as a parameter, so tests can
+//! control time.
 
 use std::fmt;
 use std::future::Future;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// A moment, in nanoseconds since the Unix epoch (UTC). Covers the years 1678 to 2262.
+/// A point in time, in nanoseconds since the Unix epoch (UTC). Covers the years 1678 to 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -16,55 +17,58 @@ pub struct Timestamp(i64);
 const NANOS_PER_SEC: i64 = 1_000_000_000;
 
 impl Timestamp {
-    /// The Unix epoch.
+    /// The Unix epoch, 1970-01-01T00:00:00Z, as a constant.
     pub const EPOCH: Self = Self(0);
-    /// Later than anything that will be scheduled.
+    /// The latest representable time. Used for deadlines that never come.
     pub const FAR_FUTURE: Self = Self(i64::MAX);
 
-    /// From nanoseconds since the epoch.
+    /// Builds a timestamp from nanoseconds since the Unix epoch; negative values are before 1970.
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
 
-    /// From whole seconds since the epoch; saturates at the ends of the range.
+    /// Builds a timestamp from whole seconds since the Unix epoch; saturates at the ends of the
+    /// range.
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(NANOS_PER_SEC))
     }
 
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since the Unix epoch; negative before 1970.
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded down.
+    /// Whole seconds since the Unix epoch, rounded down; negative before 1970.
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(NANOS_PER_SEC)
     }
 
-    /// This much later; saturates.
+    /// The time `by` later; saturates at the end of the range instead of overflowing.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
 
-    /// This much earlier; saturates.
+    /// The time `by` earlier; saturates at the start of the range instead of overflowing.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
     }
 
-    /// How long from `earlier` until this; zero when `earlier` is later.
+    /// The time that passed from `earlier` to `self`; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         let nanos = self.0.saturating_sub(earlier.0);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
     }
 
-    /// RFC 3339 in UTC with as many fraction digits as needed, as Vault's API writes times.
+    /// Formats the time as RFC 3339 in UTC with as many fraction digits as needed, as Vault's API
+    /// does.
     pub fn to_rfc3339(self) -> String {
         self.to_string()
     }
 
-    /// Reads RFC 3339.
+    /// Parses an RFC 3339 time with any offset. Returns `None` if the text is malformed or out of
+    /// range.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let parsed: jiff::Timestamp = text.parse().ok()?;
         i64::try_from(parsed.as_nanosecond()).ok().map(Self)
@@ -80,32 +84,33 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A future on the heap, as the object-safe traits here return it.
+/// A boxed `Send` future, the return type of async methods in object-safe traits.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Tells the time and waits for it. Made in `main` and in tests, passed to everything else.
+/// Reads the time and waits for it. Constructed in `main` and in tests, and passed to everything
+/// else as a parameter.
 pub trait Clock: Send + Sync + fmt::Debug + 'static {
-    /// The present moment.
+    /// The current wall-clock time, which may jump when an administrator sets the clock.
     fn now(&self) -> Timestamp;
 
     /// Resolves once [`Clock::now`] has reached `at`. Dropping the future is always safe.
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()>;
 
-    /// Resolves this much later, whatever the clock is set to meanwhile. Dropping the future is always
-    /// safe.
+    /// Resolves after `time` has passed, even if the wall clock is set meanwhile. Dropping the
+    /// future is always safe.
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         self.sleep_until(self.now().plus(time))
     }
 
-    /// How long this clock has been running. Nobody sets that, so limits are measured by it: only
-    /// the difference of two of these means something.
+    /// Time that has passed since an arbitrary start. Setting the wall clock doesn't affect it, so
+    /// elapsed time is measured with it; only differences between two readings are meaningful.
     fn monotonic_time(&self) -> Duration {
         self.now().since(Timestamp::EPOCH)
     }
 }
 
-/// Resolves at `at`, or once as much time has passed as there is until then, should the clock be set
-/// back: for waits that must end.
+/// Waits until the clock reaches `at`, or until the time remaining at the call has passed,
+/// whichever comes first. Setting the clock back during the wait therefore cannot prolong it.
 pub async fn wait_for_deadline(clock: &dyn Clock, at: Timestamp) {
     tokio::select! {
         () = clock.sleep_until(at) => {}
@@ -113,7 +118,7 @@ pub async fn wait_for_deadline(clock: &dyn Clock, at: Timestamp) {
     }
 }
 
-/// What `future` gives, or nothing if it takes longer than `limit`.
+/// Runs `future` and returns its output, or `None` if it takes longer than `limit`.
 pub async fn with_timeout<F: Future>(
     clock: &dyn Clock,
     limit: Duration,
@@ -126,11 +131,12 @@ pub async fn with_timeout<F: Future>(
     }
 }
 
-/// The machine's clock.
+/// The operating system's clock, the only clock of a running server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-/// The wall clock may be set while we wait, so no single wait is longer than this.
+/// Longest single wait in `sleep_until`: the wall clock may be set meanwhile, so it is read again
+/// at least this often.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
 impl Clock for SystemClock {
@@ -164,7 +170,7 @@ impl Clock for SystemClock {
         reason = "the one place that waits on the machine's clock"
     )]
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        // Tokio measures by a clock that can't be set.
+        // Tokio's timer is monotonic: setting the wall clock doesn't affect it.
         Box::pin(tokio::time::sleep(time))
     }
 
@@ -175,12 +181,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until a test moves it.
+/// A [`Clock`] for tests that stands still until a test calls [`ManualClock::advance`] or
+/// [`ManualClock::set_time`].
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Debug)]
 pub struct ManualClock(std::sync::Arc<tokio::sync::watch::Sender<ManualTime>>);
 
-/// Where a [`ManualClock`] stands.
+/// The wall-clock and monotonic time of a [`ManualClock`].
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Copy, Debug)]
 struct ManualTime {
@@ -190,33 +197,33 @@ struct ManualTime {
 
 #[cfg(any(test, feature = "testing"))]
 impl ManualClock {
-    /// Starts at the given moment.
+    /// A clock whose wall time is `start` and whose monotonic time is zero.
     pub fn starting_at(start: Timestamp) -> Self {
-        let hands = ManualTime { now: start, elapsed: Duration::ZERO };
-        Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(hands)))
+        let time = ManualTime { now: start, elapsed: Duration::ZERO };
+        Self(std::sync::Arc::new(tokio::sync::watch::Sender::new(time)))
     }
 
-    /// Moves time forward and wakes whoever waited for it.
+    /// Moves wall-clock and monotonic time forward and wakes the tasks waiting for it.
     pub fn advance(&self, by: Duration) {
-        self.0.send_modify(|hands| {
-            hands.now = hands.now.plus(by);
-            hands.elapsed = hands.elapsed.saturating_add(by);
+        self.0.send_modify(|time| {
+            time.now = time.now.plus(by);
+            time.elapsed = time.elapsed.saturating_add(by);
         });
     }
 
-    /// Sets the clock, as an administrator does. No time passes.
+    /// Sets the wall clock, as an administrator does. Monotonic time doesn't change.
     pub fn set_time(&self, to: Timestamp) {
-        self.0.send_modify(|hands| hands.now = to);
+        self.0.send_modify(|time| time.now = to);
     }
 
-    /// Waits until it stands so.
+    /// Waits until `reached` is true for the clock's time.
     fn wait_until(
         &self,
         reached: impl Fn(&ManualTime) -> bool + Send + Sync + 'static,
     ) -> BoxFuture<'static, ()> {
         let mut time = self.0.subscribe();
         Box::pin(async move {
-            // An error means the clock is gone, and with it everyone who could move it.
+            // An error means that every clone of the clock is gone, so time can no longer move.
             if time.wait_for(reached).await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -239,12 +246,12 @@ impl Clock for ManualClock {
     }
 
     fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
-        self.wait_until(move |hands| hands.now >= at)
+        self.wait_until(move |time| time.now >= at)
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
         let until = self.monotonic_time().saturating_add(time);
-        self.wait_until(move |hands| hands.elapsed >= until)
+        self.wait_until(move |time| time.elapsed >= until)
     }
 
     fn monotonic_time(&self) -> Duration {
@@ -301,14 +308,14 @@ mod tests {
         assert!(futures_poll(&mut sleep).await.is_some());
         assert_eq!(futures_poll(&mut limited).await, Some(None));
         assert!(futures_poll(&mut until).await.is_some());
-        // One that is set forward has reached the moment.
+        // Setting the clock forward to the deadline ends the wait.
         let mut until = Box::pin(wait_for_deadline(&clock, clock.now().plus(second)));
         assert!(futures_poll(&mut until).await.is_none());
         clock.set_time(clock.now().plus(second));
         assert!(futures_poll(&mut until).await.is_some());
     }
 
-    /// Polls once.
+    /// Polls a future once; `None` if it is pending.
     async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         std::future::poll_fn(|cx| {
             std::task::Poll::Ready(match Pin::new(&mut *future).poll(cx) {

@@ -13,33 +13,38 @@ use serde::{Deserialize, Serialize};
 pub struct Ttl(u64);
 
 impl Ttl {
-    /// Not set.
+    /// Zero seconds, which means "not set".
     pub const ZERO: Self = Self(0);
 
-    /// From whole seconds.
+    /// Builds a lifetime from whole seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs)
     }
 
-    /// From a duration, rounded down to seconds: for what is left of a lifetime. What somebody asks
-    /// for is never rounded down: see [`Ttl::rounded_up`].
+    /// Converts a duration, rounding down to whole seconds. Use it for remaining lifetimes only;
+    /// requested durations are rounded up, see [`Ttl::rounded_up`].
     pub const fn from_duration(duration: Duration) -> Self {
         Self(duration.as_secs())
     }
 
-    /// From a duration that somebody asked for, rounded up to seconds. Rounded down, half a second
-    /// would be zero, and zero means "no limit" or "the default".
+    /// Converts a requested duration, rounding up to whole seconds. Rounding down would turn half a
+    /// second into zero, which means "no limit" or "use the default".
     pub const fn rounded_up(duration: Duration) -> Self {
         Self(duration.as_secs().saturating_add((duration.subsec_nanos() > 0) as u64))
     }
 
-    /// From nanoseconds, as [`parse_nanos`] reads them, rounded up to seconds; none below zero.
+    /// Converts nanoseconds, as returned by [`parse_nanos`], rounding up to seconds. Returns `None`
+    /// for a negative number.
     pub fn from_nanos(nanos: i64) -> Option<Self> {
         u64::try_from(nanos).ok().map(|nanos| Self::rounded_up(Duration::from_nanos(nanos)))
     }
 
-    /// Reads a duration as the API, the command line and the configuration file take it: rounded up
-    /// to seconds, and refused below zero.
+    /// Parses a duration in the syntax of the API, the command line and the configuration file (see
+    /// [`parse_nanos`]), rounding up to seconds.
+    ///
+    /// # Errors
+    ///
+    /// If the text isn't a duration, or is negative.
     ///
     /// ```
     /// # use strongroom_types::Ttl;
@@ -52,44 +57,48 @@ impl Ttl {
         Self::from_nanos(parse_nanos(text)?).ok_or(InvalidDuration::NEGATIVE)
     }
 
-    /// Reads a limit that another system sets, rounded down to seconds: what is asked of that system
-    /// must stay within it.
+    /// Parses a limit that another system imposes, rounding down to seconds so that requests to
+    /// that system stay within it.
+    ///
+    /// # Errors
+    ///
+    /// If the text isn't a duration, or is negative.
     pub fn parse_rounded_down(text: &str) -> Result<Self, InvalidDuration> {
         let nanos = parse_nanos(text)?;
         let nanos = u64::try_from(nanos).map_err(|_| InvalidDuration::NEGATIVE)?;
         Ok(Self::from_duration(Duration::from_nanos(nanos)))
     }
 
-    /// Whole seconds.
+    /// The lifetime in whole seconds; zero means "not set".
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// As a standard duration.
+    /// The lifetime as a standard-library [`Duration`].
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.0)
     }
 
-    /// Whether it is "not set".
+    /// Whether the lifetime is zero, which means "not set".
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// This, or `default` where this is not set.
+    /// This lifetime, or `default` if this one is zero ("not set").
     #[must_use]
     pub fn nonzero_or(self, default: Self) -> Self {
         if self.is_zero() { default } else { self }
     }
 
-    /// As [`fmt::Display`] writes it, without the units of zero at its end: `1h`, `1h30m`, `45s`.
-    /// Warnings about lifetimes are written so.
+    /// Formats like [`fmt::Display`] but drops trailing zero units: `1h`, `1h30m`, `45s`. Used in
+    /// warnings about lifetimes.
     pub fn to_short_string(self) -> String {
         let whole = self.to_string();
         let brief = whole.strip_suffix("m0s").map(|rest| format!("{rest}m")).unwrap_or(whole);
         brief.strip_suffix("h0m").map(|rest| format!("{rest}h")).unwrap_or(brief)
     }
 
-    /// The shorter of both, where a zero limit means "no limit".
+    /// The shorter of this lifetime and `limit`, where a zero `limit` means "no limit".
     #[must_use]
     pub fn capped_by(self, limit: Self) -> Self {
         if limit.is_zero() { self } else { self.min(limit) }
@@ -108,8 +117,8 @@ impl fmt::Display for Ttl {
     }
 }
 
-/// A text that is no duration. The message never repeats the text: it may be a secret in the wrong
-/// field.
+/// The text is not a valid duration. The message never repeats the text, because it may be a secret
+/// entered in the wrong field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidDuration(&'static str);
@@ -119,9 +128,13 @@ impl InvalidDuration {
     const NEGATIVE: Self = Self("a duration must not be negative");
 }
 
-/// Reads a duration in nanoseconds: whole or fractional seconds without a unit, a Go duration
-/// (`ns us µs ms s m h`, combined and fractional), or whole days (`30d`). Empty is zero; nothing
-/// else is that isn't written as zero.
+/// Parses a duration into nanoseconds: whole or fractional seconds without a unit, a Go duration
+/// (`ns us µs ms s m h`, combined and fractional), or whole days (`30d`). Empty text is zero; a
+/// positive duration below one nanosecond is rounded up, so it never becomes zero.
+///
+/// # Errors
+///
+/// If the text isn't a duration, or exceeds the range of `i64`. A negative duration is valid here.
 pub fn parse_nanos(text: &str) -> Result<i64, InvalidDuration> {
     let bad = || InvalidDuration::MALFORMED;
     let trimmed = text.trim();
@@ -169,8 +182,8 @@ fn parse_units(text: &str) -> Option<i64> {
     Some(total)
 }
 
-/// `number` with an optional fraction, times `scale`. Digits beyond the nanosecond count as one
-/// nanosecond, so that only zero is read as zero.
+/// Multiplies a decimal `number` by `scale`. Non-zero digits below a nanosecond add one nanosecond,
+/// so only a written zero gives zero.
 fn scale_number(number: &str, scale: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {

@@ -1,19 +1,19 @@
-//! Chance as a parameter, and the unguessable strings made from it.
+//! The [`Entropy`] trait: randomness as a parameter, and the random strings derived from it.
 
 use std::fmt;
 
-/// A source of unpredictable bytes. Made in `main` (the crypto crate's system source) and in
-/// tests (a seeded one), passed to everything else.
+/// A source of unpredictable bytes. Constructed in `main` (the crypto crate's system source) and in
+/// tests (a seeded one), and passed to everything else as a parameter.
 pub trait Entropy: Send + Sync + fmt::Debug + 'static {
-    /// Fills the whole buffer. A source that cannot must end the process: there is nothing safe
-    /// to do without chance.
+    /// Fills the whole buffer. An implementation that fails must end the process, because the
+    /// server can't continue safely without random bytes.
     fn fill(&self, buffer: &mut [u8]);
 
-    /// A string of `len` base62 characters, each drawn without bias.
+    /// A string of `len` base62 characters (`0-9A-Za-z`), each drawn uniformly.
     fn base62(&self, len: usize) -> String {
         const ALPHABET: &[u8; 62] =
             b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        // Bytes of 248 and more would favour the first letters: 248 = 4 * 62.
+        // Bytes from 248 up (248 = 4 * 62) are rejected: they would favour the first letters.
         const FAIR: u8 = 248;
         let mut text = String::with_capacity(len);
         let mut pool = [0_u8; 64];
@@ -34,7 +34,7 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
         uuid_text(bytes)
     }
 
-    /// A `u64` drawn evenly.
+    /// A uniformly distributed `u64`, for example for jitter.
     fn next_u64(&self) -> u64 {
         let mut bytes = [0_u8; 8];
         self.fill(&mut bytes);
@@ -42,21 +42,22 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// The text of a version 4 UUID made of random bytes.
+/// Formats random bytes as a version 4 UUID.
 pub(crate) fn uuid_text(random: [u8; 16]) -> String {
     let uuid = uuid::Builder::from_random_bytes(random).into_uuid();
     let mut text = uuid::Uuid::encode_buffer();
     uuid.hyphenated().encode_lower(&mut text).to_owned()
 }
 
-/// A repeatable source for tests: the same seed gives the same bytes. Never for secrets.
+/// A repeatable source for tests: the same seed always gives the same bytes. Never use it for
+/// secrets.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug)]
 pub struct SeededEntropy(std::sync::Mutex<u64>);
 
 #[cfg(any(test, feature = "testing"))]
 impl SeededEntropy {
-    /// A source that starts from `seed`.
+    /// A source whose output is determined by `seed`.
     pub fn new(seed: u64) -> Self {
         Self(std::sync::Mutex::new(seed))
     }
@@ -64,7 +65,7 @@ impl SeededEntropy {
 
 #[cfg(any(test, feature = "testing"))]
 impl Entropy for SeededEntropy {
-    /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to tell test values apart.
+    /// SplitMix64 (Steele, Lea, Flood 2014): small, and sufficient to make test values distinct.
     fn fill(&self, buffer: &mut [u8]) {
         let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for chunk in buffer.chunks_mut(8) {

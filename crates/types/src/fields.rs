@@ -1,8 +1,8 @@
-//! The top-level JSON object of a request or an answer.
+//! The top-level JSON object of a request or a response.
 //!
-//! A body is read once: bounded, checked and split into top-level fields of raw JSON. Policy,
-//! existence check and engine all look at this one object, and what is passed on is rebuilt from
-//! it, so no two readers can disagree. Values stay as they were written: numbers keep their digits.
+//! A body is read once: checked against limits and split into top-level fields of raw JSON. Policy
+//! evaluation, existence check and engine all use this one object, and what is forwarded is rebuilt
+//! from it, so no two parsers can disagree. Values are kept as written: numbers keep their digits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,48 +15,49 @@ use serde_json::value::RawValue;
 
 use crate::secret::Wipe;
 
-/// Bounds on a JSON body, checked before anything is built from it.
+/// Limits on a JSON body, checked before anything is allocated for it.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonLimits {
-    /// Deepest nesting of objects and arrays.
+    /// Maximum nesting depth of objects and arrays.
     pub depth: usize,
-    /// Most strings, keys included.
+    /// Maximum number of strings, keys included.
     pub strings: usize,
-    /// Most objects, arrays, numbers, booleans and nulls together.
+    /// Maximum number of objects, arrays, numbers, booleans and nulls together.
     pub values: usize,
 }
 
 impl Default for JsonLimits {
-    /// Generous: a KV write of tens of thousands of pairs passes, a bomb doesn't.
+    /// Large enough for a KV write of tens of thousands of pairs, small enough to stop memory
+    /// exhaustion.
     fn default() -> Self {
         Self { depth: 64, strings: 100_000, values: 200_000 }
     }
 }
 
-/// Why a body is refused. Never repeats any part of it: it may hold a secret.
+/// Why a JSON body is refused. Never repeats any part of the body, which may hold a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidJson {
-    /// Not JSON, or not an object.
+    /// The body isn't valid JSON, or contains an unpaired surrogate escape.
     #[error("failed to decode JSON input: {what} at line {line} column {column}")]
     Syntax {
         /// What is wrong, without quoting the input.
         what: &'static str,
-        /// Line, from 1.
+        /// Line of the error, counted from 1.
         line: usize,
-        /// Column, from 1.
+        /// Column of the error, counted from 1.
         column: usize,
     },
-    /// Valid JSON of another type.
+    /// The body is valid JSON but not an object.
     #[error("failed to decode JSON input: the body must be a JSON object")]
     NotAnObject,
-    /// A bound of [`JsonLimits`] was passed.
+    /// The body exceeds a limit of [`JsonLimits`]; the value names which.
     #[error("refused JSON input due to high complexity: exceeded maximum {0}")]
     TooComplex(&'static str),
 }
 
-/// A JSON object as its top-level fields, each a piece of raw JSON. Of duplicate keys the last
-/// wins, as in Go. A clone shares the values until one of the two is changed.
+/// A JSON object as a map from top-level field name to raw JSON. Of duplicate keys the last one
+/// wins, as in Go. Clones share the values until one of them is modified.
 #[derive(Clone, Default)]
 pub struct Fields(Option<Arc<FieldMap>>);
 
@@ -64,11 +65,11 @@ type FieldMap = BTreeMap<String, Box<RawValue>>;
 
 static EMPTY_FIELDS: FieldMap = BTreeMap::new();
 
-/// What a field takes in memory beside the bytes of its name and value: two allocations and its
-/// part of a node of the map. Rounded up.
+/// Estimated memory per field in bytes, beside its name and value: two allocations and its share of
+/// a map node, rounded up.
 pub const FIELD_OVERHEAD: usize = 160;
 
-/// A body whose limits were checked and which isn't parsed yet.
+/// A body that passed [`Fields::check_body`] and is not parsed yet.
 #[derive(Clone, Copy)]
 pub struct CheckedBody<'b> {
     body: &'b [u8],
@@ -76,21 +77,21 @@ pub struct CheckedBody<'b> {
 }
 
 impl CheckedBody<'_> {
-    /// Fields at the top, duplicates included.
+    /// Number of top-level fields, duplicates included.
     pub fn field_count(&self) -> usize {
         self.field_count
     }
 
-    /// Bytes that its fields will take in memory at most.
+    /// Upper bound on the memory, in bytes, that the parsed fields will take.
     pub fn estimated_bytes(&self) -> usize {
         self.body.len().saturating_add(self.field_count.saturating_mul(FIELD_OVERHEAD))
     }
 
-    /// Reads the fields. An empty body (or only white space, or `null`) has none.
+    /// Parses the fields. An empty body (or only white space, or `null`) gives no fields.
     ///
     /// # Errors
     ///
-    /// If the body isn't JSON, or no object.
+    /// If the body isn't valid JSON, or isn't an object.
     pub fn parse(self) -> Result<Fields, InvalidJson> {
         let text = self.body.trim_ascii();
         if text.is_empty() || text == b"null" {
@@ -107,22 +108,26 @@ impl CheckedBody<'_> {
 }
 
 impl Fields {
-    /// No fields.
+    /// An empty object, which takes no memory of its own.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads a body. An empty one (or only white space, or `null`) has no fields.
+    /// Checks and parses a body. An empty one (or only white space, or `null`) gives no fields.
+    ///
+    /// # Errors
+    ///
+    /// If the body exceeds a limit, isn't valid JSON, or isn't an object.
     pub fn parse(body: &[u8], limits: &JsonLimits) -> Result<Self, InvalidJson> {
         Self::check_body(body, limits)?.parse()
     }
 
-    /// Checks the limits of a body, and finds out what its fields will take, before anything is
-    /// built from it.
+    /// Checks a body against the limits and estimates the memory its fields will take, without
+    /// allocating for them.
     ///
     /// # Errors
     ///
-    /// If a limit is passed, or a string holds half of a character.
+    /// If a limit is exceeded, or a string contains an unpaired surrogate escape.
     pub fn check_body<'b>(
         body: &'b [u8],
         limits: &JsonLimits,
@@ -131,7 +136,12 @@ impl Fields {
         Ok(CheckedBody { body, field_count: fields })
     }
 
-    /// Reads an object that this server or its engine wrote, without the limits for strangers.
+    /// Parses an object written by this server or one of its engines. The strict limits for client
+    /// input don't apply; nesting is limited to 512.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes aren't valid JSON, aren't an object, or are nested too deeply.
     pub fn from_trusted(object: &[u8]) -> Result<Self, InvalidJson> {
         Self::parse(object, &JsonLimits { depth: 512, strings: usize::MAX, values: usize::MAX })
     }
@@ -172,64 +182,64 @@ impl Fields {
         Arc::make_mut(self.0.get_or_insert_default())
     }
 
-    /// The raw JSON of one field.
+    /// The raw JSON of the field `name`, or `None` if the object has no such field.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
         self.as_map().get(name).map(|raw| &**raw)
     }
 
-    /// Whether the field is there, whatever its value.
+    /// Whether the field is present, whatever its value (including `null`).
     pub fn contains(&self, name: &str) -> bool {
         self.as_map().contains_key(name)
     }
 
-    /// Sets a field to raw JSON.
+    /// Sets the field to raw JSON, replacing any previous value.
     pub fn set_raw(&mut self, name: impl Into<String>, value: Box<RawValue>) {
         self.as_map_mut().insert(name.into(), value);
     }
 
-    /// Sets a field to whatever serialises.
+    /// Sets the field to the JSON form of `value`, or to `null` if `value` can't be serialised.
     pub fn set(&mut self, name: impl Into<String>, value: &impl serde::Serialize) {
-        // Values given here are plain data; where one can't be JSON, the field says null.
+        // Callers pass plain data, for which serialisation doesn't fail.
         let raw =
             serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
         self.as_map_mut().insert(name.into(), raw);
     }
 
-    /// Takes a field out.
+    /// Removes the field and returns its raw JSON, or `None` if it wasn't present.
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
-        // What isn't there is no reason to copy the rest.
+        // Avoids copying a shared map when there is nothing to remove.
         if self.contains(name) { self.as_map_mut().remove(name) } else { None }
     }
 
-    /// Overwrites the values: for fields that held a secret and aren't needed any more. What a clone
-    /// shares stays as it is.
+    /// Overwrites the values in memory, for fields that held a secret and are no longer needed.
+    /// Values still shared with a clone are left unchanged.
     pub fn wipe(self) {
         for value in self.0.and_then(Arc::into_inner).unwrap_or_default().into_values() {
             String::from(Box::<str>::from(value)).wipe();
         }
     }
 
-    /// Names and values in name order.
+    /// Iterates over names and raw JSON values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.as_map().iter().map(|(name, raw)| (name.as_str(), &**raw))
     }
 
-    /// How many fields there are.
+    /// Number of fields at the top level.
     pub fn len(&self) -> usize {
         self.as_map().len()
     }
 
-    /// Whether there are none.
+    /// Whether the object has no fields.
     pub fn is_empty(&self) -> bool {
         self.as_map().is_empty()
     }
 
-    /// A field as text, if it is a JSON string.
+    /// The field decoded as text, or `None` if it is missing or isn't a JSON string.
     pub fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
 
-    /// The object as one piece of JSON.
+    /// Serialises the fields into one JSON object, sorted by name.
     pub fn to_object(&self) -> RawObject {
         let size: usize = self.as_map().iter().map(|(k, v)| k.len() + v.get().len() + 4).sum();
         let mut json = Vec::with_capacity(size + 2);
@@ -248,7 +258,7 @@ impl Fields {
 }
 
 impl fmt::Debug for Fields {
-    /// Names only: values may be secret.
+    /// Prints names only: values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.as_map().keys()).finish()
     }
@@ -260,25 +270,30 @@ impl FromIterator<(String, Box<RawValue>)> for Fields {
     }
 }
 
-/// A JSON object, serialised. What an engine answers; it is spliced into the envelope as it is.
+/// A serialised JSON object. Engines return one as response data, which is copied into the response
+/// envelope unchanged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawObject(Bytes);
 
 impl RawObject {
-    /// `{}`.
+    /// The empty object, `{}`, without an allocation.
     pub fn empty() -> Self {
         Self(Bytes::from_static(b"{}"))
     }
 
-    /// `null`, which some answers give instead of an object.
+    /// `null`, which some responses contain instead of an object.
     pub fn null() -> Self {
         Self(Bytes::from_static(b"null"))
     }
 
-    /// Checks that the bytes are one JSON object, and keeps them as they are.
+    /// Checks that the bytes are one JSON object, and keeps them unchanged.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes aren't valid JSON or aren't an object.
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
         let json = json.into();
-        // Reading through `Fields` is the check.
+        // Parsing as `Fields` is the check.
         Fields::from_trusted(&json)?;
         if json.trim_ascii().first() == Some(&b'{') {
             Ok(Self(json))
@@ -287,12 +302,17 @@ impl RawObject {
         }
     }
 
-    /// Takes bytes that this server wrote as a JSON object, or checked when it stored them.
+    /// Wraps bytes without checking them: only for JSON objects that this server wrote, or checked
+    /// when it stored them.
     pub fn from_own_json(json: impl Into<Bytes>) -> Self {
         Self(json.into())
     }
 
-    /// Serialises a value that is an object: a struct or a map with string keys.
+    /// Serialises a value whose JSON form is an object: a struct or a map with string keys.
+    ///
+    /// # Errors
+    ///
+    /// If the value can't be serialised or isn't an object.
     pub fn from_serialize(value: &impl serde::Serialize) -> Result<Self, InvalidJson> {
         match serde_json::to_vec(value) {
             Ok(json) if json.first() == Some(&b'{') => Ok(Self(json.into())),
@@ -300,44 +320,44 @@ impl RawObject {
         }
     }
 
-    /// The JSON text.
+    /// The JSON text of the object.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The JSON text, given away.
+    /// The JSON text of the object, without copying.
     pub fn into_bytes(self) -> Bytes {
         self.0
     }
 
-    /// Whether it has no fields.
+    /// Whether the object has no fields.
     pub fn is_empty(&self) -> bool {
         let inner = self.0.trim_ascii();
         inner.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start() == b"}")
     }
 
-    /// Split into fields.
+    /// Splits the object into fields; gives no fields if it isn't valid JSON.
     pub fn fields(&self) -> Fields {
         Fields::from_trusted(&self.0).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for RawObject {
-    /// Its size only: it may hold a secret.
+    /// Prints the size only: the content may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RawObject({} bytes)", self.0.len())
     }
 }
 
-/// Writes a JSON string.
+/// Appends `text` to `out` as a quoted and escaped JSON string.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     // Writing a string into memory can't fail.
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Walks the bytes once, before any parser does: depth and counts, and halves of characters. It
-/// needs no valid JSON and accepts a superset of it; the parser behind it judges the syntax. Gives
-/// the number of fields at the top.
+/// Scans the bytes once, before parsing, to check depth, counts and surrogate pairs. Accepts a
+/// superset of JSON; the parser that runs afterwards checks the syntax. Returns the number of
+/// top-level fields.
 fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> {
     let (mut depth, mut strings, mut values) = (0_usize, 0_usize, 0_usize);
     let mut fields = 0_usize;
@@ -349,7 +369,7 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> 
                 strings += 1;
                 loop {
                     let Some(at) = memchr2(b'"', b'\\', bytes.as_slice()) else {
-                        // The string doesn't end.
+                        // The string is unterminated.
                         bytes = [].iter();
                         break;
                     };
@@ -400,9 +420,9 @@ fn check_limits(body: &[u8], limits: &JsonLimits) -> Result<usize, InvalidJson> 
     Ok(fields)
 }
 
-/// How many bytes after `\u` belong to one character: none where they are no hex digits, which the
-/// parser refuses. `None` for half of a pair. The parser keeps raw values as they are and wouldn't
-/// look; whoever reads them later would find no text there.
+/// The number of bytes after `\u` that belong to one character. Zero if they aren't hex digits,
+/// which the parser refuses later. `None` for an unpaired surrogate: the parser doesn't check the
+/// escapes of raw values, and decoding the field as text would fail later.
 fn escape_len(rest: &[u8]) -> Option<usize> {
     let code = |at: usize| {
         let digits = std::str::from_utf8(rest.get(at..at + 4)?).ok()?;
@@ -426,8 +446,8 @@ fn lone_surrogate_error(body: &[u8], rest: &[u8]) -> InvalidJson {
     InvalidJson::Syntax { what: "invalid JSON", line, column }
 }
 
-/// What serde_json says may quote the input ("invalid type: string \"hunter2\""), so only the
-/// category and the place are passed on.
+/// Messages of serde_json may quote the input (`invalid type: string "hunter2"`), so only the
+/// category and the position are passed on.
 fn syntax_error(error: &serde_json::Error) -> InvalidJson {
     use serde_json::error::Category;
     let what = match error.classify() {
@@ -529,7 +549,7 @@ mod tests {
             InvalidJson::TooComplex("number of strings")
         );
         assert_eq!(refused(r#"{"a":[1,2,3,4,5]}"#), InvalidJson::TooComplex("number of values"));
-        // Even where no parser would get that far.
+        // Even where the parser would stop earlier.
         assert_eq!(refused(&"[".repeat(100_000)), InvalidJson::TooComplex("depth"));
         assert!(Fields::parse(br#"{"a":["]]]]","\"{{{"]}"#, &limits).is_ok());
     }

@@ -1,4 +1,4 @@
-//! Names and identifiers. Each is built by `parse`, so an invalid one doesn't exist.
+//! Names and identifiers. Each is created by a checking `parse`, so values are always valid.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::entropy::Entropy;
 use crate::path::{check_segments, is_printable};
 
-/// Why a name or identifier is refused. Carries no part of what was given.
+/// Why a name or identifier is refused. The message contains no part of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);
@@ -20,7 +20,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// As text.
+            /// The identifier as text, in its normalised form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -42,12 +42,16 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// The id of a lease: the path it was issued at, a slash, and an unguessable tail.
+    /// The id of a lease: the path it was issued at, a slash, and a random suffix.
     LeaseId
 }
 
 impl LeaseId {
-    /// Accepts a normal path; see [`crate::path`].
+    /// Accepts a normalised path (see [`crate::path`]) that is not empty and has no trailing slash.
+    ///
+    /// # Errors
+    ///
+    /// If the text is empty, ends in a slash, or is not a normalised path.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         if text.is_empty() || text.ends_with('/') || check_segments(text).is_err() {
             return Err(InvalidId("invalid lease"));
@@ -57,12 +61,18 @@ impl LeaseId {
 }
 
 text_id! {
-    /// Names a token without being one: it can look up, renew and revoke, not act.
+    /// Refers to a token without granting its permissions: it can be used to look the token up,
+    /// renew it and revoke it.
     Accessor
 }
 
 impl Accessor {
-    /// Accepts printable text without slashes.
+    /// Accepts up to 256 bytes of printable text without slashes or white space.
+    ///
+    /// # Errors
+    ///
+    /// If the text is empty, too long, or contains a slash, white space or an unprintable
+    /// character.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         if !is_plain_segment(text, 256) {
             return Err(InvalidId("invalid accessor"));
@@ -70,20 +80,24 @@ impl Accessor {
         Ok(Self(text.to_owned()))
     }
 
-    /// Of a batch token, which has none: empty, and names nothing.
+    /// The accessor of a batch token: empty, because batch tokens have none.
     pub fn empty() -> Self {
         Self(String::new())
     }
 }
 
 text_id! {
-    /// The name of a policy: trimmed and lower-cased, so `Root ` can't slip past a check for
+    /// The name of a policy: trimmed and lower-cased, so that `Root ` can't bypass a check for
     /// `root`.
     PolicyName
 }
 
 impl PolicyName {
-    /// Normalises, then checks.
+    /// Trims and lower-cases the text, then accepts it if it is printable and 1 to 512 bytes long.
+    ///
+    /// # Errors
+    ///
+    /// If the trimmed text is empty, longer than 512 bytes, or unprintable.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let name = text.trim().to_lowercase();
         if name.is_empty() || name.len() > 512 || !name.chars().all(is_printable) {
@@ -92,18 +106,17 @@ impl PolicyName {
         Ok(Self(name))
     }
 
-    /// A name as this server stores it; none for any other text. What is stored was normalised when
-    /// it came in: a text that isn't normal came by another way, and must not become the name of a
-    /// policy by being normalised now.
+    /// Accepts a name read from storage; `None` unless it is already normalised. Names are
+    /// normalised before they are stored, so any other text was not written by this server, and
+    /// normalising it now could turn it into the name of an existing policy.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::parse(text).ok().filter(|name| name.as_str() == text)
     }
 
-    /// Reads a stored list of names. Texts that no policy can have as its name are left out: they
-    /// name nothing.
+    /// Deserialises a stored list of names, leaving out texts that can't be the name of a policy.
     ///
     /// # Errors
-    /// If it isn't a list of texts.
+    /// If the value isn't a list of strings.
     pub fn deserialize_stored<'de, D: serde::Deserializer<'de>>(
         from: D,
     ) -> Result<Vec<Self>, D::Error> {
@@ -111,40 +124,44 @@ impl PolicyName {
         Ok(texts.iter().filter_map(|text| Self::from_stored(text)).collect())
     }
 
-    /// The policy that allows everything.
+    /// The `root` policy, which allows every operation.
     pub fn root() -> Self {
         Self("root".to_owned())
     }
 
-    /// The policy every token gets unless it asks not to.
+    /// The `default` policy, which every token gets unless its creator opts out.
     pub fn default_policy() -> Self {
         Self("default".to_owned())
     }
 
-    /// The policy of wrapping tokens. No other token can have it.
+    /// The `response-wrapping` policy of wrapping tokens. No other token can have it.
     pub fn response_wrapping() -> Self {
         Self("response-wrapping".to_owned())
     }
 
-    /// Whether this is the policy that allows everything.
+    /// Whether this is the `root` policy.
     pub fn is_root(&self) -> bool {
         self.0 == "root"
     }
 
-    /// Whether this is the policy of wrapping tokens.
+    /// Whether this is the `response-wrapping` policy.
     pub fn is_response_wrapping(&self) -> bool {
         self.0 == "response-wrapping"
     }
 }
 
 text_id! {
-    /// The UUID of a mount. Its storage lies under this, so a mount path can be used again
-    /// without meeting old data.
+    /// The UUID of a mount. The mount's storage lies under it, so a new mount at a reused path
+    /// never sees old data.
     MountUuid
 }
 
 impl MountUuid {
-    /// Accepts a hyphenated UUID.
+    /// Accepts a hyphenated UUID and lower-cases it.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not a hyphenated UUID.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         match uuid::Uuid::try_parse(text) {
             Ok(uuid) if text.len() == 36 => Ok(Self(uuid.to_string())),
@@ -154,12 +171,17 @@ impl MountUuid {
 }
 
 text_id! {
-    /// The UUID of one request, the same in the answer, the log and the plug-in's log.
+    /// The UUID of one request, the same in the response, the server's log and the plug-in's log.
     RequestId
 }
 
 impl RequestId {
-    /// Accepts printable text without slashes.
+    /// Accepts up to 64 bytes of printable text without slashes or white space.
+    ///
+    /// # Errors
+    ///
+    /// If the text is empty, too long, or contains a slash, white space or an unprintable
+    /// character.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         if !is_plain_segment(text, 64) {
             return Err(InvalidId("invalid request id"));
@@ -167,23 +189,23 @@ impl RequestId {
         Ok(Self(text.to_owned()))
     }
 
-    /// A new one.
+    /// Generates a random request id (a version 4 UUID).
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(entropy.uuid())
     }
 
-    /// A new one, of bytes that were drawn for it alone.
+    /// Builds a request id from 16 random bytes that must be used for nothing else.
     pub fn from_random_bytes(bytes: [u8; 16]) -> Self {
         Self(crate::entropy::uuid_text(bytes))
     }
 }
 
-/// The namespace a request acts in. Only the root namespace exists so far; everything carries the
-/// field all the same, so that nothing will have to guess it later.
+/// The namespace a request acts in. Only the root namespace exists so far; requests carry the field
+/// already so that adding namespaces won't change their shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Namespace {
-    /// The one every server has.
+    /// The root namespace, which always exists.
     #[default]
     Root,
 }

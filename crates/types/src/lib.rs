@@ -1,24 +1,24 @@
-//! The words every part of Strongroom shares. No I/O, no decisions: values that cannot be built
-//! wrong, and the two things a program must be *given* rather than take, time and chance.
+//! Types shared by every crate of Strongroom. They do no I/O: mostly values that are valid by
+//! construction, and the [`Clock`] and [`Entropy`] traits through which time and randomness are
+//! passed in.
 //!
 //! In reading order:
 //!
-//! - [`secret`]: [`Secret`], a value that cannot be printed, cloned or written by accident
-//! - [`clock`]: [`Clock`] and [`Timestamp`]; tests move a [`clock::ManualClock`] by hand
-//! - [`entropy`]: [`Entropy`], and the unguessable strings made from it
+//! - [`secret`]: [`Secret`], a value that cannot be printed, cloned or serialised by accident
+//! - [`clock`]: [`Clock`] and [`Timestamp`]; tests control a [`clock::ManualClock`]
+//! - [`entropy`]: [`Entropy`], and the random strings derived from it
 //! - [`boolean`]: booleans as Vault's clients write them
 //! - [`duration`]: [`Ttl`], and durations as Vault's clients write them
-//! - [`path`]: request paths and mount paths, normalised or refused
-//! - [`id`]: names and identifiers, built by `parse` only
-//! - [`fields`]: the top-level JSON object of a request or an answer, read once
-//! - [`mod@printable`]: text of others, on one line and of bounded length
-//! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], changes that must not overlap
-//! - [`read_cache`]: [`ReadCache`], what was read from a store, and what was found not to be there
-//! - [`run_to_completion`]: [`RunToCompletion`], work that goes on when whoever began it has gone
-//! - [`error`]: [`ErrorKind`], what sort of failure an error is, before HTTP knows of it
-#![deny(missing_docs)]
-
-// What the fuzz targets check sees the crate as others do.
+//! - [`path`]: request paths and mount paths, validated
+//! - [`id`]: names and identifiers, created by `parse` only
+//! - [`fields`]: the top-level JSON object of a request or a response
+//! - [`mod@printable`]: untrusted text, limited to one line and a maximum length
+//! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], for changes that
+//!   must not overlap
+//! - [`read_cache`]: [`ReadCache`], a cache of store reads that also remembers absent keys
+//! - [`run_to_completion`]: [`RunToCompletion`], work that continues after its caller is dropped
+//! - [`error`]: [`ErrorKind`], the category of an error, independent of HTTP
+// The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_types;
 

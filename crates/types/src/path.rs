@@ -1,50 +1,55 @@
-//! Request paths and mount paths. What is built here is normal: no empty, `.` or `..` segment, no
-//! invisible character. Policies, routing and storage may compare such paths byte by byte.
+//! Request paths and mount paths. Values built here are normalised: no empty, `.` or `..` segment
+//! and no invisible character, so policies, routing and storage can compare them byte by byte.
 
 use std::fmt;
 
-/// Why a path is refused.
+/// Why a path is refused. The messages contain no part of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidPath {
-    /// A `.` or `..` segment.
+    /// The path has a `.` or `..` segment.
     #[error("relative paths not supported")]
     Relative,
-    /// Two slashes in a row, or a slash in front.
+    /// The path has two slashes in a row, or a leading slash.
     #[error("path must not contain empty segments")]
     EmptySegment,
-    /// A control, format or other invisible character.
+    /// The path contains a control, format or other invisible character.
     #[error("path must contain printable characters only")]
     Unprintable,
-    /// Longer than [`MAX_PATH_BYTES`].
+    /// The path is longer than [`MAX_PATH_BYTES`].
     #[error("path is longer than {MAX_PATH_BYTES} bytes")]
     TooLong,
-    /// Nothing there.
+    /// A mount path is empty or consists of slashes only.
     #[error("path must not be empty")]
     Empty,
 }
 
-/// The longest path that is looked at.
+/// The maximum length of a path in bytes; longer ones are refused with [`InvalidPath::TooLong`].
 pub const MAX_PATH_BYTES: usize = 4096;
 
 /// The path of a request below `/v1/`, percent-decoded, without a leading slash. A trailing slash
-/// is kept: it is significant.
+/// is significant and is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestPath(String);
 
 impl RequestPath {
-    /// Takes a decoded path, or refuses it.
+    /// Checks a percent-decoded path and keeps it unchanged. An empty path is valid.
+    ///
+    /// # Errors
+    ///
+    /// If the path is too long, unprintable, or has an empty, `.` or `..` segment.
     pub fn parse(path: &str) -> Result<Self, InvalidPath> {
         check_segments(path)?;
         Ok(Self(path.to_owned()))
     }
 
-    /// The path as text.
+    /// The path as text, without a leading slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The path with a slash at its end, as list operations are routed and judged.
+    /// The path with a trailing slash added if it isn't empty, the form in which list operations
+    /// are routed and authorised.
     #[must_use]
     pub fn as_folder(&self) -> Self {
         if self.0.is_empty() || self.0.ends_with('/') {
@@ -61,12 +66,17 @@ impl fmt::Display for RequestPath {
     }
 }
 
-/// Where an engine is mounted: `secret/`, `team/kv/`. No leading slash, always a trailing one.
+/// The path an engine is mounted at: `secret/`, `team/kv/`. No leading slash, always a trailing
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MountPath(String);
 
 impl MountPath {
-    /// Accepts the path with or without slashes around it.
+    /// Accepts the path with or without leading and trailing slashes.
+    ///
+    /// # Errors
+    ///
+    /// If the path is empty, too long, unprintable, or has an empty, `.` or `..` segment.
     pub fn parse(path: &str) -> Result<Self, InvalidPath> {
         let trimmed = path.trim_matches('/');
         if trimmed.is_empty() {
@@ -76,12 +86,13 @@ impl MountPath {
         Ok(Self(format!("{trimmed}/")))
     }
 
-    /// The path with its trailing slash.
+    /// The path as text, with its trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether one of the two lies at or under the other, so that both can't be mounted.
+    /// Whether one of the two paths is a prefix of the other, in which case only one can be
+    /// mounted.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
     }
@@ -93,7 +104,11 @@ impl fmt::Display for MountPath {
     }
 }
 
-/// The checks every path passes before anything decides over it.
+/// The checks that every request path and mount path passes before it is routed or authorised.
+///
+/// # Errors
+///
+/// If the path is too long, unprintable, or has an empty, `.` or `..` segment.
 pub fn check_segments(path: &str) -> Result<(), InvalidPath> {
     if path.len() > MAX_PATH_BYTES {
         return Err(InvalidPath::TooLong);
@@ -115,7 +130,7 @@ pub fn check_segments(path: &str) -> Result<(), InvalidPath> {
     Ok(())
 }
 
-/// Whether a character shows: no control, format, separator or byte-order character.
+/// Whether a character is visible: not a control, format, separator or byte-order character.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(u32::from(c),
@@ -184,7 +199,7 @@ mod tests {
             }
         }
 
-        /// Two mounts overlap exactly if a path could lie under both.
+        /// Two mounts overlap exactly if some path could lie under both.
         #[test]
         fn mounts_overlap_when_one_lies_below_the_other(a in "[ab](/[ab]){0,3}", b in "[ab](/[ab]){0,3}") {
             let (one, other) = (MountPath::parse(&a).unwrap(), MountPath::parse(&b).unwrap());

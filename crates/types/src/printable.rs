@@ -1,29 +1,29 @@
-//! Text of others, made fit to be shown: on one line, printable, and of bounded length. What
-//! plug-ins and outside systems say is shown in logs and answers, and must not be able to end a line
-//! there, colour a terminal or turn text around.
+//! Makes untrusted text safe to show: one line, printable, and of bounded length. Messages of
+//! plug-ins and outside systems appear in logs and responses; they must not inject line breaks,
+//! terminal escapes or bidirectional overrides there.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::path::is_printable;
 
-/// What stands at the end of text that was cut.
+/// Appended to text that was truncated.
 const CUT_MARK: &str = "…";
 
-/// The text on one line, with a blank for each character that doesn't show, and cut after
-/// `max_bytes`.
+/// The text on one line, with a space in place of each unprintable character, truncated to
+/// `max_bytes` with an ellipsis appended.
 pub fn printable(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes && text.chars().all(is_printable) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len().min(max_bytes) + CUT_MARK.len());
     let mut writer = PrintableWriter::new(&mut shown, max_bytes);
-    // A string takes everything.
+    // Writing to a string doesn't fail.
     let _ = fmt::Write::write_str(&mut writer, text);
     Cow::Owned(shown)
 }
 
-/// Writes text as [`printable`] shows it, whatever pieces it comes in.
+/// A [`fmt::Write`] adapter that filters text as [`printable`] does, across any number of writes.
 pub struct PrintableWriter<'a> {
     to: &'a mut dyn fmt::Write,
     bytes_left: usize,
@@ -31,7 +31,7 @@ pub struct PrintableWriter<'a> {
 }
 
 impl<'a> PrintableWriter<'a> {
-    /// At most `max_bytes`, and a mark where text was cut.
+    /// Forwards at most `max_bytes` bytes to `to`, then an ellipsis if text was truncated.
     pub fn new(to: &'a mut dyn fmt::Write, max_bytes: usize) -> Self {
         Self { to, bytes_left: max_bytes, is_cut: false }
     }

@@ -1,12 +1,12 @@
-//! [`ReadCache`]: what was read from a store, and what was found not to be there.
+//! [`ReadCache`]: a cache of store reads that also remembers which keys are absent.
 //!
-//! - **Bounded in bytes.** Present and absent keys have a bound each: whoever asks for many keys
-//!   that do not exist pushes out other absent keys, never a present one.
-//! - **One load per key.** Whoever asks for a key while it is being loaded waits for that load and
-//!   gets its result, also when it is "not there" or an error. All waiters wake together.
-//! - **Never older than a change.** [`ReadCache::invalidate`] drops what is known of a key and keeps a
-//!   load that is under way from being kept: its result goes only to those who already wait for it.
-//!   Who asks afterwards starts a new load.
+//! - **Bounded in bytes.** Present and absent keys have separate limits: a client that requests
+//!   many nonexistent keys evicts other absent keys, never a present one.
+//! - **One load per key.** Callers that request a key while it is being loaded wait for that load
+//!   and get its result, including "not found" and errors. All waiters wake together.
+//! - **Never stale.** [`ReadCache::invalidate`] drops the cached entry and detaches any load in
+//!   progress: its result goes only to the callers already waiting for it and isn't cached. Later
+//!   callers start a new load.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,29 +19,29 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
 
-/// Values of type `V` by key, loaded with errors of type `E`.
+/// A cache of values of type `V` by key, loaded with errors of type `E`.
 pub struct ReadCache<V, E> {
     present: Cache<String, V, EntryWeigher<V>>,
     absent: Cache<String, (), EntryWeigher<()>>,
-    /// Loads under way, in parts so that few callers meet at one lock. Held for map operations
-    /// only. There are never more loads than callers that wait.
+    /// Loads in progress, sharded to reduce lock contention. The locks are held for map operations
+    /// only. There are never more loads than waiting callers.
     loads: Vec<Mutex<PendingLoads<V, E>>>,
     hasher: RandomState,
 }
 
-/// Loads by key.
+/// Loads in progress by key.
 type PendingLoads<V, E> = HashMap<String, PendingLoad<V, E>, RandomState>;
 
-/// What a load came to, once it did.
+/// The result of a load, once it has finished.
 type LoadOutcome<V, E> = OnceCell<Result<Option<V>, E>>;
 
 struct PendingLoad<V, E> {
     outcome: Arc<LoadOutcome<V, E>>,
-    /// Callers that run it or wait for it. The last one to go removes it.
+    /// Callers that run the load or wait for it. The last one to be dropped removes it.
     callers: usize,
 }
 
-/// Weighs an entry by the bytes of its key, its value and what the cache needs for it.
+/// Weighs an entry by the bytes of its key, its value and the cache's overhead.
 #[derive(Clone)]
 struct EntryWeigher<V>(fn(&V) -> usize);
 
@@ -54,14 +54,14 @@ impl<V> Weighter<String, V> for EntryWeigher<V> {
 }
 
 const LOAD_SHARDS: usize = 16;
-/// Entries that room is made for at once; the caches grow beyond.
+/// Entries for which space is allocated up front; the caches grow beyond that.
 const INITIAL_CAPACITY: usize = 256;
-/// Absent keys get this part of the bytes of the present ones, beside them.
+/// The absent-key cache gets this fraction of the present-key cache's bytes, in addition to them.
 const ABSENT_DIVISOR: u64 = 8;
 
 impl<V: Clone, E: Clone> ReadCache<V, E> {
-    /// An empty cache. Present keys may take `bytes`, absent ones an eighth of that beside them;
-    /// `weigh` gives the bytes of a value.
+    /// An empty cache. Present keys may take `bytes`, absent keys another eighth of that; `weigh`
+    /// returns the size of a value in bytes.
     pub fn new(bytes: u64, weigh: fn(&V) -> usize) -> Self {
         Self {
             present: Cache::with_weighter(INITIAL_CAPACITY, bytes, EntryWeigher(weigh)),
@@ -75,7 +75,8 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         }
     }
 
-    /// What is known of a key: `None` for nothing, `Some(None)` that it is not there.
+    /// Looks the key up in the cache only: `None` if nothing is cached, `Some(None)` if the key is
+    /// known to be absent.
     pub fn get_cached(&self, key: &str) -> Option<Option<V>> {
         match self.present.get(key) {
             Some(value) => Some(Some(value)),
@@ -83,11 +84,17 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         }
     }
 
-    /// What is known of a key, or else what `load` finds. Of callers that ask at the same time one
-    /// loads; the others get what it got.
+    /// Returns the cached result for a key, or runs `load` and caches what it returns (errors are
+    /// not cached). Of concurrent callers for the same key one loads; the others get its result.
     ///
-    /// Cancel safety: if the caller that loads is dropped, the one that has waited longest loads in
-    /// its place.
+    /// # Errors
+    ///
+    /// Whatever `load` returns, to every caller that waited for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the caller that loads is dropped, the caller that has waited longest runs its own load
+    /// instead.
     pub async fn get_or_load(
         &self,
         key: &str,
@@ -108,8 +115,8 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         place.outcome.get_or_init(|| run).await.clone()
     }
 
-    /// Drops what is known of a key. Call it after each change of the key, whatever came of the
-    /// change, before anybody is told of it.
+    /// Drops the cached entry for a key. Call it after each change of the key, even a failed one,
+    /// and before anyone learns that the change was made.
     pub fn invalidate(&self, key: &str) {
         let mut loads = self.load_shard(key);
         loads.remove(key);
@@ -117,7 +124,7 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         self.absent.remove(key);
     }
 
-    /// Drops everything.
+    /// Drops all cached entries and detaches all loads in progress.
     pub fn clear(&self) {
         for part in &self.loads {
             part.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -126,12 +133,12 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         self.absent.clear();
     }
 
-    /// How many present keys are kept.
+    /// Number of present keys in the cache.
     pub fn present_len(&self) -> usize {
         self.present.len()
     }
 
-    /// A place at the load of a key, or what became known of it meanwhile.
+    /// Joins or starts the load of a key, or returns the entry that was cached in the meantime.
     fn join_load<'a>(&'a self, key: &'a str) -> Result<LoadParticipant<'a, V, E>, Option<V>> {
         let mut loads = self.load_shard(key);
         if let Some(known) = self.get_cached(key) {
@@ -146,7 +153,7 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
         Ok(LoadParticipant { cache: self, key, outcome })
     }
 
-    /// Keeps what was loaded, unless the key was forgotten meanwhile.
+    /// Caches what was loaded, unless the key was invalidated during the load.
     fn finish_load(&self, place: &LoadParticipant<'_, V, E>, result: &Result<Option<V>, E>) {
         let mut loads = self.load_shard(place.key);
         if !loads.get(place.key).is_some_and(|load| Arc::ptr_eq(&load.outcome, &place.outcome)) {
@@ -165,12 +172,12 @@ impl<V, E> ReadCache<V, E> {
     fn load_shard(&self, key: &str) -> MutexGuard<'_, PendingLoads<V, E>> {
         let hash = self.hasher.hash_one(key) % LOAD_SHARDS as u64;
         let index = usize::try_from(hash).unwrap_or(0);
-        #[expect(clippy::indexing_slicing, reason = "there are PARTS of them")]
+        #[expect(clippy::indexing_slicing, reason = "there are LOAD_SHARDS of them")]
         self.loads[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A caller's place at a load.
+/// One caller's participation in a load.
 struct LoadParticipant<'a, V, E> {
     cache: &'a ReadCache<V, E>,
     key: &'a str,
@@ -191,7 +198,7 @@ impl<V, E> Drop for LoadParticipant<'_, V, E> {
 }
 
 impl<V: Clone, E> fmt::Debug for ReadCache<V, E> {
-    /// Numbers only: keys and values may be secret.
+    /// Prints counts only: keys and values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadCache")
             .field("present", &self.present.len())
@@ -219,7 +226,8 @@ mod tests {
         cache.loads.iter().map(|part| part.lock().unwrap().len()).sum()
     }
 
-    /// Starts `callers` of one key whose loads wait for `gate`, counts loads, collects what they got.
+    /// Starts `callers` of one key whose loads wait for `gate`; returns their results and counts
+    /// the loads.
     fn spawn_callers(
         cache: &Arc<TextCache>,
         callers: usize,
@@ -257,7 +265,7 @@ mod tests {
             assert!(got.len() == 64 && got.iter().all(|got| *got == result), "{got:?}");
             assert_eq!(loads.load(Ordering::Relaxed), 1, "{result:?}");
             assert_eq!(pending_load_count(&cache), 0);
-            // What was found is known from now on, also that there is nothing; an error isn't.
+            // The result is now cached, also "not found"; an error isn't.
             assert_eq!(cache.get_cached("key"), result.ok());
         }
     }
@@ -277,7 +285,7 @@ mod tests {
             };
             let change = async {
                 cache.invalidate("key");
-                // Asked after the change: it must not get what the load before it found.
+                // Requested after the change: it must not get the result of the load before it.
                 let after = cache.get_or_load("key", async { Ok(Some("new".to_owned())) }).await;
                 go.send(()).unwrap();
                 after
@@ -303,7 +311,7 @@ mod tests {
         let leave = async { drop(first) };
         let (second, ()) = tokio::join!(second, leave);
         assert_eq!((second, pending_load_count(&cache)), (Ok(None), 0));
-        // Nobody waits for this one any more.
+        // Nobody waits for this load any more.
         let never = std::future::pending::<Result<Option<String>, &'static str>>();
         let mut alone = Box::pin(cache.get_or_load("other", never));
         let poll_once = std::future::poll_fn(|cx| std::task::Poll::Ready(alone.as_mut().poll(cx)));
@@ -316,7 +324,7 @@ mod tests {
     async fn present_keys_are_bounded_in_bytes() {
         const BOUND: usize = 64 << 10;
         let cache = small_cache();
-        // Large values, then small ones under large keys: whoever asks may choose either.
+        // Large values, then small values under large keys: a client can choose either.
         for (key_bytes, value_bytes) in [(10, 1000), (1000, 10)] {
             for n in 0..1000 {
                 let key = format!("{n:0>key_bytes$}");
@@ -327,7 +335,7 @@ mod tests {
             assert!(bytes <= BOUND, "{bytes} bytes are kept");
             assert!(bytes > BOUND / 4, "only {bytes} bytes are kept");
         }
-        // What is larger than all the room there is isn't kept.
+        // An entry larger than the whole cache isn't kept.
         cache.get_or_load("large", async { Ok(Some("v".repeat(2 * BOUND))) }).await.unwrap();
         assert_eq!(cache.get_cached("large"), None);
     }

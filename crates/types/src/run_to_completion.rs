@@ -1,4 +1,4 @@
-//! [`RunToCompletion`]: work that goes on when whoever began it has gone.
+//! [`RunToCompletion`]: a future whose work continues after its caller is dropped.
 
 use std::fmt;
 use std::future::Future;
@@ -9,17 +9,18 @@ use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// Runs work in the caller's own task, which costs no switch to another; if the caller is dropped
-/// before the work ends, the rest of it runs in a task of `owner`.
+/// Polls the work in the caller's own task, which avoids a task switch. If the caller is dropped
+/// before the work ends, the rest of it runs in a task tracked by `owner`.
 ///
-/// The caller must go on polling or drop this: otherwise the work stands still. A panic ends the work
-/// and not the caller. Where there is no runtime any more, work is dropped with the caller.
+/// The caller must keep polling this future or drop it; otherwise the work makes no progress. A
+/// panic of the work is returned as [`PanicError`]. If it is dropped outside a runtime, the work is
+/// dropped too.
 pub struct RunToCompletion<T: Send + 'static> {
     work: Option<BoxedWork<T>>,
     owner: TaskTracker,
 }
 
-/// The work panicked.
+/// The work panicked before it finished; how much of it was done is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the work was interrupted by a panic")]
 pub struct PanicError;
@@ -27,7 +28,8 @@ pub struct PanicError;
 type BoxedWork<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T: Send + 'static> RunToCompletion<T> {
-    /// Nothing of the work is done before the first poll.
+    /// Wraps `work`, which doesn't start before the first poll. `owner` tracks the task that
+    /// finishes it after a drop.
     pub fn new(owner: &TaskTracker, work: impl Future<Output = T> + Send + 'static) -> Self {
         Self { work: Some(Box::pin(work)), owner: owner.clone() }
     }
@@ -37,7 +39,7 @@ impl<T: Send + 'static> Future for RunToCompletion<T> {
     type Output = Result<T, PanicError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Out of its place meanwhile: work that panics is not tried again.
+        // Taken out during the poll, so work that panics is never polled again.
         let Some(mut work) = self.work.take() else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
             Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),

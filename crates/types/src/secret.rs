@@ -1,16 +1,16 @@
-//! [`Secret`]: a value that leaves no copy behind and cannot be printed.
+//! [`Secret`]: a value that is wiped when dropped and cannot be printed.
 
 use subtle::ConstantTimeEq;
 use zeroize::optimization_barrier;
 
-/// What can be overwritten in its place, in a way the compiler doesn't leave out.
+/// A value that can be overwritten in place in a way the compiler doesn't optimise away.
 pub trait Wipe {
-    /// Overwrites the value, with all room it has.
+    /// Overwrites the value, including its spare capacity, and leaves it empty.
     fn wipe(&mut self);
 }
 
 impl Wipe for Vec<u8> {
-    /// As one block: several values of kilobytes are wiped for a request.
+    /// Overwritten as one block, since several values of kilobytes are wiped per request.
     fn wipe(&mut self) {
         self.clear();
         self.resize(self.capacity(), 0);
@@ -25,11 +25,11 @@ impl Wipe for String {
     }
 }
 
-/// A secret value on the heap, wiped when dropped.
+/// A secret value on the heap, overwritten when dropped.
 ///
 /// There is deliberately no `Debug`, `Display`, `Clone`, `Serialize` or `PartialEq`: a secret
-/// cannot reach a log, an error or a copy without somebody writing [`Secret::expose_secret`], and
-/// that word is easy to search for.
+/// cannot reach a log, an error or a copy without a call of [`Secret::expose_secret`], which is
+/// easy to search for.
 ///
 /// ```compile_fail
 /// # use strongroom_types::Secret;
@@ -38,31 +38,32 @@ impl Wipe for String {
 pub struct Secret<T: Wipe>(Box<T>);
 
 impl<T: Wipe> Secret<T> {
-    /// Takes the value over. The caller's copy, if it made one, is the caller's to wipe.
+    /// Takes ownership of the value. If the caller made copies of it, wiping those is up to the
+    /// caller.
     pub fn new(value: T) -> Self {
         Self(Box::new(value))
     }
 
-    /// The value itself. Every call is a place where a secret may leak: keep the borrow short.
+    /// Borrows the secret value. Every call is a place where it may leak, so keep the borrow short.
     pub fn expose_secret(&self) -> &T {
         &self.0
     }
 
-    /// The value itself, to be filled or changed in place.
+    /// Mutably borrows the secret value, to fill or change it in place.
     pub fn expose_secret_mut(&mut self) -> &mut T {
         &mut self.0
     }
 }
 
 impl Secret<String> {
-    /// Copies a borrowed string into a secret.
+    /// Copies a borrowed string into a secret; the original is not wiped.
     pub fn from_text(text: &str) -> Self {
         Self::new(text.to_owned())
     }
 }
 
 impl<T: Wipe + AsRef<[u8]>> Secret<T> {
-    /// Whether both hold the same bytes, in time that depends on their lengths only.
+    /// Whether the secret equals `other`, in time that depends on their lengths only.
     pub fn ct_eq(&self, other: &[u8]) -> bool {
         self.0.as_ref().as_ref().ct_eq(other).into()
     }
@@ -95,7 +96,8 @@ mod tests {
         let at = bytes.as_ptr();
         bytes.wipe();
         assert!(bytes.is_empty() && bytes.capacity() >= 100);
-        // SAFETY: the room is still the vector's, and the bytes were written when it was full.
+        // SAFETY: the allocation still belongs to the vector, and the bytes were initialised when
+        // it was full.
         let left = unsafe { std::slice::from_raw_parts(at, 100) };
         assert_eq!(left, [0; 100]);
     }

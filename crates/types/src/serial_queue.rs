@@ -1,5 +1,5 @@
-//! [`SerialQueue`]: changes that must not overlap, made one after another; [`KeyedSerialQueue`]: changes that
-//! must not overlap with others of the same key.
+//! [`SerialQueue`] runs changes that must not overlap one after another; [`KeyedSerialQueue`] does
+//! so per key.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::RunToCompletion;
 
-/// Runs pieces of work one at a time, in the order they came, each to its end even when whoever
-/// asked for it has gone. For changes of a table that is kept in memory and on disk: were such a
-/// change dropped half-way, the two would differ from then on.
+/// Runs submitted work one at a time in submission order, each to completion even if its caller is
+/// dropped. Used for changes of a table that is kept both in memory and on disk: dropping such a
+/// change half-way would leave the two different.
 ///
-/// Work must not wait for a turn itself.
+/// Work must not submit to the same queue and wait: that would deadlock.
 #[derive(Clone, Debug)]
 pub struct SerialQueue {
     permit: Arc<Semaphore>,
@@ -26,20 +26,20 @@ pub struct SerialQueue {
     tasks: TaskTracker,
 }
 
-/// Why a piece of work got no turn.
+/// Why submitted work did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SerialQueueError {
-    /// Too much is waiting already.
+    /// The queue already holds its maximum of waiting work.
     #[error("too many changes are waiting; try again")]
     Full,
-    /// The work ended without an answer; it panicked, or the process is going down.
+    /// The work ended without a result: it panicked, or the process is shutting down.
     #[error("the change was interrupted")]
     Interrupted,
 }
 
 impl SerialQueue {
-    /// At most `waiting` pieces of work may wait.
+    /// A queue that accepts at most `waiting` pieces of work at a time, including the running one.
     pub fn new(waiting: usize) -> Self {
         Self {
             permit: Arc::new(Semaphore::new(1)),
@@ -48,7 +48,16 @@ impl SerialQueue {
         }
     }
 
-    /// Does `work` when it is its turn. Dropping the future doesn't stop the work.
+    /// Runs `work` when all earlier work has finished, in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`SerialQueueError::Full`] at once if the queue is full; [`SerialQueueError::Interrupted`]
+    /// if the work panicked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future once it has been polled doesn't stop the work.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -64,7 +73,7 @@ impl SerialQueue {
     }
 }
 
-/// [`SerialQueue`] for each key: work for different keys never waits for each other. A key takes memory
+/// A [`SerialQueue`] for each key: work for different keys runs concurrently. A key takes memory
 /// only while there is work for it.
 pub struct KeyedSerialQueue<K: Eq + Hash + Clone> {
     queues: Arc<KeyQueues<K>>,
@@ -72,7 +81,7 @@ pub struct KeyedSerialQueue<K: Eq + Hash + Clone> {
     tasks: TaskTracker,
 }
 
-/// The keys there is work for. Held for map operations only.
+/// The keys with pending work. Locked for map operations only.
 type KeyQueues<K> = Mutex<HashMap<K, KeyQueue>>;
 
 struct KeyQueue {
@@ -82,7 +91,7 @@ struct KeyQueue {
 }
 
 impl<K: Eq + Hash + Clone + Send + 'static> KeyedSerialQueue<K> {
-    /// At most `waiting` pieces of work may wait, for all keys together.
+    /// A queue that accepts at most `waiting` pieces of work at a time, for all keys together.
     pub fn new(waiting: usize) -> Self {
         Self {
             queues: Arc::default(),
@@ -91,8 +100,17 @@ impl<K: Eq + Hash + Clone + Send + 'static> KeyedSerialQueue<K> {
         }
     }
 
-    /// Does `work` when it is its turn among those of the same key, in the caller's own task as long
-    /// as the caller is there; see [`RunToCompletion`]. Dropping the future doesn't stop the work.
+    /// Runs `work` when all earlier work for the same key has finished, in the caller's own task
+    /// while the caller polls; see [`RunToCompletion`].
+    ///
+    /// # Errors
+    ///
+    /// [`SerialQueueError::Full`] at once if the queue is full; [`SerialQueueError::Interrupted`]
+    /// if the work panicked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future once it has been polled doesn't stop the work.
     pub async fn run<T: Send + 'static>(
         &self,
         key: &K,
@@ -117,42 +135,42 @@ impl<K: Eq + Hash + Clone> fmt::Debug for KeyedSerialQueue<K> {
     }
 }
 
-/// A piece of work counted at its key. The last one to go removes the key.
+/// Counts a piece of work at its key. Dropping the last one removes the key.
 struct KeyQueueGuard<K: Eq + Hash> {
     queues: Arc<KeyQueues<K>>,
     key: K,
 }
 
 impl<K: Eq + Hash + Clone> KeyQueueGuard<K> {
-    fn register(lanes: &Arc<KeyQueues<K>>, key: &K) -> (Self, Arc<Semaphore>) {
-        let mut locked = lock_queues(lanes);
+    fn register(queues: &Arc<KeyQueues<K>>, key: &K) -> (Self, Arc<Semaphore>) {
+        let mut locked = lock_queues(queues);
         let new = || KeyQueue { permit: Arc::new(Semaphore::new(1)), work_count: 0 };
-        let lane = locked.entry(key.clone()).or_insert_with(new);
-        lane.work_count += 1;
-        let turn = lane.permit.clone();
-        (Self { queues: lanes.clone(), key: key.clone() }, turn)
+        let queue = locked.entry(key.clone()).or_insert_with(new);
+        queue.work_count += 1;
+        let turn = queue.permit.clone();
+        (Self { queues: queues.clone(), key: key.clone() }, turn)
     }
 }
 
 impl<K: Eq + Hash> Drop for KeyQueueGuard<K> {
     fn drop(&mut self) {
-        let mut lanes = lock_queues(&self.queues);
-        let Some(lane) = lanes.get_mut(&self.key) else { return };
-        lane.work_count -= 1;
-        if lane.work_count == 0 {
-            lanes.remove(&self.key);
+        let mut queues = lock_queues(&self.queues);
+        let Some(queue) = queues.get_mut(&self.key) else { return };
+        queue.work_count -= 1;
+        if queue.work_count == 0 {
+            queues.remove(&self.key);
         }
     }
 }
 
-fn lock_queues<K>(lanes: &KeyQueues<K>) -> MutexGuard<'_, HashMap<K, KeyQueue>> {
-    lanes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock_queues<K>(queues: &KeyQueues<K>) -> MutexGuard<'_, HashMap<K, KeyQueue>> {
+    queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A place in the queue for a turn, taken when the work was given and not when its task first runs:
-/// tasks don't run in the order in which they were spawned.
+/// A position in the queue, taken when the work is submitted and not when its task first runs,
+/// because tasks don't start in the order in which they were spawned.
 enum QueuePosition {
-    /// At the head of it.
+    /// The permit was available at once.
     Now(Result<OwnedSemaphorePermit, AcquireError>),
     Later(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>),
 }
@@ -169,7 +187,7 @@ impl QueuePosition {
         }
     }
 
-    /// Waits for it. The semaphores here are never closed, so this doesn't fail.
+    /// Waits for the permit. The semaphores here are never closed, so this doesn't fail.
     async fn wait_turn(self) -> Result<OwnedSemaphorePermit, AcquireError> {
         match self {
             Self::Now(permit) => permit,
@@ -194,7 +212,7 @@ mod tests {
                 seen.lock().unwrap().push((n, "ends"));
             }
         };
-        // Dropped after the first poll: it goes on all the same.
+        // Dropped after the first poll: the work continues all the same.
         {
             let mut first = Box::pin(turns.run(work(1)));
             let _ = poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await;
@@ -235,7 +253,7 @@ mod tests {
             let work = async move { order.lock().unwrap().push(n) };
             given.push(Box::pin(async move { turns.run(&"a", work).await.unwrap() }));
         }
-        // Each is given once, one after another. Then they run as the runtime likes.
+        // Each is submitted once, one after another. Then the runtime chooses the order.
         for work in &mut given {
             let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
             assert!(begun.is_pending());

@@ -1,4 +1,4 @@
-//! What parsed fields take in memory, against what they are said to weigh. Alone in its process, so
+//! Compares the memory that parsed fields take with the estimate. The only test of its process, so
 //! that nothing else allocates meanwhile.
 
 use strongroom_types::Fields;

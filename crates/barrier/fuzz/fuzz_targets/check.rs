@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+//! Properties that must hold for every input. Shared by the fuzz target and the crate's own tests.
 
 use strongroom_barrier::record;
 use strongroom_crypto::AeadKey;
@@ -7,8 +7,8 @@ use strongroom_types::entropy::SeededEntropy;
 const KEY: [u8; 32] = [7; 32];
 const PLACE: &str = "logical/a/b";
 
-/// As a record from the store nothing opens that wasn't sealed; as a value it comes back from its
-/// own place, and from no other, and not after any change.
+/// As a stored record, the input never decrypts unless it was sealed. As a value it decrypts at its
+/// own key, at no other key, and not after any modification.
 pub(crate) fn any_record(bytes: &[u8]) {
     let key = AeadKey::new(&KEY).expect("a key of 32 bytes");
     let _ = record::read_term(PLACE, bytes);

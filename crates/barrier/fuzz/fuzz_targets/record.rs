@@ -1,4 +1,4 @@
-//! Any bytes as an encrypted record.
+//! Decrypts arbitrary bytes as an encrypted record.
 #![no_main]
 
 mod check;

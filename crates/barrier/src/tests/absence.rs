@@ -1,4 +1,4 @@
-//! Keys that are not there: how often the store is asked for them, and when that is asked again.
+//! Absent keys: how often the store is read for them, and when it is read again.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 
-/// A store that notes which keys are read, and lets reads through while its gate is open.
+/// A store that records which keys are read, and blocks reads while its gate is closed.
 #[derive(Debug)]
 struct CountingStorage {
     below: MemoryStorage,
@@ -99,7 +99,7 @@ async fn a_write_invalidates_a_cached_absence() {
     }
 }
 
-/// A reader that was sent to the store before a write, and comes back after it.
+/// A reader that reached the store before a write, and returns after it.
 #[tokio::test]
 async fn a_read_that_began_before_a_write_is_not_cached() {
     let (barrier, watched) = open_watched().await;
@@ -124,7 +124,7 @@ async fn a_failed_commit_invalidates_its_keys() {
     let barrier = unseal_store(&physical, &shares).await.unwrap();
     let view = barrier.view("x/");
     assert!(view.get("a").await.unwrap().is_none());
-    // In doubt: it was applied, and says that it failed.
+    // An uncertain outcome: the commit was applied but reported a failure.
     plan.fail_after_commit(1, strongroom_storage::Error::Io("in doubt".to_owned()));
     let mut batch = Batch::new();
     view.put(&mut batch, "a", b"1".to_vec());
@@ -132,7 +132,7 @@ async fn a_failed_commit_invalidates_its_keys() {
     assert_eq!(&view.get("a").await.unwrap().unwrap().value[..], b"1");
 }
 
-/// The commit that made the key may not have come so far as to say so.
+/// The commit that created the key may not have returned yet.
 #[tokio::test]
 async fn a_failed_precondition_invalidates_the_key() {
     let (barrier, physical) = open_barrier().await;
@@ -146,7 +146,7 @@ async fn a_failed_precondition_invalidates_the_key() {
     view.require_absent(&mut batch, "a");
     view.put(&mut batch, "b", b"1".to_vec());
     assert!(view.commit(batch).await.unwrap_err().is_precondition());
-    // A moved record can't be read; that it was asked for is what counts.
+    // A moved record can't be decrypted; what counts is that the store was read.
     assert!(view.get("a").await.is_err());
 }
 

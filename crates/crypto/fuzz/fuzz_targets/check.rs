@@ -1,11 +1,12 @@
-//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+//! Properties that must hold for every input. Shared by the fuzz target and the crate's own tests.
 
 use strongroom_crypto::shamir::{combine, split};
 use strongroom_types::Secret;
 use strongroom_types::entropy::SeededEntropy;
 
-/// The first byte says how long shares are, the rest is cut into them. Whatever they are, they are
-/// put together or refused; and the same bytes as a secret come back from their shares.
+/// The first byte gives the length of the shares, into which the rest is cut. Whatever they are,
+/// they are combined or refused without a panic; and the same bytes, split as a secret, are
+/// recovered from their shares.
 pub(crate) fn any_shares(bytes: &[u8]) {
     let Some((length, rest)) = bytes.split_first() else {
         assert!(combine(&[]).is_err());

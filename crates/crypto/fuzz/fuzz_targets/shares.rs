@@ -1,4 +1,4 @@
-//! Any bytes as key shares.
+//! Combines arbitrary bytes as key shares.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+//! Properties that must hold for every input. Shared by the fuzz targets and the crate's own tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use strongroom_policy::{
 use strongroom_types::Fields;
 use strongroom_types::fields::JsonLimits;
 
-/// As a policy: read or refused, and what is denied at a place is granted nothing there.
+/// The input as a policy: it is parsed or refused, and a denied path is granted nothing.
 pub(crate) fn any_policy(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let policy = match Policy::parse(text) {
@@ -27,7 +27,7 @@ pub(crate) fn any_policy(bytes: &[u8]) {
             for capability in [Capability::Read, Capability::Create, Capability::Sudo] {
                 assert!(!acl.allows(path, capability, false), "{path:?} is denied");
             }
-            // In another case it is denied too, or decided by a rule that is more specific.
+            // If case may be ignored, the path is denied too.
             let folded = acl.capabilities(path, PathCase::MayFold);
             assert!(folded.is_denied(), "{path:?} is denied");
         }
@@ -47,7 +47,7 @@ fn grants_all(policy: &Policy) -> bool {
     policy.rules.iter().any(|rule| rule.pattern.matches("no/rule/of/a/fuzzer/says/this"))
 }
 
-/// A pattern in the first line, a path in the second.
+/// The first line is a pattern, the second a path.
 pub(crate) fn any_pattern(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (pattern, path) = text.split_once('\n').unwrap_or((text, ""));
@@ -56,7 +56,7 @@ pub(crate) fn any_pattern(bytes: &[u8]) {
         assert_eq!(pattern.matches(path), path == pattern.as_str(), "exact is exact");
     }
     if pattern.matches(path) {
-        // What it matches, it reaches: every folder on the way, if it has a slash there.
+        // A pattern that matches a path may match below each of its parent folders.
         for (at, _) in path.match_indices('/') {
             let folder = path.get(..=at).unwrap_or_default();
             let inside = path.get(at + 1..).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) fn any_pattern(bytes: &[u8]) {
             }
         }
     }
-    // Of several slashes in front one is taken away each time; no path begins with the rest.
+    // Each parse removes only one leading slash, so such patterns don't parse to themselves.
     if !pattern.as_str().starts_with('/') {
         assert_eq!(PathPattern::parse(pattern.as_str()).as_ref(), Ok(&pattern));
     }
@@ -88,9 +88,10 @@ const READINGS: [FieldReading; 14] = [
     FieldReading::CommandLine,
 ];
 
-/// The values of a condition on the first line, as a JSON list; the value that is sent after it. What
-/// an allowance lets through, a denial of the same values stops, however the handler reads the field;
-/// and a text that is denied is denied in brackets, in an object, among others and in another case.
+/// The first line is a JSON list, the values of a condition; the rest is the value sent. A value
+/// that `allowed_parameters` permits is refused by `denied_parameters` with the same values,
+/// however the handler reads the field. A denied text is also denied inside lists and objects, and
+/// in another case.
 pub(crate) fn any_condition(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Some((values, sent)) = text.split_once('\n') else { return };
@@ -146,7 +147,7 @@ pub(crate) fn any_condition(bytes: &[u8]) {
     }
 }
 
-/// A rule with one condition; none if the policy can't be written with these values.
+/// A rule with one condition; `None` if these values can't be written in a policy.
 fn acl_with_condition(condition: &str, values: &[Value]) -> Option<Acl> {
     let rule = serde_json::json!({ "capabilities": ["update"], condition: { "f": values } });
     let policy = serde_json::json!({ "path": { "p": rule } });

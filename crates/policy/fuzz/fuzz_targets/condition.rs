@@ -1,4 +1,4 @@
-//! Any values of a condition, and any value that is sent.
+//! Checks arbitrary values of a condition against an arbitrary value sent.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Any two lines as a pattern and a path.
+//! Matches a path against a pattern, both arbitrary text.
 #![no_main]
 
 mod check;

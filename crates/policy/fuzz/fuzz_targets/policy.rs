@@ -1,4 +1,4 @@
-//! Any text as a policy.
+//! Parses arbitrary text as a policy.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Whether a value is among those that a rule allows or denies, in the form in which the handler
+//! Matches a value against those that a rule allows or denies, in the form in which the handler
 //! reads it.
 
 use std::borrow::Cow;
@@ -12,12 +12,12 @@ use strongroom_types::parse_bool;
 use super::ANY_FIELD;
 use crate::field_reading::{FieldReading, case_folded};
 
-/// The most entries of a list that are judged, as many as handlers take. What has more is refused:
-/// it is not among the allowed values, and it is among the denied ones.
+/// Maximum number of list entries that are checked, the same as handlers accept. A longer list is
+/// never allowed and always denied.
 const MAX_ENTRIES: usize = 4096;
 
-/// Whether a rule that allows `allowed` lets this value through. Of a list every entry must be
-/// allowed, and there must be one.
+/// Whether `allowed` permits this value. Of a list, every entry must be allowed, and there must be
+/// at least one.
 pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading) -> bool {
     if allowed.iter().any(|wanted| is_allowed_as_sent(wanted, value, reading)) {
         return true;
@@ -68,8 +68,8 @@ pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading
     }
 }
 
-/// Texts by glob, everything else as it is. A glob is compared with a text as a whole only where the
-/// handler takes it as a whole.
+/// Compares strings by glob and everything else by value. A glob is matched against a whole text
+/// only if the handler doesn't split it.
 fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     let (Value::String(glob), Value::String(text)) = (wanted, value) else {
         return same_value(wanted, value);
@@ -94,8 +94,8 @@ fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> b
     }
 }
 
-/// Whether a rule that denies `denied` stops this value: as it was sent, at any depth, in quotes or
-/// without, and in each form that the handler may make of it.
+/// Whether `denied` refuses this value: as sent, at any depth, as JSON string or not, and in each
+/// form that the handler may turn it into.
 pub(super) fn is_denied(denied: &[Value], value: &Value, reading: FieldReading) -> bool {
     denied.iter().any(|wanted| is_denied_by(wanted, value, reading))
 }
@@ -137,7 +137,7 @@ fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     read || is_denied_at_any_depth(wanted, value, reading)
 }
 
-/// A denial looks into lists and objects: it could be passed with a pair of brackets otherwise.
+/// Denials also search lists and objects; otherwise wrapping a value in brackets would bypass them.
 fn is_denied_at_any_depth(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     let inner = |value: &Value| is_denied_at_any_depth(wanted, value, reading);
     match value {
@@ -158,8 +158,8 @@ fn is_denied_text(wanted: &Value, text: &str, reading: FieldReading) -> bool {
     if reading != FieldReading::Unknown {
         return false;
     }
-    // Nothing is known of the handler: each part may be the value, also behind a name, and a text
-    // may be a whole JSON value or a duration.
+    // The handler is unknown: it may use each comma-separated part, also after `name=`, and may
+    // parse the text as JSON or as a duration.
     let in_part = |part: &str| {
         let value = part.split_once('=').map(|(_, value)| value.trim());
         entry_matches(wanted, part.trim(), reading)
@@ -172,8 +172,8 @@ fn is_denied_text(wanted: &Value, text: &str, reading: FieldReading) -> bool {
         || is_denied_in_json_text(wanted, text)
 }
 
-/// Some handlers take a list or an object as JSON in a text. The JSON in it is judged once; texts in
-/// it are not taken apart again.
+/// Some handlers accept a list or an object as JSON in a text. Such JSON is checked once; texts
+/// inside it are not parsed again.
 fn is_denied_in_json_text(wanted: &Value, text: &str) -> bool {
     let text = text.trim();
     let structured = text.starts_with(['[', '{']);
@@ -182,9 +182,9 @@ fn is_denied_in_json_text(wanted: &Value, text: &str) -> bool {
             .is_ok_and(|value| is_denied_at_any_depth(wanted, &value, FieldReading::List))
 }
 
-/// Whether a plug-in in Go may make the wanted value of this one. Its fields convert between scalars: a
-/// number is true unless it is 0, true is 1, nothing is 0, and a whole number in a text may have
-/// another base (`0x10`, `010`, `1_0`).
+/// Whether a Go plug-in may convert this value to the wanted one. Its fields convert between
+/// scalars: a number is true unless it is 0, true is 1, an empty value is 0, and an integer in a
+/// text may have another base (`0x10`, `010`, `1_0`).
 fn go_may_convert(wanted: &Value, value: &Value) -> bool {
     let nothing = matches!(value, Value::Null) || matches!(value, Value::String(t) if t.is_empty());
     let number = if nothing { Some(0.0) } else { converted_number(value) };
@@ -195,7 +195,7 @@ fn go_may_convert(wanted: &Value, value: &Value) -> bool {
     wanted_number.trunc() == number.trunc() || (converted_truth(wanted).is_some() && same_truth)
 }
 
-/// What is written as true or false, and not as a number.
+/// The boolean a value is written as, if it isn't written as a number.
 fn converted_truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),
@@ -216,7 +216,8 @@ fn converted_number(value: &Value) -> Option<f64> {
     }
 }
 
-/// As Go's `strconv.ParseInt` with base 0. Large ones lose digits, so a few more are the same.
+/// Parses like Go's `strconv.ParseInt` with base 0. Large numbers lose digits, so a few different
+/// ones compare as equal.
 fn integer_of_any_base(text: &str) -> Option<f64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1.0, digits),
@@ -235,8 +236,8 @@ fn integer_of_any_base(text: &str) -> Option<f64> {
     Some(sign * worth)
 }
 
-/// Whether one entry, already in the form the handler reads, is the wanted value. Where case may not
-/// count, it doesn't.
+/// Whether one entry, in the form the handler reads, matches the wanted value. Case is ignored if
+/// the handler may ignore it.
 fn entry_matches(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
     let folds = matches!(
         reading,
@@ -266,7 +267,7 @@ fn entry_matches(wanted: &Value, entry: &str, reading: FieldReading) -> bool {
     }
 }
 
-/// Two values of one reading, compared as the handler reads them.
+/// Whether two scalars are equal in the way the handler reads them.
 fn same_scalar(
     wanted: &Value,
     value: &Value,
@@ -292,7 +293,7 @@ fn same_scalar(
     }
 }
 
-/// A duration in whole seconds, rounded down and rounded up: what a handler makes of a fraction.
+/// A duration in seconds, rounded down and rounded up, because handlers round either way.
 #[derive(Clone, Copy)]
 struct WholeSecs {
     down: i64,
@@ -300,12 +301,12 @@ struct WholeSecs {
 }
 
 impl WholeSecs {
-    /// However the handler rounds.
+    /// Whether both durations are equal whichever way the handler rounds.
     fn is_same(self, other: Self) -> bool {
         self.down == other.down && self.up == other.up
     }
 
-    /// If the handler rounds one way or the other.
+    /// Whether both durations are equal for some way of rounding.
     fn may_be_equal(self, other: Self) -> bool {
         self.down == other.down || self.up == other.up
     }
@@ -318,7 +319,7 @@ fn whole_secs(text: &str) -> Option<WholeSecs> {
     Some(WholeSecs { down, up })
 }
 
-/// A text without its quotes, and what may stand without them.
+/// The text of a string, number or boolean; `None` for other values.
 fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),
@@ -327,7 +328,8 @@ fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The entries of a list as the handler gets them; none for what is no list, or too long a one.
+/// The entries of a list as the handler gets them; `None` if it isn't a list or has too many
+/// entries.
 fn list_entries(value: &Value, reading: FieldReading) -> Option<Vec<String>> {
     let trimmed = |part: &str| Some(part.trim().to_owned()).filter(|part| !part.is_empty());
     match value {
@@ -365,7 +367,7 @@ fn same_entries(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
     read(wanted).is_some_and(|wanted| Some(wanted) == read(value))
 }
 
-/// Names with texts as the handler gets them; none for what it doesn't take.
+/// Name-value pairs as the handler gets them; `None` if it wouldn't accept the value.
 fn parse_pairs(value: &Value) -> Option<BTreeMap<String, String>> {
     if let Value::Object(object) = value {
         let read = |(name, value): (&String, &Value)| {
@@ -380,7 +382,7 @@ fn parse_pairs(value: &Value) -> Option<BTreeMap<String, String>> {
     list_entries(value, FieldReading::Pairs)?.into_iter().map(split).collect()
 }
 
-/// `*` in front, at the end or both; a lone one stands for itself.
+/// Matches a glob with `*` at the start, at the end or both; a single `*` matches only itself.
 pub(super) fn glob_matches(glob: &str, text: &str) -> bool {
     if glob.len() < 2 {
         return glob == text;
@@ -393,7 +395,7 @@ pub(super) fn glob_matches(glob: &str, text: &str) -> bool {
     }
 }
 
-/// Equal all the way down, numbers by their worth: a policy's `5` is JSON's `5.0`.
+/// Deep equality, with numbers compared by value: a policy's `5` equals JSON's `5.0`.
 fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => same_number(a, b),

@@ -1,4 +1,4 @@
-//! Conditions against tables, and against a model written from the documentation.
+//! Tests of conditions, with tables and against a model written from the documentation.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn allows_request_read_as(
     Acl::new(policies).permits_request(&asked)
 }
 
-/// Whether a rule lets a write through whose handler reads the field `f` like this.
+/// Whether a rule permits a write whose handler reads the field `f` in this way.
 fn allows_write_read_as(reading: FieldReading, conditions: &str, value: &str) -> bool {
     let readings = || {
         FieldReadings::from_declarations([FieldDeclaration {
@@ -49,7 +49,7 @@ fn allows_write_read_as(reading: FieldReading, conditions: &str, value: &str) ->
     allows_request_read_as(&[conditions], Capability::Update, &body, None, &readings)
 }
 
-/// Spellings of a list with `admin` in it that the handler of a token's policies reads as one.
+/// Spellings that the handler of a token's policies reads as a list containing `admin`.
 const SPELLINGS_OF_ADMIN: [&str; 12] = [
     r#""admin""#,
     r#""dev,admin""#,
@@ -81,7 +81,7 @@ fn vault_1_21_and_vault_2_1_2_denied_values_are_found_in_every_spelling_that_han
             assert!(allows_write_read_as(reading, rule, harmless), "{reading:?} {harmless}");
         }
     }
-    // What only a plug-in of unknown ways could take apart.
+    // Forms that only an undeclared handler of a plug-in might take apart.
     for spelling in
         [r#"{"a":"admin"}"#, r#"{"a":["x",{"b":"Admin"}]}"#, r#""a=admin""#, r#""[\"admin\"]""#]
     {
@@ -200,8 +200,8 @@ fn a_field_is_judged_under_each_of_its_names() {
 }
 
 proptest::proptest! {
-    /// Whatever the spelling, of a list that the handler reads a denied entry is found, and all that
-    /// passes an allowed glob is allowed entry by entry.
+    /// In a list as the handler reads it, a denied entry is found in every spelling, and a value
+    /// that passes an allowed glob is allowed entry by entry.
     #[test]
     fn vault_1_21_what_the_handler_reads_is_what_is_judged(
         parts in proptest::collection::vec("[ \\t]{0,2}[abAB]{0,3}[ \\t]{0,2}", 0..4),
@@ -348,7 +348,7 @@ fn the_same_pattern_in_several_policies_is_merged() {
         assert!(ask(&rules, r#"{"a":"9","b":"1"}"#) && ask(&rules, r#"{"b":"2"}"#));
         assert!(!ask(&rules, r#"{"a":"2"}"#) && !ask(&rules, r#"{"b":"3"}"#));
     }
-    // A rule without conditions doesn't lift those of another one.
+    // A rule without conditions doesn't remove those of another rule for the same pattern.
     for rules in [[first, ""], ["", first]] {
         assert!(ask(&rules, r#"{"a":"1"}"#) && !ask(&rules, r#"{"c":"1"}"#));
     }
@@ -377,7 +377,7 @@ fn globs_stand_at_the_ends_only() {
 }
 
 proptest::proptest! {
-    /// Written again from the documentation, rule by rule.
+    /// A second implementation of the conditions, from the documentation.
     #[test]
     fn agrees_with_a_naive_model(
         allowed in proptest::collection::btree_map("[ab*]", proptest::collection::vec("[xy]\\*?", 0..2), 0..3),

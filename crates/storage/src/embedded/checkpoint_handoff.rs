@@ -1,5 +1,5 @@
-//! What the committer and the carrier tell each other: which log file is to be carried over into
-//! the tree, and how that went.
+//! Coordinates the committer and the checkpointer: which log file must be written to the tree, and
+//! whether that failed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{Error, Version};
 
-/// Shared by the two threads.
+/// State shared by the two threads.
 #[derive(Debug, Default)]
 pub(super) struct CheckpointHandoff {
     state: Mutex<HandoffState>,
@@ -17,16 +17,17 @@ pub(super) struct CheckpointHandoff {
 
 #[derive(Debug, Default)]
 struct HandoffState {
-    /// Everything up to here waits to be carried over; the file that holds it is not free.
+    /// Everything up to this version waits to be written to the tree; the log file that holds it
+    /// can't be reused yet.
     pending_version: Option<Version>,
-    /// Why the last attempt failed.
+    /// The error of the last attempt, if it failed.
     last_error: Option<Error>,
-    /// Somebody found something amiss with the tree.
+    /// A caller found the tree unavailable.
     recovery_requested: bool,
 }
 
 impl CheckpointHandoff {
-    /// With a file that was full when the store was opened, or none.
+    /// Starts with the last version of a log file that was full when the store was opened, if any.
     pub(super) fn with_pending(due: Option<Version>) -> Self {
         Self {
             state: Mutex::new(HandoffState { pending_version: due, ..HandoffState::default() }),
@@ -34,8 +35,9 @@ impl CheckpointHandoff {
         }
     }
 
-    /// The committer has a full file: waits until the other is free, and hands over the full one.
-    /// While carrying over fails, answers why.
+    /// Called by the committer when its log file is full: waits until the other file is free, then
+    /// requests a checkpoint of the full one. Returns the checkpointer's error while checkpoints
+    /// fail.
     pub(super) fn hand_over(&self, upto: Version) -> Result<(), Error> {
         let mut state = self.lock_state();
         while state.pending_version.is_some() {
@@ -52,7 +54,7 @@ impl CheckpointHandoff {
         Ok(())
     }
 
-    /// Hands a file over if the other one is free already, and says whether it did.
+    /// Requests a checkpoint if the other file is already free, and returns whether it was.
     pub(super) fn try_hand_over(&self, upto: Version) -> bool {
         let mut state = self.lock_state();
         let free = state.pending_version.is_none() && !self.is_stopping();
@@ -63,12 +65,12 @@ impl CheckpointHandoff {
         free
     }
 
-    /// Called before each group, with how full the present file is. When it is nearly full and the
-    /// other not yet free, waits a little, the more the fuller: many short waits in place of one
-    /// that lasts until the other is free.
+    /// Called before each group with the fill level of the active file. If that is nearly full and
+    /// the other file not free yet, waits briefly, longer the fuller it is: many short delays
+    /// instead of one that lasts until the other file is free.
     pub(super) fn throttle(&self, filled_percent: u64) {
         const BEGIN_PERCENT: u64 = 75;
-        /// Makes it 20 ms at the brim.
+        /// Gives 20 ms when the file is full.
         const MICROS: u64 = 32;
         let over = filled_percent.saturating_sub(BEGIN_PERCENT);
         if over > 0 {
@@ -80,13 +82,14 @@ impl CheckpointHandoff {
         }
     }
 
-    /// Asks the carrier to look whether the tree needs to be opened again.
+    /// Wakes the checkpointer to check whether the tree must be reopened.
     pub(super) fn request_recovery(&self) {
         self.lock_state().recovery_requested = true;
         self.changed.notify_all();
     }
 
-    /// The carrier waits for work: what is due, or `None` when only asked. `Err` to stop.
+    /// Waits for work in the checkpointer: the version to checkpoint, or `None` if only a recovery
+    /// was requested. `Err` if the store is closing.
     pub(super) fn wait_for_work(&self) -> Result<Option<Version>, StoreClosing> {
         let mut state = self.lock_state();
         loop {
@@ -101,7 +104,7 @@ impl CheckpointHandoff {
         }
     }
 
-    /// The attempt succeeded; what was due is in the tree.
+    /// Records a successful attempt; `carried_over` says that it completed the pending checkpoint.
     pub(super) fn complete(&self, carried_over: bool) {
         let mut state = self.lock_state();
         state.last_error = None;
@@ -111,8 +114,8 @@ impl CheckpointHandoff {
         self.changed.notify_all();
     }
 
-    /// The attempt failed. Writes that need it are refused with `error` from now on. Returns after
-    /// the pause before the next.
+    /// Records a failed attempt: until one succeeds, writes that need the other log file fail with
+    /// `error`. Returns after the delay before the next attempt.
     pub(super) fn record_failure(&self, error: Error, pause: Duration) {
         let mut state = self.lock_state();
         state.last_error = Some(error);
@@ -121,10 +124,10 @@ impl CheckpointHandoff {
         drop(self.changed.wait_timeout_while(state, pause, until_stop));
     }
 
-    /// Stops the carrier, and lets the committer wait no longer.
+    /// Stops the checkpointer and wakes the committer if it waits.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        // Taken so that nobody is between looking at the flag and waiting.
+        // Taken so that no thread is between checking the flag and waiting.
         drop(self.lock_state());
         self.changed.notify_all();
     }
@@ -139,6 +142,6 @@ impl CheckpointHandoff {
     }
 }
 
-/// The store is closing.
+/// The store is being closed, so a thread must end.
 #[derive(Debug)]
 pub(super) struct StoreClosing;

@@ -1,5 +1,5 @@
-//! The thread that carries full log files over into the tree, and opens the tree again when a
-//! fault has closed it.
+//! The thread that writes full log files to the tree (a checkpoint), and reopens the tree after a
+//! fault.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use super::checkpoint_handoff::StoreClosing;
 use super::memtable::LatestChange;
 use crate::{Error, Version};
 
-/// Keys dropped from the overlay under one hold of its lock, which readers wait for.
+/// Number of keys dropped from the memtable per lock acquisition, to keep readers from waiting
+/// long.
 const DROP_CHUNK_KEYS: usize = 64;
 
-/// Runs until the store is closed.
+/// The main loop of the thread; returns when the store is closed.
 pub(super) fn run_checkpointer(shared: &Arc<EmbeddedInner>) {
     let mut pause = shared.retry_delays.shortest;
     loop {
@@ -26,7 +27,8 @@ pub(super) fn run_checkpointer(shared: &Arc<EmbeddedInner>) {
             None if shared.tree.needs_recovery() => shared.tree.recover(),
             None => Ok(()),
         };
-        // A panic is a fault like any other: if this thread were gone, commits would wait for ever.
+        // A panic is handled like any other fault: without this thread, commits would wait for
+        // ever.
         let attempt = catch_unwind(AssertUnwindSafe(attempt));
         match attempt.unwrap_or_else(|_| Err(Error::Io("carrying over panicked".to_owned()))) {
             Ok(()) => {
@@ -36,7 +38,7 @@ pub(super) fn run_checkpointer(shared: &Arc<EmbeddedInner>) {
             Err(error) => {
                 shared.counters.faults.add(1);
                 shared.handoff.record_failure(error, pause);
-                // Also when nothing is due: the tree itself still waits.
+                // Also if no checkpoint is pending: the tree itself must be recovered.
                 shared.handoff.request_recovery();
                 pause = pause.saturating_mul(2).min(shared.retry_delays.longest);
             }
@@ -44,24 +46,24 @@ pub(super) fn run_checkpointer(shared: &Arc<EmbeddedInner>) {
     }
 }
 
-/// How long to wait between attempts. The wait doubles from the shortest to the longest.
+/// Delay between attempts; doubles from the shortest to the longest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryDelays {
     pub(super) shortest: Duration,
     pub(super) longest: Duration,
 }
 
-/// Carries over everything up to `upto`, in steps. A step that was written in vain does no harm:
-/// until the last one, what is in the log counts.
+/// Writes everything up to `upto` to the tree, in several commits. A failure in between is
+/// harmless: until the last commit, the log is authoritative.
 fn checkpoint(shared: &EmbeddedInner, upto: Version) -> Result<(), Error> {
     shared.tree.recover()?;
-    // Otherwise the last attempt failed after its last step had become durable.
+    // Otherwise the last attempt failed after its final commit was durable.
     if shared.tree.applied_version() < upto {
         let write = |changes: &[_], last| shared.tree.write(changes, last);
         for_each_memtable_page(shared, upto, write)?;
     }
-    // A reader that misses a key in the overlay looks at the tree afterwards, so that there is no
-    // moment in which it finds neither.
+    // A reader that misses a key in the memtable reads the tree afterwards, so it always finds the
+    // key in one of them.
     for_each_memtable_page(shared, upto, |changes, _| {
         for few in changes.chunks(DROP_CHUNK_KEYS) {
             shared.memtable_mut().drop_checkpointed(few, upto);
@@ -72,7 +74,7 @@ fn checkpoint(shared: &EmbeddedInner, upto: Version) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs `step` with all changes up to `upto`, page by page, and with the version at the last.
+/// Calls `step` with all changes up to `upto`, page by page; the last call gets the version.
 fn for_each_memtable_page(
     shared: &EmbeddedInner,
     upto: Version,

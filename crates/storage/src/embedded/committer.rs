@@ -1,5 +1,5 @@
-//! The thread that commits: takes all batches that wait, judges them in order, makes them durable
-//! with one sync, and answers.
+//! The committer thread: takes all waiting batches, checks their preconditions in order, makes them
+//! durable with one sync, and reports the results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,20 +12,21 @@ use super::record::{BATCH_OVERHEAD, LogRecordBuilder};
 use crate::limits::batch_bytes;
 use crate::{Error, PhysicalBatch, PhysicalChange, Precondition, Version};
 
-/// What the committer is sent.
+/// A message to the committer thread.
 pub(super) enum CommitterMessage {
     Commit(PendingCommit),
-    /// Let the carrier carry over what the active log file holds, if that is at least so many bytes.
+    /// Start a checkpoint of the active log file if it holds at least this many bytes.
     Checkpoint {
         at_least: u64,
-        /// Whether it does.
+        /// Receives whether a checkpoint was started.
         answer: oneshot::Sender<bool>,
     },
-    /// Commit what was sent before this, and end.
+    /// Commit everything sent before this, then end the thread.
     Stop,
 }
 
-/// A batch on its way, and who waits for it. Nobody may: the batch is applied all the same.
+/// A batch and the channel for its result. The receiver may be gone: the batch is applied all the
+/// same.
 pub(super) struct PendingCommit {
     pub(super) batch: PhysicalBatch,
     pub(super) answer: oneshot::Sender<CommitResult>,
@@ -33,21 +34,21 @@ pub(super) struct PendingCommit {
 
 type CommitResult = Result<Version, Error>;
 
-/// The committer; owned by its thread.
+/// The state of the committer, owned by its thread.
 pub(super) struct LogCommitter {
     pub(super) shared: Arc<EmbeddedInner>,
     pub(super) queue: mpsc::Receiver<CommitterMessage>,
     pub(super) log: WriteAheadLog,
-    /// The version of the last batch that is durable.
+    /// The version of the last durable batch.
     pub(super) last: Version,
-    /// The most batches in a group.
+    /// Maximum number of batches in a group.
     pub(super) max_group_batches: usize,
-    /// A group that has this much takes no more.
+    /// A group of at least this size takes no further batch.
     pub(super) max_group_bytes: usize,
 }
 
 impl LogCommitter {
-    /// Runs until it is told to stop.
+    /// The main loop of the thread; returns after [`CommitterMessage::Stop`].
     pub(super) fn run(mut self) {
         let mut record = LogRecordBuilder::default();
         let mut behind = None;
@@ -60,13 +61,13 @@ impl LogCommitter {
                     behind = next;
                 }
                 CommitterMessage::Checkpoint { at_least, answer } => {
-                    // Who no longer waits doesn't need to know.
+                    // The receiver may have stopped waiting.
                     let _ = answer.send(self.start_checkpoint(at_least));
                 }
                 CommitterMessage::Stop => break,
             }
         }
-        // What is sent from now on is refused; what was sent before is committed.
+        // Messages sent from now on are refused; those sent before are committed.
         self.queue.close();
         while let Some(message) = self.queue.blocking_recv() {
             if let CommitterMessage::Commit(first) = message {
@@ -76,8 +77,8 @@ impl LogCommitter {
         }
     }
 
-    /// Hands the active log file over before it is full, and goes on at the start of the other.
-    /// Not while the other is still being carried over: that would make commits wait.
+    /// Starts a checkpoint of the active log file before it is full, and continues at the start of
+    /// the other. Not while a checkpoint is in progress, because commits would have to wait for it.
     fn start_checkpoint(&mut self, at_least: u64) -> bool {
         let due = self.log.filled_bytes() >= at_least.max(1)
             && self.log.discard_failed_append().is_ok()
@@ -88,8 +89,9 @@ impl LogCommitter {
         due
     }
 
-    /// Whatever waits by now, within bounds, and the message behind it that is no commit, if it came
-    /// to one. Waiting for more would gain nothing: while this group is synced, the next one gathers.
+    /// Collects the waiting batches up to the limits, and returns the first message that isn't a
+    /// commit, if one ended the group. Waiting for more batches would gain nothing, because the
+    /// next group collects while this one is synced.
     fn gather_group(
         &mut self,
         first: PendingCommit,
@@ -109,8 +111,8 @@ impl LogCommitter {
         (group, None)
     }
 
-    /// Commits the group and answers each of it. Nobody is answered before the sync, not even who
-    /// is refused: the refusal may rest on a batch of the same group.
+    /// Commits the group and reports each result. No result is sent before the sync, not even a
+    /// failed precondition, because it may depend on another batch of the group.
     fn commit_group(&mut self, group: Vec<PendingCommit>, record: &mut LogRecordBuilder) {
         let (batches, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|job| (job.batch, job.answer)).unzip();
@@ -119,7 +121,7 @@ impl LogCommitter {
             Err(error) => vec![Err(error); answers.len()],
         };
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
-            // Who no longer waits doesn't need to know.
+            // The receiver may have stopped waiting.
             let _ = answer.send(verdict);
         }
     }
@@ -139,10 +141,10 @@ impl LogCommitter {
             }
             self.log.append(record, self.last.next())?;
             self.last = Version(self.last.0.saturating_add(u64::from(applied)));
-            let mut overlay = self.shared.memtable_mut();
+            let mut memtable = self.shared.memtable_mut();
             for (batch, verdict) in batches.into_iter().zip(&verdicts) {
                 if let Ok(version) = verdict {
-                    overlay.apply_batch(*version, batch.changes);
+                    memtable.apply_batch(*version, batch.changes);
                 }
             }
         }
@@ -154,15 +156,15 @@ impl LogCommitter {
         Ok(verdicts)
     }
 
-    /// Judges each batch against the state that the ones before it leave, and puts the accepted
-    /// into the record.
+    /// Checks each batch against the state after the batches before it, and adds the accepted ones
+    /// to the record.
     fn judge_preconditions(
         &self,
         batches: &[PhysicalBatch],
         record: &mut LogRecordBuilder,
     ) -> Vec<CommitResult> {
         record.clear();
-        // Most groups have no precondition at all, and need not remember what they change.
+        // Most groups have no preconditions and need not track what they change.
         let judged = batches.iter().any(|batch| !batch.preconditions.is_empty());
         let mut group = GroupChanges { is_tracked: judged, changed: HashMap::new() };
         let mut version = self.last.next();
@@ -206,12 +208,12 @@ impl LogCommitter {
     }
 }
 
-/// What a batch takes in a record. One without changes takes something too.
+/// Bytes a batch takes in a record. An empty batch takes some as well.
 fn logged_bytes(batch: &PhysicalBatch) -> usize {
     batch_bytes(batch).saturating_add(BATCH_OVERHEAD)
 }
 
-/// What the group changes so far: each key with its new version, `None` when deleted.
+/// The changes of the group so far: the new version of each key, `None` if deleted.
 struct GroupChanges<'a> {
     is_tracked: bool,
     changed: HashMap<&'a str, Option<Version>>,

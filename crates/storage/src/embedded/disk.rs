@@ -1,5 +1,5 @@
-//! The file layer under the store: a handful of named files in one folder. Tests put a simulated
-//! disk here, which loses power, fills up and fails on purpose.
+//! The file layer of the store: a few named files in one folder. Tests substitute a simulated disk
+//! that loses power, fills up and fails on purpose.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -9,38 +9,38 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, FlockOperation};
 
-/// A folder of files. Names are plain: no separators, no dots that climb.
+/// A folder of files. Names are plain file names without separators.
 ///
-/// What the store relies on, and no more: bytes written are on the medium once
-/// [`DiskFile::sync`] returned; names created, renamed or removed are once [`Disk::sync_names`]
-/// did. Before that, any part of them may be.
+/// The store relies on exactly this: bytes written are durable once [`DiskFile::sync`] returned,
+/// and created, renamed or removed names once [`Disk::sync_names`] returned. Before that, any
+/// subset of them may be.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
-    /// Every name in the folder.
+    /// Lists the names of all files in the folder.
     fn list_names(&self) -> io::Result<Vec<String>>;
-    /// Opens a file to read and write; it is created when it isn't there.
+    /// Opens a file for reading and writing, creating it if it doesn't exist.
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;
-    /// Gives `from` the name `to`, in one step, replacing what had it.
+    /// Atomically renames `from` to `to`, replacing an existing file.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file; one that isn't there is no error.
+    /// Removes a file; does nothing if it doesn't exist.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes all names durable.
+    /// Makes all created, renamed and removed names durable.
     fn sync_names(&self) -> io::Result<()>;
 }
 
-/// An open file.
+/// An open file of a [`Disk`].
 #[expect(clippy::len_without_is_empty, reason = "nobody asks, and a length may fail to be read")]
 pub trait DiskFile: fmt::Debug + Send + Sync + 'static {
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Fills `into` from `offset`; an error if the file ends before.
     fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
-    /// Writes all of `bytes` at `offset`.
+    /// Writes all of `bytes` at `offset`, extending the file if necessary.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Cuts or extends it; what is new reads as zeros.
+    /// Truncates or extends the file; new bytes read as zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes everything written so far durable.
+    /// Makes everything written to the file so far durable.
     fn sync(&self) -> io::Result<()>;
-    /// Forgets what is cached of it, so that reads tell what the medium holds. Best effort.
+    /// Drops cached pages of the file, so that reads return what is on the medium. Best effort.
     fn drop_page_cache(&self);
 }
 
@@ -50,33 +50,33 @@ pub(super) struct LocalFolder {
     path: PathBuf,
 }
 
-/// Keeps other processes out of a folder for as long as it lives.
+/// A lock that excludes other processes from the folder until it is dropped.
 #[derive(Debug)]
 pub(super) struct FolderLock {
     _file: File,
 }
 
-/// The file whose lock keeps a second process out.
+/// The file that is locked to exclude other processes.
 pub(super) const LOCK_FILE: &str = "lock";
 
 impl LocalFolder {
-    /// The folder at `path`. It is created, for its owner alone, unless it is there.
+    /// Opens the folder at `path`, creating it with mode 0700 if it doesn't exist.
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
         let folder = Self { path: path.to_owned() };
         if path.is_dir() {
-            // Whoever made it may have died, or been content, before its name was durable. Who
-            // may not read the folder above can't do this, and was given a finished folder.
+            // The creator may have died, or not synced, before the name was durable. A failure is
+            // ignored: without read access to the parent the folder was prepared by someone else.
             let _ = sync_parent(path);
             return Ok(folder);
         }
         let missing: Vec<&Path> = path.ancestors().take_while(|part| !part.exists()).collect();
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        // A name is durable once the folder that holds it is synced.
+        // A name is durable once its parent folder is synced.
         missing.into_iter().try_for_each(sync_parent)?;
         Ok(folder)
     }
 
-    /// Takes the folder's lock; `None` when somebody else has it.
+    /// Takes the folder's lock; `None` if another process holds it.
     pub(super) fn try_lock(&self) -> io::Result<Option<FolderLock>> {
         let file = open_file(&self.path.join(LOCK_FILE))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -145,12 +145,12 @@ impl DiskFile for LocalFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // fdatasync: also what is needed to read the data back, such as a new length.
+        // fdatasync: also syncs metadata needed to read the data back, such as a new length.
         self.0.sync_data()
     }
 
     fn drop_page_cache(&self) {
-        // A file system that can't still serves its cache; there is nothing better to do.
+        // A file system that doesn't support this keeps serving its cache.
         let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed);
     }
 }

@@ -1,14 +1,14 @@
-//! What a store's folder looks like, and what is refused.
+//! The layout of a store's folder, and which folders are refused.
 //!
 //! ```text
-//! strongroom.store   the marker: the format's number, and whether the rest is laid out
+//! strongroom.store   the marker: format number, and whether the store is complete
 //! lock               locked by the process that has the store open
 //! log.0  log.1       the log
 //! tree.redb          the tree
 //! ```
 //!
-//! The marker comes first. A folder that has no marker but has anything else is not ours, and a
-//! folder whose marker says that it is unfinished never held an acknowledged change.
+//! The marker is written first. A folder with other files but no marker isn't a store, and a folder
+//! whose marker says that it is unfinished never held an acknowledged change.
 
 use super::disk::{Disk, LOCK_FILE};
 use super::io_errors::classify_io_error;
@@ -19,25 +19,26 @@ use crate::Error;
 const MARKER_FILE: &str = "strongroom.store";
 const NEW_MARKER_FILE: &str = "strongroom.store.new";
 const MARKER_TITLE: &str = "strongroom-store";
-/// The format this version writes, and the newest it reads.
+/// The format that this version writes, and the newest it reads.
 const FORMAT: u32 = 1;
 const UNFINISHED: &str = "unfinished";
 const READY: &str = "ready";
-/// The largest marker worth reading.
+/// Maximum number of bytes read of the marker.
 const MAX_MARKER_BYTES: u64 = 4096;
 
-/// What a folder is.
+/// The state of a storage folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FolderState {
-    /// Nothing is in it.
+    /// The folder contains nothing.
     Empty,
-    /// It was being laid out when power was lost.
+    /// Creation of the store was interrupted.
     Unfinished,
-    /// A store.
+    /// The folder contains a complete store.
     Ready,
 }
 
-/// Says what the folder is, without changing it. Refuses one that is neither empty nor ours.
+/// Determines the state of the folder without changing it. Refuses a folder that is neither empty
+/// nor a store.
 pub(super) fn inspect_folder(disk: &dyn Disk) -> Result<FolderState, Error> {
     let names = disk
         .list_names()
@@ -56,7 +57,7 @@ pub(super) fn inspect_folder(disk: &dyn Disk) -> Result<FolderState, Error> {
     }
 }
 
-/// Lays out an empty store.
+/// Creates an empty store in the folder.
 pub(super) fn create_store(
     disk: &dyn Disk,
     log_bytes: usize,
@@ -69,7 +70,7 @@ pub(super) fn create_store(
     write_marker(disk, READY)
 }
 
-/// Refuses a store that lacks a file: opening it would create the file, empty.
+/// Refuses a store that lacks a file, because opening it would create an empty one.
 pub(super) fn check_complete(disk: &dyn Disk) -> Result<(), Error> {
     let names = disk
         .list_names()
@@ -115,7 +116,7 @@ fn write_marker(disk: &dyn Disk, state: &str) -> Result<(), Error> {
     disk.sync_names().map_err(doing)
 }
 
-/// Names what others' folders are known by.
+/// Describes a file in the error message, with a hint if it is known from another server's storage.
 fn describe_foreign_file(name: &str) -> String {
     match name {
         "core" | "sys" | "logical" | "auth" | "audit" => {

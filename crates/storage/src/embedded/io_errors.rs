@@ -1,10 +1,10 @@
-//! What an I/O error means to the store's callers.
+//! Maps I/O errors to errors of the store.
 
 use std::io;
 
 use crate::Error;
 
-/// Turns an I/O error into ours. `doing` says what was being done, for the operator.
+/// Converts an I/O error. `doing` says what was being done, for the operator.
 pub(super) fn classify_io_error(error: &io::Error, doing: &str) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,

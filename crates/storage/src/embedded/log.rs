@@ -1,6 +1,6 @@
-//! The log: two files of fixed size, written in turn. A group of batches is durable once its
-//! record is synced here; the tree gets it later. While one file fills, the other is carried over
-//! into the tree, and is then free to be written from its start again.
+//! The write-ahead log: two files of fixed size, used in turn. A group of batches is durable once
+//! its record is synced here; the tree gets it later. While one file fills, the other is
+//! checkpointed to the tree and can then be overwritten from its start.
 
 use bytes::Bytes;
 
@@ -9,20 +9,20 @@ use super::io_errors::classify_io_error;
 use super::record::{LogRecord, LogRecordBuilder, SECTOR_BYTES};
 use crate::{Error, PhysicalChange, Version};
 
-/// The names of the two files.
+/// The names of the two log files.
 pub(super) const LOG_FILES: [&str; 2] = ["log.0", "log.1"];
 
-/// The open log. Owned by the one thread that appends.
+/// The open log, owned by the committer thread.
 #[derive(Debug)]
 pub(super) struct WriteAheadLog {
     active: WalFile,
     idle: WalFile,
-    /// A write or sync failed: bytes behind the end may be there or not, and must be made
-    /// unreadable before anything else is appended.
+    /// A write or sync failed: the bytes after the end may or may not be on the medium, and must be
+    /// invalidated before anything else is appended.
     has_failed_append: bool,
 }
 
-/// One of the two files, and where its next record goes.
+/// One of the two files, and the position of its next record.
 #[derive(Debug)]
 struct WalFile {
     file: Box<dyn DiskFile>,
@@ -31,19 +31,19 @@ struct WalFile {
     last_checksum: u64,
 }
 
-/// What the log held when it was opened.
+/// The content of the log when it was opened.
 #[derive(Debug)]
 pub(super) struct LogRecovery {
     pub(super) log: WriteAheadLog,
-    /// All batches that the tree does not have, oldest first.
+    /// All batches that the tree doesn't have, oldest first.
     pub(super) batches: Vec<(Version, Vec<PhysicalChange>)>,
-    /// The last version of all.
+    /// The last version in log and tree.
     pub(super) last_version: Version,
-    /// When both files hold such batches: the last version of the older one.
+    /// If both files hold such batches: the last version of the older file.
     pub(super) older_last_version: Option<Version>,
 }
 
-/// Lays out both files, filled with zeros once, so that later syncs change no metadata.
+/// Creates both files, filled with zeros, so that later syncs don't change metadata.
 pub(super) fn create(disk: &dyn Disk, len: usize) -> Result<(), Error> {
     const PIECE: usize = 1 << 20;
     let doing = |error| classify_io_error(&error, "creating the log");
@@ -81,8 +81,8 @@ pub(super) fn open(disk: &dyn Disk, applied: Version) -> Result<LogRecovery, Err
             last = record.last_version();
         }
     }
-    // What follows the end is a record that a crash cut short, or an older one. A whole and newer
-    // one means that a record before it, synced at its time, has become unreadable.
+    // After the end there may be a record that a crash cut short, or an older one. A complete and
+    // newer one means that a record before it, which was synced, has become unreadable.
     if [&older, &newer].into_iter().any(|contents| contents.has_newer_record_after_end(last)) {
         return Err(corrupt_log("a record in its middle is not readable"));
     }
@@ -97,38 +97,38 @@ pub(super) fn open(disk: &dyn Disk, applied: Version) -> Result<LogRecovery, Err
 }
 
 impl WriteAheadLog {
-    /// Whether the record fits behind what the active file holds.
+    /// Whether the record fits into the rest of the active file.
     pub(super) fn has_room_for(&self, record: &LogRecordBuilder) -> bool {
         let end = self.active.write_offset.saturating_add(as_offset(record.padded_len()));
         end <= self.active.len
     }
 
-    /// How much the active file holds.
+    /// Number of bytes used in the active file.
     pub(super) fn filled_bytes(&self) -> u64 {
         self.active.write_offset
     }
 
-    /// How full the active file is, in percent.
+    /// Fill level of the active file in percent.
     pub(super) fn filled_percent(&self) -> u64 {
         self.active.write_offset.saturating_mul(100) / self.active.len.max(1)
     }
 
-    /// The size of a file.
+    /// The size of one file in bytes.
     pub(super) fn capacity(&self) -> usize {
         usize::try_from(self.active.len.min(self.idle.len)).unwrap_or(usize::MAX)
     }
 
-    /// Goes on at the start of the other file. What it held must be in the tree, durably.
+    /// Continues at the start of the other file, whose content must be durable in the tree.
     pub(super) fn switch_file(&mut self) {
         std::mem::swap(&mut self.active, &mut self.idle);
         self.active.write_offset = 0;
         self.active.last_checksum = 0;
     }
 
-    /// Makes the record durable. It must fit, and the log be settled.
+    /// Appends the record and syncs it. The record must fit, and no failed append may be pending.
     ///
-    /// After an error the record is not in the log and won't be, unless the error is
-    /// [`Error::Io`]: then it may be, until [`WriteAheadLog::discard_failed_append`] succeeds.
+    /// After an error the record is not in the log, unless the error is [`Error::Io`]: then it may
+    /// be, until [`WriteAheadLog::discard_failed_append`] succeeds.
     pub(super) fn append(
         &mut self,
         record: &mut LogRecordBuilder,
@@ -138,8 +138,8 @@ impl WriteAheadLog {
         let (bytes, sum) = record.finish(first, self.active.last_checksum);
         if let Err(error) = self.active.file.write_at(self.active.write_offset, bytes) {
             let error = classify_io_error(&error, "writing the log");
-            // Without its last sector the record can't be read as one, so that a full or
-            // read-only device leaves no doubt.
+            // A record without its last sector isn't valid, so after a write to a full or read-only
+            // device it is certain not to be applied.
             let certain = matches!(error, Error::Full | Error::ReadOnly);
             return if self.discard_failed_append().is_ok() || certain {
                 Err(error)
@@ -161,8 +161,8 @@ impl WriteAheadLog {
         Ok(())
     }
 
-    /// After a failed append: makes certain that the record is gone. Writes its first sector
-    /// anew, since a page whose sync failed may look clean without having reached the medium.
+    /// After a failed append, makes sure that the record is gone. It overwrites the first sector,
+    /// because a page whose sync failed may be marked clean without having reached the medium.
     pub(super) fn discard_failed_append(&mut self) -> Result<(), Error> {
         if self.has_failed_append {
             let doing = |error| classify_io_error(&error, "repairing the log");
@@ -177,7 +177,7 @@ impl WriteAheadLog {
     }
 }
 
-/// What one file holds.
+/// The content of one log file.
 #[derive(Debug)]
 struct LogContents {
     file: Box<dyn DiskFile>,
@@ -191,8 +191,8 @@ impl LogContents {
     fn read(disk: &dyn Disk, name: &str) -> Result<Self, Error> {
         let doing = |error| classify_io_error(&error, "reading the log");
         let file = disk.open(name).map_err(doing)?;
-        // What the last process wrote without a sync must not be shown and then lost; and what
-        // it failed to sync must not be shown because it is still cached.
+        // Data that the previous process wrote without a sync must not be returned and then lost,
+        // and data it failed to sync must not be returned because it is still cached.
         file.sync().map_err(doing)?;
         file.drop_page_cache();
         let len = usize::try_from(file.len().map_err(doing)?).unwrap_or(usize::MAX);
@@ -201,7 +201,7 @@ impl LogContents {
         Ok(Self::parse(file, bytes.into()))
     }
 
-    /// Takes the records from the start on, as long as each follows the one before it.
+    /// Reads records from the start, as long as each follows the one before it.
     fn parse(file: Box<dyn DiskFile>, bytes: Bytes) -> Self {
         let mut records: Vec<LogRecord> = Vec::new();
         let (mut end, mut last_sum) = (0, 0);
@@ -263,7 +263,7 @@ mod tests {
         (bytes.to_vec(), sum)
     }
 
-    /// Opens a log whose first file holds these records.
+    /// Opens a log whose first file contains these records.
     fn open_with(records: &[&[u8]]) -> Result<LogRecovery, Error> {
         let disk = SimDisk::new();
         create(&disk, 64 * SECTOR_BYTES).unwrap();
@@ -276,8 +276,8 @@ mod tests {
         recovered.batches.iter().flat_map(|(_, changes)| changes).map(PhysicalChange::key).collect()
     }
 
-    /// What an earlier life wrote behind the present end is no part of the log, even when it is
-    /// whole: neither by its version nor by its place in the chain.
+    /// A complete record that an earlier process left after the current end isn't part of the log,
+    /// which its version or its previous checksum shows.
     #[test]
     fn a_record_that_does_not_follow_ends_the_log() {
         let (seven, sum) = sealed_record(7, "seven", 0);
@@ -290,7 +290,7 @@ mod tests {
 
         let (stale, _) = sealed_record(5, "stale", sum);
         assert_eq!(recovered_keys(&open_with(&[&seven, &stale]).unwrap()), ["seven"]);
-        // The right version behind another record: the rest of a group that was replaced.
+        // The right version after another record: the rest of a group that was replaced.
         let (replaced, other_sum) = sealed_record(7, "replaced", 0);
         let (orphan, _) = sealed_record(8, "orphan", other_sum);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What is in the log and not yet in the tree, held in memory. Reads look here first.
+//! The memtable: changes that are in the log but not yet in the tree. Reads look here first.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,27 +8,28 @@ use bytes::Bytes;
 use crate::memory::scan_start;
 use crate::{PhysicalChange, PhysicalEntry, Version};
 
-/// The newest change of each key in the log.
+/// The latest change of each key in the log.
 #[derive(Default)]
 pub(super) struct Memtable {
     changes: BTreeMap<String, LatestChange>,
 }
 
-/// The newest change of a key.
+/// The latest change of a key.
 #[derive(Clone)]
 pub(super) struct LatestChange {
     pub(super) version: Version,
-    /// `None` when it was deleted.
+    /// `None` if the key was deleted.
     pub(super) value: Option<Bytes>,
 }
 
 impl LatestChange {
-    /// The version of the entry, if there is one.
+    /// The version of the entry; `None` if it was deleted.
     pub(super) fn version_if_present(&self) -> Option<Version> {
         self.value.as_ref().map(|_| self.version)
     }
 
-    /// About what changing it writes in the tree: the page it is in, and its own bytes.
+    /// Estimated bytes that the change writes in the tree: the page that contains it, and its
+    /// value.
     fn tree_bytes(&self) -> usize {
         const PAGE: usize = 4096;
         PAGE + self.value.as_ref().map_or(0, Bytes::len)
@@ -41,7 +42,7 @@ impl LatestChange {
 }
 
 impl Memtable {
-    /// Takes over the changes of an applied batch.
+    /// Adds the changes of an applied batch.
     pub(super) fn apply_batch(&mut self, version: Version, changes: Vec<PhysicalChange>) {
         for change in changes {
             let (key, value) = match change {
@@ -52,23 +53,23 @@ impl Memtable {
         }
     }
 
-    /// How many keys it holds.
+    /// Number of keys in the memtable.
     pub(super) fn len(&self) -> usize {
         self.changes.len()
     }
 
-    /// The newest change of `key`. `None` means that the tree knows best.
+    /// The latest change of `key`; `None` if only the tree may have the key.
     pub(super) fn latest_change(&self, key: &str) -> Option<&LatestChange> {
         self.changes.get(key)
     }
 
-    /// The entry at `key`: `Some(None)` when it was deleted, `None` when the tree knows best.
+    /// The entry at `key`: `Some(None)` if it was deleted, `None` if only the tree may have it.
     pub(super) fn get(&self, key: &str) -> Option<Option<PhysicalEntry>> {
         self.latest_change(key).map(LatestChange::to_entry)
     }
 
-    /// The part of it that a scan needs: each key with whether it is there. It ends with the
-    /// `limit`th key that is; a scan of no more than `limit` keys never looks further.
+    /// The keys that a scan needs, each with whether it exists. Stops after `limit` existing keys,
+    /// because a scan for that many never needs more.
     pub(super) fn keys_for_scan(
         &self,
         prefix: &str,
@@ -88,8 +89,8 @@ impl Memtable {
         slice
     }
 
-    /// The next changes up to version `upto`, in key order behind `after`, about `bytes` of them;
-    /// and where to go on, `None` at the end. Looks at a bounded number of keys.
+    /// The next changes up to version `upto` in key order after `after`, roughly `bytes` of them,
+    /// and where to resume (`None` at the end). Examines a bounded number of keys.
     pub(super) fn next_page(
         &self,
         after: Option<&str>,
@@ -113,7 +114,7 @@ impl Memtable {
         MemtablePage { changes, resume: None }
     }
 
-    /// Drops those of `changes` that have no newer one than `upto`.
+    /// Drops those of `changes` that were not changed again after `upto`.
     pub(super) fn drop_checkpointed(&mut self, changes: &[(String, LatestChange)], upto: Version) {
         for (key, _) in changes {
             if self.latest_change(key).is_some_and(|latest| latest.version <= upto) {
@@ -123,7 +124,7 @@ impl Memtable {
     }
 }
 
-/// A part of the overlay, copied out of it.
+/// A page of the memtable, copied out of it.
 pub(super) struct MemtablePage {
     pub(super) changes: Vec<(String, LatestChange)>,
     pub(super) resume: Option<String>,
@@ -133,35 +134,35 @@ pub(super) struct MemtablePage {
 mod tests {
     use super::*;
 
-    /// A key that was changed again while it was carried over stays.
+    /// A key that was changed again during the checkpoint is kept.
     #[test]
     fn only_checkpointed_changes_are_dropped() {
-        let mut overlay = Memtable::default();
+        let mut memtable = Memtable::default();
         for (version, key) in [(1, "a"), (2, "b"), (3, "c")] {
-            overlay.apply_batch(Version(version), vec![PhysicalChange::put(key, "")]);
+            memtable.apply_batch(Version(version), vec![PhysicalChange::put(key, "")]);
         }
-        let page = overlay.next_page(None, Version(2), usize::MAX);
+        let page = memtable.next_page(None, Version(2), usize::MAX);
         let keys = |page: &MemtablePage| -> Vec<_> {
             page.changes.iter().map(|(key, latest)| (key.clone(), latest.version.0)).collect()
         };
         assert_eq!(keys(&page), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
-        overlay.apply_batch(Version(4), vec![PhysicalChange::delete("b")]);
-        overlay.drop_checkpointed(&page.changes, Version(2));
-        assert!(overlay.latest_change("a").is_none());
-        assert_eq!(overlay.get("b"), Some(None), "the delete is newer");
-        assert!(overlay.latest_change("c").is_some());
+        memtable.apply_batch(Version(4), vec![PhysicalChange::delete("b")]);
+        memtable.drop_checkpointed(&page.changes, Version(2));
+        assert!(memtable.latest_change("a").is_none());
+        assert_eq!(memtable.get("b"), Some(None), "the delete is newer");
+        assert!(memtable.latest_change("c").is_some());
     }
 
     #[test]
     fn pages_go_on_where_the_last_one_ended() {
-        let mut overlay = Memtable::default();
+        let mut memtable = Memtable::default();
         for n in 0..100 {
-            overlay
+            memtable
                 .apply_batch(Version(n), vec![PhysicalChange::put(format!("{n:02}"), vec![0; 10])]);
         }
         let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
         loop {
-            let page = overlay.next_page(after.as_deref(), Version(89), 3 * 4106);
+            let page = memtable.next_page(after.as_deref(), Version(89), 3 * 4106);
             found.extend(page.changes.into_iter().map(|(_, latest)| latest.version.0));
             pages += 1;
             match page.resume {

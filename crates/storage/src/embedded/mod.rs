@@ -1,12 +1,12 @@
-//! One folder on the local disk.
+//! The embedded store: one folder on the local disk.
 //!
-//! A commit is durable when its group's record is synced in the *log*; it is visible from then on
-//! through the *overlay* in memory. When a log file is full it is carried over into the *tree*, a
-//! redb file, in commits of hundreds of changes. Reads look at the overlay, then at the tree. The
-//! design note (`docs/src/design/embedded-store.md`) says why, and what happens at each crash.
+//! A commit is durable once its group's record is synced in the *log*, and is then readable from
+//! the *memtable*. When a log file is full, a *checkpoint* writes it to the *tree*, a redb file, in
+//! commits of hundreds of changes. Reads look in the memtable, then in the tree. The design note
+//! (`docs/src/design/embedded-store.md`) explains why, and what happens at each possible crash.
 //!
-//! In reading order: `committer` (a commit's way), `record` and `log`, `overlay`, `carrier` and
-//! `handover`, `tree`, `opened` and `tree_file`, `format` and `disk`.
+//! In reading order: `committer`, `record` and `log`, `memtable`, `checkpointer` and
+//! `checkpoint_handoff`, `tree`, `tree_database` and `tree_file`, `format` and `disk`.
 
 mod checkpoint_handoff;
 mod checkpointer;
@@ -48,9 +48,10 @@ pub use self::disk::{Disk, DiskFile};
 pub use self::options::EmbeddedOptions;
 pub use self::stats::EmbeddedStats;
 
-/// The embedded store. Needs a tokio runtime around its futures.
+/// The embedded store: a write-ahead log and a tree in one folder. Its futures need a tokio
+/// runtime.
 ///
-/// Two threads belong to it; both end with [`EmbeddedStorage::close`], or else when it is dropped.
+/// It runs two threads, which end with [`EmbeddedStorage::close`] or when it is dropped.
 pub struct EmbeddedStorage {
     shared: Arc<EmbeddedInner>,
     limits: StorageLimits,
@@ -58,39 +59,45 @@ pub struct EmbeddedStorage {
     threads: Mutex<Option<StoreThreads>>,
 }
 
-/// What ends when the store is closed; dropping it ends it.
+/// The resources released when the store is closed or dropped.
 struct StoreThreads {
     shared: Arc<EmbeddedInner>,
     queue: Option<mpsc::Sender<CommitterMessage>>,
     committer: Option<JoinHandle<()>>,
     checkpointer: Option<JoinHandle<()>>,
-    /// Keeps other processes out; released last. A test's disk has none.
+    /// Excludes other processes; released last. A simulated disk has none.
     _lock: Option<FolderLock>,
 }
 
-/// What readers and both threads share.
+/// State shared by readers and both threads.
 struct EmbeddedInner {
-    /// Held for map operations only.
+    /// Locked for map operations only.
     memtable: RwLock<Memtable>,
     tree: Tree,
     handoff: CheckpointHandoff,
     counters: EmbeddedCounters,
     retry_delays: checkpointer::RetryDelays,
-    /// About what one commit of the tree writes.
+    /// Approximate bytes written by one commit of the tree.
     checkpoint_step_bytes: usize,
 }
 
 impl EmbeddedStorage {
-    /// Opens the store in the folder at `path`, which is created when it isn't there. Waits for
-    /// the disk.
+    /// Opens the store in the folder at `path`, creating it if it doesn't exist. Blocks on disk
+    /// I/O.
     ///
-    /// An empty folder is laid out. One that holds anything that is not ours, is in use by another
-    /// process or was written by a newer version is [`Error::Refused`], and left as it is.
+    /// A store is created in an empty folder. A folder with other files, one in use by another
+    /// process, or one written by a newer version is left unchanged and refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] if the options or the folder can't be used, [`Error::Corrupt`] if the
+    /// store is damaged, or an I/O error.
     pub fn open(path: &Path, options: EmbeddedOptions) -> Result<Self, Error> {
         options.validate()?;
         let folder =
             LocalFolder::open_or_create(path).map_err(|error| unusable_folder(path, &error))?;
-        // Before the lock file is put there: nothing is written into a folder of somebody else.
+        // Checked before the lock file is created, so that nothing is written into a foreign
+        // folder.
         format::inspect_folder(&folder).map_err(|error| with_folder_path(path, error))?;
         let Some(lock) = folder.try_lock().map_err(|error| unusable_folder(path, &error))? else {
             return Err(Error::Refused(format!(
@@ -102,37 +109,50 @@ impl EmbeddedStorage {
             .map_err(|error| with_folder_path(path, error))
     }
 
-    /// Opens the store on a simulated disk.
+    /// Opens the store on a simulated disk, for tests; as [`EmbeddedStorage::open`] otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`EmbeddedStorage::open`], except that [`Error::Full`] and [`Error::ReadOnly`] are
+    /// returned as they are.
     #[cfg(any(test, feature = "testing"))]
     pub fn open_with_disk(disk: impl Disk, options: EmbeddedOptions) -> Result<Self, Error> {
         options.validate()?;
         Self::open_disk(&(Arc::new(disk) as Arc<dyn Disk>), None, options)
     }
 
-    /// Stops taking batches, commits those that were taken, ends both threads and releases the
-    /// folder. Everything answers [`Error::Closed`] afterwards. Closing twice is no error.
+    /// Refuses further batches, commits those already queued, ends both threads and releases the
+    /// folder. Every operation fails with [`Error::Closed`] afterwards. Closing twice is harmless.
     ///
-    /// Cancel safety: once begun, closing goes on without the future.
+    /// # Cancel safety
+    ///
+    /// Once polled, closing completes even if the future is dropped.
     pub async fn close(&self) {
         let running = self.lock_threads().take();
         self.readers.close();
         let closing = tokio::task::spawn_blocking(move || {
             if let Some(queue) = running.as_ref().and_then(|running| running.queue.as_ref()) {
-                // Refused when the committer has ended already.
+                // Fails if the committer has ended already.
                 let _ = queue.blocking_send(CommitterMessage::Stop);
             }
             drop(running);
         });
-        // An error means that the runtime is going down, and has dropped what it did not run.
+        // An error means that the runtime is shutting down and dropped the task.
         let _ = closing.await;
     }
 
-    /// Begins to carry what the log holds over into the tree, if that is at least so many bytes,
-    /// instead of when the log file is full: for a store that has nothing else to do. It then holds
-    /// less in memory, and has less to read at its next start. Says whether it has begun; it has not
-    /// if there is less, or if a file is being carried over already.
+    /// Starts a checkpoint of the log if it holds at least `at_least` bytes, instead of when the
+    /// file is full. Meant for idle times: afterwards the store uses less memory and starts faster.
+    /// Returns whether a checkpoint was started; not if the log holds less or nothing, a failed
+    /// append can't be discarded, or a checkpoint is in progress.
     ///
-    /// Cancel safety: once asked for, it is done without the future.
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the store is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the request is queued, it is handled even if the future is dropped.
     pub async fn start_checkpoint(&self, at_least: u64) -> Result<bool, Error> {
         let queue = self.lock_threads().as_ref().and_then(|running| running.queue.clone());
         let (answer, begun) = oneshot::channel();
@@ -141,7 +161,8 @@ impl EmbeddedStorage {
         begun.await.map_err(|_| closed_error())
     }
 
-    /// What the store did so far.
+    /// Counters since the store was opened; see [`EmbeddedStats`]. Reading them does no disk I/O
+    /// and resets nothing.
     pub fn stats(&self) -> EmbeddedStats {
         let counters = &self.shared.counters;
         EmbeddedStats {
@@ -169,12 +190,12 @@ impl EmbeddedStorage {
         let tree = Tree::open(Arc::clone(disk), options.cache_bytes)?;
         let recovered = log::open(&**disk, tree.applied_version())?;
         options.validate_log(recovered.log.capacity())?;
-        let mut overlay = Memtable::default();
+        let mut memtable = Memtable::default();
         for (version, changes) in recovered.batches {
-            overlay.apply_batch(version, changes);
+            memtable.apply_batch(version, changes);
         }
         let shared = Arc::new(EmbeddedInner {
-            memtable: RwLock::new(overlay),
+            memtable: RwLock::new(memtable),
             tree,
             handoff: CheckpointHandoff::with_pending(recovered.older_last_version),
             counters: EmbeddedCounters::default(),
@@ -216,7 +237,7 @@ impl EmbeddedStorage {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a read that may wait for the disk where it may, a bounded number at a time.
+    /// Runs a read that may block on the disk, on the blocking pool; limits how many run at once.
     async fn read<T: Send + 'static>(
         &self,
         run: impl FnOnce(&EmbeddedInner) -> Result<T, Error> + Send + 'static,
@@ -238,10 +259,10 @@ impl EmbeddedStorage {
 }
 
 impl Drop for StoreThreads {
-    /// In this order: the committer may need the carrier to end, and both need the tree.
+    /// The order matters: the committer may need the checkpointer to end, and both need the tree.
     fn drop(&mut self) {
         drop(self.queue.take());
-        // An error is a panic of the thread, which has been reported.
+        // An error is a panic of the thread, which was reported already.
         let _ = self.committer.take().map(JoinHandle::join);
         self.shared.handoff.stop();
         let _ = self.checkpointer.take().map(JoinHandle::join);
@@ -279,10 +300,10 @@ impl Physical for EmbeddedStorage {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         self.read(move |shared| {
             shared.read_tree(|tree| {
-                // Both taken under one lock: together they are the state at one moment.
+                // Both are taken under one lock, so together they are a consistent snapshot.
                 let (newer, snapshot) = {
-                    let overlay = shared.memtable();
-                    (overlay.keys_for_scan(&prefix, after.as_deref(), limit), tree.snapshot()?)
+                    let memtable = shared.memtable();
+                    (memtable.keys_for_scan(&prefix, after.as_deref(), limit), tree.snapshot()?)
                 };
                 snapshot.merged_keys(&prefix, after.as_deref(), limit, newer)
             })
@@ -296,7 +317,7 @@ impl Physical for EmbeddedStorage {
         let (answer, verdict) = oneshot::channel();
         let job = CommitterMessage::Commit(PendingCommit { batch, answer });
         queue.ok_or_else(closed_error)?.send(job).await.map_err(|_| closed_error())?;
-        // The thread answers everybody, unless it dies; then nobody knows.
+        // The thread reports every result unless it dies; then the outcome is unknown.
         verdict.await.unwrap_or_else(|_| Err(Error::Io("the committer is gone".to_owned())))
     }
 }
@@ -310,11 +331,11 @@ impl EmbeddedInner {
         self.memtable.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the tree. If a fault of another operation has closed it, opens it and reads again;
-    /// what can't be done here is left to the carrier.
+    /// Reads the tree. If a fault has closed it, tries to reopen it and reads again; recovery that
+    /// a reader can't do is left to the checkpointer.
     fn read_tree<T>(&self, read: impl Fn(&Tree) -> Result<T, Error>) -> Result<T, Error> {
         let mut result = read(&self.tree);
-        // More than once, since the carrier may be opening it at the same time.
+        // Repeated, because the checkpointer may be reopening the tree meanwhile.
         for _ in 0..3 {
             let closed = matches!(result, Err(Error::Closed(_)));
             if !closed || self.tree.try_reopen().is_err() {
@@ -342,7 +363,7 @@ fn unusable_folder(path: &Path, error: &std::io::Error) -> Error {
     Error::Refused(format!("the storage folder {} can't be used: {error}", path.display()))
 }
 
-/// Says in which folder it is, where that helps.
+/// Adds the folder's path to errors where it helps.
 fn with_folder_path(path: &Path, error: Error) -> Error {
     let path = path.display();
     match error {

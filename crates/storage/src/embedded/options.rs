@@ -1,41 +1,44 @@
-//! The embedded store's settings, each with a default that is safe.
+//! The settings of the embedded store, each with a safe default.
 
 use std::time::Duration;
 
 use super::record::SECTOR_BYTES;
 use crate::{Error, StorageLimits};
 
-/// How an embedded store is opened.
+/// Settings for opening an embedded store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
-    /// Memory for pages of the tree. Small by default (4 MiB): what is read often is cached above
-    /// the barrier, decrypted, and the system caches the file. All of it is in use after a while.
+    /// Memory in bytes for cached pages of the tree (default 4 MiB); all of it is in use after a
+    /// while. Small, because frequently read entries are cached decrypted above the barrier, and
+    /// the operating system caches the file.
     pub cache_bytes: usize,
-    /// How large keys, values and batches may be. A batch must fit twice into a log file.
+    /// Maximum sizes of keys, values and batches. Two batches must fit into a log file.
     pub limits: StorageLimits,
-    /// The size of each of the two log files, taken when the folder is laid out (8 MiB). A larger
-    /// one means fewer, larger transfers into the tree; up to twice as much is held in memory,
-    /// and read again at the next start.
+    /// Size in bytes of each of the two log files (default 8 MiB), fixed when the store is created.
+    /// Larger files mean fewer and larger checkpoints; up to twice this size is held in memory and
+    /// read at start-up.
     pub log_bytes: usize,
-    /// Batches that may wait for the committer before `commit` itself waits (256).
+    /// Number of batches that may wait for the committer before `commit` itself waits (default
+    /// 256).
     pub queued_batches: usize,
-    /// The most batches that share one sync (256).
+    /// Maximum number of batches that share one sync (default 256).
     pub group_batches: usize,
-    /// Reads of the tree under way at once (8). Each may hold a thread of the runtime's blocking
-    /// pool while the disk is slow.
+    /// Maximum number of concurrent reads of the tree (default 8). Each may block a thread of the
+    /// runtime's blocking pool while the disk is slow.
     pub readers: usize,
-    /// The pause before a failed transfer into the tree is tried again (100 ms). It doubles.
+    /// Delay before a failed checkpoint is retried (default 100 ms). Each further failure doubles
+    /// it.
     pub retry_shortest: Duration,
-    /// The longest such pause (5 s): so long after space returned, writes return at the latest.
+    /// Maximum of that delay (default 5 s), and so the time until writes succeed again after disk
+    /// space was freed.
     pub retry_longest: Duration,
 }
 
-/// A group that has this much takes no further batch: more would delay the answers and save
-/// little.
+/// A group of this size takes no further batch: more would delay its results and save little.
 const GROUP_BYTES: usize = 1 << 20;
-/// Above this a commit of the tree saves little.
+/// A larger commit of the tree saves little.
 const MAX_STEP_BYTES: usize = 2 << 20;
-/// What a record needs beside its batches' bytes: header, counts and padding.
+/// Bytes of a record beside its batches: header, counts and padding.
 const RECORD_OVERHEAD: usize = 4 * SECTOR_BYTES;
 
 impl Default for EmbeddedOptions {
@@ -54,7 +57,7 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// Refuses what can't work.
+    /// Refuses settings that can't work.
     pub(super) fn validate(&self) -> Result<(), Error> {
         let counts = [self.queued_batches, self.group_batches, self.readers];
         if counts.contains(&0) || self.limits.key_bytes == 0 {
@@ -69,7 +72,7 @@ impl EmbeddedOptions {
         self.validate_log(self.log_bytes)
     }
 
-    /// Refuses limits that the log, as it was laid out, can't keep.
+    /// Refuses limits that don't fit into log files of this size, which is fixed at creation.
     pub(super) fn validate_log(&self, log_bytes: usize) -> Result<(), Error> {
         let most = (log_bytes / 2).saturating_sub(RECORD_OVERHEAD);
         if self.limits.batch_bytes > most {
@@ -82,16 +85,16 @@ impl EmbeddedOptions {
         Ok(())
     }
 
-    /// Where a group stops growing. With the last batch on top it still fits into half a log
-    /// file and a half.
+    /// Size at which a group stops growing. With one more batch it still fits into three quarters
+    /// of a log file.
     pub(super) fn group_bytes(&self) -> usize {
         GROUP_BYTES.min(self.log_bytes / 4)
     }
 
-    /// About what one commit of the tree writes. Its pages, and those above them, fit into the half
-    /// of the cache that redb gives to writing, or each would be written twice. Its syncs are done
-    /// in milliseconds: the log's, which somebody waits for, stand behind them in the device's
-    /// queue.
+    /// Approximate bytes written by one commit of the tree. Its pages and their parents fit into
+    /// the half of the cache that redb uses for writing; otherwise each would be written twice. Its
+    /// syncs take milliseconds, so that syncs of the log, which commits wait for, aren't delayed
+    /// long in the device's queue.
     pub(super) fn checkpoint_step_bytes(&self) -> usize {
         (self.cache_bytes / 4).min(MAX_STEP_BYTES)
     }

@@ -9,29 +9,30 @@
 //!     32      4  number of batches
 //!     36      4  length of the body
 //!     40         body: for each batch the number of changes (4); for each change
-//!                length of the key (4), length of the value or u32::MAX for a delete (4), key, value
+//!                length of the key (4), length of the value or u32::MAX for a delete (4),
+//!                key, value
 //!              zeros up to the next multiple of 512
 //! ```
 //!
-//! Numbers are little-endian. A record begins on a sector of its own, so that no later write
-//! touches a sector that holds acknowledged bytes.
+//! Numbers are little-endian. A record begins at a sector boundary, so that no later write touches
+//! a sector with acknowledged bytes.
 
 use bytes::{Buf, Bytes};
 use twox_hash::XxHash3_64;
 
 use crate::{Error, PhysicalChange, Version};
 
-/// The unit a disk writes whole or not at all.
+/// The unit that a disk writes atomically.
 pub(super) const SECTOR_BYTES: usize = 512;
 const MAGIC: [u8; 8] = *b"srlog\0\0\x01";
 const HEADER_BYTES: usize = 40;
-/// What a batch takes beside its changes.
+/// Bytes of a batch in a record beside its changes.
 pub(super) const BATCH_OVERHEAD: usize = 4;
-/// Where the checksummed part begins.
+/// Offset of the checksummed part.
 const CHECKSUM_START: usize = 16;
 const DELETED_LEN: u32 = u32::MAX;
 
-/// A record being put together. The buffer is kept from one to the next.
+/// Builds a record. The buffer is reused for the next one.
 #[derive(Debug, Default)]
 pub(super) struct LogRecordBuilder {
     bytes: Vec<u8>,
@@ -39,10 +40,10 @@ pub(super) struct LogRecordBuilder {
 }
 
 impl LogRecordBuilder {
-    /// Above this the buffer is given back after a large batch.
+    /// A buffer that grew beyond this is shrunk to it again.
     const MAX_KEPT_BYTES: usize = 1 << 20;
 
-    /// Forgets the last record.
+    /// Starts a new record.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(Self::MAX_KEPT_BYTES);
@@ -50,7 +51,7 @@ impl LogRecordBuilder {
         self.batches = 0;
     }
 
-    /// Adds a batch. Lengths fit: the store's limits are far below `u32::MAX`.
+    /// Adds a batch. Lengths fit, because the store's limits are far below `u32::MAX`.
     pub(super) fn push_batch(&mut self, changes: &[PhysicalChange]) {
         self.batches = self.batches.saturating_add(1);
         self.put_len(changes.len());
@@ -70,17 +71,17 @@ impl LogRecordBuilder {
         }
     }
 
-    /// How many batches it holds.
+    /// Number of batches in the record.
     pub(super) fn batch_count(&self) -> u32 {
         self.batches
     }
 
-    /// Its length on disk.
+    /// Length of the record on disk, with padding.
     pub(super) fn padded_len(&self) -> usize {
         self.bytes.len().next_multiple_of(SECTOR_BYTES)
     }
 
-    /// Fills in the header. Answers the bytes to write, and their checksum.
+    /// Fills in the header. Returns the bytes to write, and their checksum.
     pub(super) fn finish(&mut self, first: Version, previous: u64) -> (&[u8], u64) {
         let body = u32::try_from(self.bytes.len() - HEADER_BYTES).unwrap_or(u32::MAX);
         let mut header = Vec::with_capacity(HEADER_BYTES - CHECKSUM_START);
@@ -108,20 +109,20 @@ fn write_into(bytes: &mut [u8], at: usize, with: &[u8]) {
     }
 }
 
-/// A record found on disk, its checksum proven.
+/// A record read from disk, whose checksum is valid.
 #[derive(Debug)]
 pub(super) struct LogRecord {
     pub(super) checksum: u64,
     pub(super) previous_checksum: u64,
     pub(super) first_version: Version,
     pub(super) batch_count: u32,
-    /// Length on disk.
+    /// Length on disk, with padding.
     pub(super) padded_len: usize,
     body: Bytes,
 }
 
 impl LogRecord {
-    /// The record that begins at `at`, if a whole one does.
+    /// Parses the record at `at`; `None` if there is no complete and valid one.
     pub(super) fn parse_at(file: &Bytes, at: usize) -> Option<Self> {
         let mut header = file.get(at..at.checked_add(HEADER_BYTES)?)?;
         if header.get(..MAGIC.len())? != MAGIC {
@@ -148,12 +149,12 @@ impl LogRecord {
         })
     }
 
-    /// The version of its last batch.
+    /// The version of the last batch.
     pub(super) fn last_version(&self) -> Version {
         Version(self.first_version.0.saturating_add(u64::from(self.batch_count) - 1))
     }
 
-    /// Its batches with their versions.
+    /// Decodes the batches, each with its version.
     pub(super) fn decode_batches(&self) -> Result<Vec<(Version, Vec<PhysicalChange>)>, Error> {
         let mut body = self.body.clone();
         let mut version = self.first_version;
@@ -175,7 +176,7 @@ fn take_change(body: &mut Bytes) -> Result<PhysicalChange, Error> {
     if value_len == DELETED_LEN {
         return Ok(PhysicalChange::Delete { key });
     }
-    // A copy: one small value would keep the whole file in memory.
+    // Copied, because a slice would keep the whole file in memory.
     Ok(PhysicalChange::Put { key, value: Bytes::copy_from_slice(&take_bytes(body, value_len)?) })
 }
 
@@ -190,7 +191,7 @@ fn take_bytes(body: &mut Bytes, len: u32) -> Result<Bytes, Error> {
     }
 }
 
-/// The checksum held, so this was written so: a fault of ours, or of a newer version.
+/// The checksum was valid, so the record was written like this: by a bug or by a newer version.
 fn malformed_record() -> Error {
     Error::Corrupt("a log record does not read as one".to_owned())
 }

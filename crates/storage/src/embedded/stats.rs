@@ -1,28 +1,28 @@
-//! Counters, cheap to keep and to read.
+//! Counters of the embedded store.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What an embedded store did since it was opened. A snapshot; the fields are not read at one
-/// moment.
+/// What an embedded store did since it was opened. The fields are read one after another, not
+/// atomically.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EmbeddedStats {
-    /// Batches applied.
+    /// Number of batches applied, not counting refused ones.
     pub commits: u64,
-    /// Groups they were committed in; each that changed something cost one sync.
+    /// Number of groups they were committed in; each that changed something took one sync.
     pub groups: u64,
-    /// Bytes written to the log.
+    /// Number of bytes written to the log, with padding.
     pub log_bytes: u64,
-    /// Log files carried over into the tree.
+    /// Number of checkpoints, that is, log files written to the tree.
     pub checkpoints: u64,
-    /// Reads answered from memory.
+    /// Number of reads answered from the memtable.
     pub reads_from_memory: u64,
-    /// Reads that went to the tree.
+    /// Number of reads that went to the tree, scans included.
     pub reads_from_tree: u64,
-    /// Failed attempts to carry over, or to open the tree again.
+    /// Number of failed attempts to write a checkpoint or reopen the tree.
     pub faults: u64,
-    /// Times the tree was opened again after a fault.
+    /// Number of times the tree was reopened after a fault.
     pub reopened: u64,
-    /// Keys whose newest change is in memory and the log, not yet in the tree.
+    /// Number of keys whose latest change is in the memtable and the log but not yet in the tree.
     pub keys_in_memory: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The tree: a redb file with everything that the log has handed over. Opens again by itself
-//! after a fault.
+//! The tree: a redb file with everything that checkpoints have written. Can be reopened after a
+//! fault.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -10,20 +10,20 @@ use super::memtable::LatestChange;
 use super::tree_database::{OpenMode, TreeDatabase, TreeSnapshot, reopening_error};
 use crate::{Error, PhysicalEntry, Version};
 
-/// The name of its file.
+/// The name of the tree's file.
 pub(super) const TREE_FILE: &str = "tree.redb";
 
-/// The tree, open or waiting to be opened again.
+/// The tree, either open or unavailable until it is reopened.
 #[derive(Debug)]
 pub(super) struct Tree {
     disk: Arc<dyn Disk>,
     cache_bytes: usize,
     state: RwLock<TreeState>,
-    /// The last version that is durably in the tree.
+    /// The last version that is durable in the tree.
     applied_version: AtomicU64,
-    /// The next opening has to verify every page.
+    /// The next time the file is opened, every page must be verified.
     needs_verification: AtomicBool,
-    /// It is being verified, which takes long: nobody waits for it.
+    /// Verification is in progress. It takes long, so readers fail rather than wait.
     verifying: AtomicBool,
     reopen_count: AtomicU64,
 }
@@ -31,12 +31,12 @@ pub(super) struct Tree {
 #[derive(Debug)]
 enum TreeState {
     Open(TreeDatabase),
-    /// Can't be opened, or is closed for good.
+    /// Can't be opened, or was closed for good.
     Unavailable(Error),
 }
 
 impl Tree {
-    /// Lays out an empty tree in place of what is there.
+    /// Creates an empty tree, replacing an existing file.
     pub(super) fn create(disk: &dyn Disk, cache_bytes: usize) -> Result<(), Error> {
         let doing = |error| classify_io_error(&error, "creating the tree");
         disk.remove(TREE_FILE).map_err(doing)?;
@@ -44,11 +44,11 @@ impl Tree {
         TreeDatabase::open(file, cache_bytes, OpenMode::default())?.create_tables()
     }
 
-    /// Opens the tree.
+    /// Opens the existing tree; an empty file is corrupt.
     pub(super) fn open(disk: Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, Error> {
         let len = disk.open(TREE_FILE).and_then(|file| file.len());
         if len.map_err(|error| classify_io_error(&error, "opening the tree"))? == 0 {
-            // redb would lay out a new one.
+            // redb would create a new database in it.
             return Err(Error::Corrupt(format!("{TREE_FILE} is empty")));
         }
         let tree = Self {
@@ -65,37 +65,37 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The last version that is durably in the tree.
+    /// The last version that is durable in the tree.
     pub(super) fn applied_version(&self) -> Version {
         Version(self.applied_version.load(Ordering::Acquire))
     }
 
-    /// How often it was opened again after a fault.
+    /// Number of times it was reopened after a fault.
     pub(super) fn reopen_count(&self) -> u64 {
         self.reopen_count.load(Ordering::Relaxed)
     }
 
-    /// Whether a fault waits for [`Tree::recover`].
+    /// Whether [`Tree::recover`] must be called.
     pub(super) fn needs_recovery(&self) -> bool {
         match self.state.try_read().as_deref() {
             Ok(TreeState::Open(opened)) => opened.is_shadow() || opened.health().has_failed(),
             Ok(TreeState::Unavailable(error)) => !is_final_error(error),
-            // It is being opened.
+            // The lock is held while the tree is opened.
             Err(_) => true,
         }
     }
 
-    /// The entry at `key`. May wait for the disk.
+    /// The entry at `key`. May block on the disk.
     pub(super) fn get(&self, key: &str) -> Result<Option<PhysicalEntry>, Error> {
         self.with_database(|opened| opened.get(key))
     }
 
-    /// The version of the entry at `key`. May wait for the disk.
+    /// The version of the entry at `key`. May block on the disk.
     pub(super) fn version_of(&self, key: &str) -> Result<Option<Version>, Error> {
         self.with_database(|opened| opened.version_of(key))
     }
 
-    /// The tree as it is now. Waits for nothing, so that it may be called under a lock.
+    /// A snapshot of the tree. Never blocks, so it may be called under a lock.
     pub(super) fn snapshot(&self) -> Result<TreeSnapshot, Error> {
         match self.state.try_read().as_deref() {
             Ok(TreeState::Open(opened)) => opened.catch_panic(|| opened.begin_read()),
@@ -104,8 +104,8 @@ impl Tree {
         }
     }
 
-    /// Writes changes, in key order, and makes them durable. `applied` comes with the last of
-    /// them: the version up to which the tree then has everything.
+    /// Writes changes, in key order, and makes them durable. `applied` is passed with the last of
+    /// them: the version up to which the tree is then complete.
     pub(super) fn write(
         &self,
         changes: &[(String, LatestChange)],
@@ -121,19 +121,19 @@ impl Tree {
         Ok(())
     }
 
-    /// Opens the tree again if a fault closed it. What may be wrong on the medium is verified.
+    /// Reopens the tree if a fault closed it, verifying it first if the medium may be inconsistent.
     pub(super) fn recover(&self) -> Result<(), Error> {
         self.reopen(true)
     }
 
-    /// Closes for good.
+    /// Closes the tree for good.
     pub(super) fn close(&self) {
         let closed = TreeState::Unavailable(Error::Closed("it was closed".to_owned()));
-        // redb marks the file as cleanly closed here. If it can't, the next opening repairs it.
+        // redb marks the file as cleanly closed here. If that fails, the next opening repairs it.
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = closed;
     }
 
-    /// Opens the tree again if a fault closed it and that can be done at once, for a reader.
+    /// Reopens the tree if a fault closed it, for a reader: fails if that requires verification.
     pub(super) fn try_reopen(&self) -> Result<(), Error> {
         self.refuse_while_verifying()?;
         self.reopen(false)
@@ -154,8 +154,8 @@ impl Tree {
         if self.verifying.load(Ordering::Acquire) { Err(reopening_error()) } else { Ok(()) }
     }
 
-    /// Opens again after a fault. Readers do not wait for a verification, nor try anew what has
-    /// failed: with `thorough`, the one thread that recovers does.
+    /// Reopens the tree after a fault. Only the thread that recovers passes `thorough`, which
+    /// verifies the file and retries what failed before; readers do neither.
     fn reopen(&self, thorough: bool) -> Result<(), Error> {
         if let TreeState::Open(opened) = &*self.read_state() {
             self.needs_verification
@@ -163,7 +163,7 @@ impl Tree {
         }
         let verify = self.needs_verification.load(Ordering::Acquire);
         if thorough {
-            // Before the lock, which is then held for long.
+            // Before taking the lock, which is then held for long.
             self.verifying.store(verify, Ordering::Release);
         } else if verify {
             return Err(reopening_error());
@@ -180,9 +180,10 @@ impl Tree {
         match state {
             TreeState::Open(opened) if opened.health().has_failed() => {
                 let health = Arc::clone(opened.health());
-                // First: whatever it still does to the file, the next opening is to find it done.
+                // Dropped first, so that whatever redb still does to the file is done before it is
+                // reopened.
                 *state = TreeState::Unavailable(Error::Io("a fault of the tree's file".to_owned()));
-                // Only now can nothing more fail with it: a write may have, since it was asked.
+                // Only now can no further operation fail: a write may have failed since the check.
                 self.needs_verification.fetch_or(health.needs_verification(), Ordering::AcqRel);
             }
             TreeState::Open(opened) if !(opened.is_shadow() && thorough) => return Ok(()),
@@ -206,7 +207,7 @@ impl Tree {
             }
             Err(error) => error,
         };
-        // The medium takes no writes; it may still be read. A reader wants no more.
+        // The medium refuses writes but may still be readable, which is enough for readers.
         if matches!(state, TreeState::Unavailable(_)) {
             *state = match self.open_again(OpenMode { verify, shadow: true }) {
                 Ok(opened) => TreeState::Open(opened),
@@ -232,7 +233,7 @@ impl Tree {
         if applied < self.applied_version() {
             return Err(Error::Corrupt("the tree lost what was durable".to_owned()));
         }
-        // What a shadow shows may be no more than cached: nothing is built on it.
+        // A shadow may show data that is only cached, so the applied version isn't advanced by it.
         if !how.shadow {
             self.applied_version.store(applied.0, Ordering::Release);
         }
@@ -244,13 +245,13 @@ impl Tree {
     }
 }
 
-/// Whether no further attempt can change it.
+/// Whether no further attempt can succeed.
 fn is_final_error(error: &Error) -> bool {
     matches!(error, Error::Closed(_) | Error::Corrupt(_))
 }
 
 impl TreeState {
-    /// What to answer in place of what was asked.
+    /// The error for operations in this state.
     fn unavailable_error(&self) -> Error {
         match self {
             Self::Open(_) => reopening_error(),
@@ -271,7 +272,7 @@ mod tests {
         Tree::open(Arc::new(disk.clone()), CACHE).unwrap()
     }
 
-    /// A write fails after a reader looked, and before it has the tree to itself.
+    /// A write fails after a reader checked, and before the reader has exclusive access.
     #[test]
     fn a_late_fault_is_verified() {
         let disk = SimDisk::new();
@@ -290,8 +291,8 @@ mod tests {
         assert_eq!(tree.reopen_count(), 1);
     }
 
-    /// What a shadow shows may yet be lost. If the log were believed to be spent on its word, the
-    /// tree would be taken for damaged once it is found to have less.
+    /// What a shadow shows may yet be lost. If the applied version advanced, the tree would be
+    /// considered corrupt when it is found to have less.
     #[test]
     fn a_shadow_does_not_advance_the_applied_version() {
         let disk = SimDisk::new();
@@ -304,7 +305,7 @@ mod tests {
         assert_eq!(tree.applied_version(), Version(7));
     }
 
-    /// What a failed sync lost may still be cached, and would pass.
+    /// Data lost by a failed sync may still be cached, and would pass verification.
     #[test]
     fn verifying_reads_the_medium_and_not_the_cache() {
         let disk = SimDisk::new();
@@ -334,8 +335,8 @@ mod tests {
         assert!(matches!(recovered, Err(Error::Corrupt(_))), "{recovered:?}");
     }
 
-    /// Opening after a kill does not walk the whole file. redb's own assertions do once, in a debug
-    /// build; a repair does three times.
+    /// Opening after a kill doesn't read the whole file. redb's own assertions read it once in a
+    /// debug build; a repair reads it three times.
     #[test]
     fn opening_after_a_kill_reads_little() {
         let disk = SimDisk::new();

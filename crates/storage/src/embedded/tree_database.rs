@@ -1,4 +1,4 @@
-//! The tree's file while it is open: everything that speaks to redb.
+//! The open database file of the tree: all uses of redb.
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,14 +14,14 @@ use super::tree_file::{FileHealth, ShadowBackend, TreeFile};
 use crate::memory::scan_start;
 use crate::{Error, PhysicalEntry, Version};
 
-/// Key to 8 bytes of version (little-endian) and the value.
+/// Maps a key to the version (8 bytes, little-endian) followed by the value.
 const ENTRIES_TABLE: TableDefinition<&str, &[u8]> = TableDefinition::new("entries");
-/// [`APPLIED_KEY`] to the last version that is in the tree.
+/// Maps [`APPLIED_KEY`] to the last version that is in the tree.
 const META_TABLE: TableDefinition<&str, u64> = TableDefinition::new("meta");
 const APPLIED_KEY: &str = "applied";
 const VERSION_BYTES: usize = 8;
 
-/// The open file. After its first fault it is of no more use.
+/// The open database. After its first fault it must be reopened.
 #[derive(Debug)]
 pub(super) struct TreeDatabase {
     database: Database,
@@ -32,21 +32,21 @@ pub(super) struct TreeDatabase {
 /// How to open the file.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OpenMode {
-    /// Read all of it and check every page.
+    /// Read the whole file and check every page.
     pub(super) verify: bool,
     /// Keep writes in memory, for reads only.
     pub(super) shadow: bool,
 }
 
 impl TreeDatabase {
-    /// Opens the file; an empty one is laid out by redb.
+    /// Opens the file; redb creates a database in an empty one.
     pub(super) fn open(
         file: Box<dyn DiskFile>,
         cache_bytes: usize,
         how: OpenMode,
     ) -> Result<Self, Error> {
         if how.verify {
-            // Pages whose write failed may still be cached as if it had not.
+            // Pages whose write failed may still be cached as if it had succeeded.
             file.drop_page_cache();
         }
         let health = Arc::new(FileHealth::default());
@@ -68,17 +68,17 @@ impl TreeDatabase {
         Ok(Self { database, health, shadow: how.shadow })
     }
 
-    /// What went wrong with it so far.
+    /// The faults of the file so far.
     pub(super) fn health(&self) -> &Arc<FileHealth> {
         &self.health
     }
 
-    /// Whether it is good for reads only.
+    /// Whether it can only be read, with writes kept in memory.
     pub(super) fn is_shadow(&self) -> bool {
         self.shadow
     }
 
-    /// Lays out the tables of an empty tree.
+    /// Creates the tables of an empty tree.
     pub(super) fn create_tables(self) -> Result<(), Error> {
         let transaction = self.database.begin_write().map_err(tree_error)?;
         transaction.open_table(ENTRIES_TABLE).map_err(tree_error)?;
@@ -91,8 +91,8 @@ impl TreeDatabase {
         self.database.close().map_err(tree_error)
     }
 
-    /// Runs something that speaks to redb, which may panic on a file that something else has
-    /// changed. That must not take a thread along; all is verified before it is believed again.
+    /// Runs code that uses redb, which may panic on a file modified from outside. A panic becomes
+    /// an error, and the file must be verified before it is used again.
     pub(super) fn catch_panic<T>(
         &self,
         run: impl FnOnce() -> Result<T, Error>,
@@ -103,7 +103,7 @@ impl TreeDatabase {
         })
     }
 
-    /// The last version that is in the tree, with all before it.
+    /// The version up to which the tree is complete.
     pub(super) fn applied_version(&self) -> Result<Version, Error> {
         let transaction = self.database.begin_read().map_err(tree_error)?;
         let meta = transaction.open_table(META_TABLE).map_err(tree_error)?;
@@ -128,19 +128,19 @@ impl TreeDatabase {
         stored.map(|stored| decode_version(&mut stored.value())).transpose()
     }
 
-    /// Writes changes, in key order, and makes them durable; with the last of them, `applied`.
+    /// Writes changes, in key order, and makes them durable; with the last of them, also `applied`.
     pub(super) fn write(
         &self,
         changes: &[(String, LatestChange)],
         applied: Option<Version>,
     ) -> Result<(), Error> {
-        // With a reader in the way, redb leaves this commit's freed pages to the next one, instead
-        // of freeing them in a second commit that is not durable. That one would make each later
-        // read miss write a page early, and each page be written twice.
+        // With a reader open, redb leaves this commit's freed pages to the next one, instead of
+        // freeing them in a second, non-durable commit. That commit would make later reads evict
+        // dirty pages early, so that each page would be written twice.
         let _reader = self.database.begin_read().map_err(tree_error)?;
         let mut transaction = self.database.begin_write().map_err(tree_error)?;
-        // The file can be opened at once after a crash, instead of after reading all of it. For
-        // that a commit syncs twice; here it is one commit for hundreds of changes.
+        // Allows the file to be opened immediately after a crash, without reading all of it. The
+        // cost is a second sync per commit, which here covers hundreds of changes.
         transaction.set_quick_repair(true);
         {
             let mut entries = transaction.open_table(ENTRIES_TABLE).map_err(tree_error)?;
@@ -156,12 +156,12 @@ impl TreeDatabase {
     }
 }
 
-/// One state of the tree, whatever is written later.
+/// A consistent state of the tree, unaffected by later writes.
 pub(super) struct TreeSnapshot(ReadTransaction);
 
 impl TreeSnapshot {
-    /// The keys that start with `prefix` behind `after`, in order, merged with what is newer: each
-    /// key of `newer` with whether it is there. At most `limit`. May wait for the disk.
+    /// The keys after `after` that start with `prefix`, in order, at most `limit`, merged with
+    /// `newer`, which gives for each key whether it exists. May block on the disk.
     pub(super) fn merged_keys(
         &self,
         prefix: &str,
@@ -233,7 +233,7 @@ fn decode_version(stored: &mut &[u8]) -> Result<Version, Error> {
     version.map(Version).map_err(|_| Error::Corrupt("an entry has no version".to_owned()))
 }
 
-/// What a redb error means to the store's callers.
+/// Maps a redb error to an error of the store.
 fn tree_error(error: impl Into<redb::Error>) -> Error {
     match error.into() {
         redb::Error::Io(error) => classify_io_error(&error, "reading or writing the tree"),
@@ -242,12 +242,12 @@ fn tree_error(error: impl Into<redb::Error>) -> Error {
     }
 }
 
-/// What is answered while the tree is closed by a fault.
+/// The error while a fault has closed the tree.
 pub(super) fn reopening_error() -> Error {
     Error::Closed("it is being opened again after a fault".to_owned())
 }
 
-/// What is answered after a panic.
+/// The error after a panic in redb.
 pub(super) fn unreadable_error() -> Error {
     Error::Corrupt("the tree does not read as one".to_owned())
 }

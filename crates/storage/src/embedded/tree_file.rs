@@ -1,5 +1,5 @@
-//! The tree's file as redb sees it: over our own file layer, remembering its first fault, and
-//! optionally a shadow that keeps writes in memory when the medium takes none.
+//! The tree's file as redb's storage backend: uses our file layer and records faults. A shadow
+//! backend keeps writes in memory when the medium refuses them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::DiskFile;
 
-/// What went wrong with an open file. redb refuses everything after the first I/O error.
+/// The faults of an open file. redb refuses every operation after the first I/O error.
 #[derive(Debug, Default)]
 pub(super) struct FileHealth {
     has_failed: AtomicBool,
-    /// A write or sync failed in a way that leaves open what the medium holds.
+    /// A write or sync failed in a way that leaves the content of the medium uncertain.
     needs_verification: AtomicBool,
 }
 
@@ -23,12 +23,12 @@ impl FileHealth {
         self.has_failed.load(Ordering::Acquire)
     }
 
-    /// Whether what the medium holds has to be verified.
+    /// Whether the content of the medium must be verified.
     pub(super) fn needs_verification(&self) -> bool {
         self.needs_verification.load(Ordering::Acquire)
     }
 
-    /// Nothing it says is to be believed before it is verified.
+    /// Records that the content must be verified before it is used again.
     pub(super) fn mark_suspect(&self) {
         self.needs_verification.store(true, Ordering::Release);
         self.has_failed.store(true, Ordering::Release);
@@ -43,7 +43,7 @@ impl FileHealth {
     }
 }
 
-/// redb's storage backend over a [`DiskFile`].
+/// A redb storage backend on a [`DiskFile`].
 #[derive(Debug)]
 pub(super) struct TreeFile {
     file: Box<dyn DiskFile>,
@@ -66,7 +66,7 @@ impl redb::StorageBackend for TreeFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        // Only the length can be wrong after a failure, and redb checks it when it opens.
+        // After a failure only the length can be wrong, and redb checks it when opening.
         self.health.record_result(self.file.set_len(len), false)
     }
 
@@ -76,7 +76,7 @@ impl redb::StorageBackend for TreeFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let written = self.file.write_at(offset, data);
-        // A full or read-only device took nothing of it.
+        // A full or read-only device wrote nothing.
         let suspect = written.as_ref().is_err_and(|error| !refuses_writes(error));
         self.health.record_result(written, suspect)
     }
@@ -87,8 +87,9 @@ fn refuses_writes(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }
 
-/// A backend that reads the file and writes to memory, so that reads go on while the medium
-/// refuses writes. redb writes a few pages when it opens; nothing else is written through this.
+/// A backend that reads from the file and writes to memory, so that reads still work while the
+/// medium refuses writes. redb writes a few pages when it opens; nothing else is written through
+/// this.
 #[derive(Debug)]
 pub(super) struct ShadowBackend {
     file: Box<dyn DiskFile>,
@@ -118,7 +119,7 @@ impl ShadowBackend {
         self.shadow_pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file's own bytes; zeros behind its end.
+    /// The bytes of the file, with zeros after its end.
     fn read_file(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let there = usize::try_from(self.file.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (inside, behind) = out.split_at_mut(there.min(out.len()));
@@ -127,7 +128,7 @@ impl ShadowBackend {
     }
 }
 
-/// The parts of a range, page by page: number of the page, where in it, and how many bytes.
+/// Splits a range by page: page number, offset in the page, and number of bytes.
 fn page_ranges(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     const PAGE_U64: u64 = PAGE as u64;
     let mut at = offset;

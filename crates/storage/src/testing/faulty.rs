@@ -1,4 +1,4 @@
-//! [`FaultyStorage`]: a store whose operations fail when a test says so.
+//! [`FaultyStorage`]: a store whose operations fail when a test requests it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,87 +7,97 @@ use async_trait::async_trait;
 
 use crate::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 
-/// A store over another, with faults. Clones of its [`FaultPlan`] let the test speak to it.
+/// Wraps another store and injects the faults of its [`FaultPlan`]. Without a configured fault,
+/// operations go to the wrapped store unchanged.
 #[derive(Debug)]
 pub struct FaultyStorage<P> {
     below: P,
     plan: FaultPlan,
 }
 
-/// What goes wrong, and when. Clones are the same plan.
+/// Which operations of a [`FaultyStorage`] fail. Clones share the same plan. At most one fault is
+/// configured at a time; the default is none.
 #[derive(Clone, Default)]
 pub struct FaultPlan(Arc<Mutex<FaultPlanState>>);
 
 #[derive(Default)]
 struct FaultPlanState {
-    /// Operations so far: all, and commits alone.
+    /// Operations so far, reads and commits; and commits alone.
     operations: u64,
     commits: u64,
     fault: Option<PlannedFault>,
 }
 
-/// The fault in force.
+/// The configured fault.
 struct PlannedFault {
     error: Error,
     when: FaultPoint,
-    /// From that operation on, or at that one alone.
+    /// Whether all later operations fail as well, or only this one.
     lasting: bool,
 }
 
 enum FaultPoint {
-    /// The operation of this number, reads too.
+    /// The operation with this number, reads included.
     Operation(u64),
-    /// The commit of this number, before anything is applied.
+    /// The commit with this number, before it is applied.
     BeforeCommit(u64),
-    /// The commit of this number, after it was applied: in doubt for the caller.
+    /// The commit with this number, after it was applied, so that its outcome is uncertain to the
+    /// caller.
     AfterCommit(u64),
 }
 
 impl<P: Physical> FaultyStorage<P> {
-    /// `below`, and nothing wrong with it yet.
+    /// Wraps `below`, initially without faults.
     pub fn new(below: P) -> Self {
         Self { below, plan: FaultPlan::default() }
     }
 
-    /// What to speak to it by.
+    /// The plan with which a test configures the faults. It shares its state with the plan of this
+    /// store.
     pub fn fault_plan(&self) -> FaultPlan {
         self.plan.clone()
     }
 }
 
 impl FaultPlan {
-    /// The `nth` operation from now, counted from 1, fails with `error` and does nothing.
+    /// Makes the `nth` operation from now, counted from 1, fail with `error` without effect.
+    /// Replaces any configured fault.
     pub fn fail_at(&self, nth: u64, error: Error) {
         self.set_fault(error, false, |state| FaultPoint::Operation(state.operations + nth));
     }
 
-    /// Every operation from the `nth` on fails with `error` and does nothing.
+    /// Makes every operation from the `nth` from now on fail with `error` without effect. Replaces
+    /// any configured fault; [`FaultPlan::clear_fault`] ends it.
     pub fn fail_from(&self, nth: u64, error: Error) {
         self.set_fault(error, true, |state| FaultPoint::Operation(state.operations + nth));
     }
 
-    /// The `nth` commit from now fails with `error`, and is not applied.
+    /// Makes the `nth` commit from now fail with `error` without being applied. Counted from 1;
+    /// replaces any configured fault.
     pub fn fail_before_commit(&self, nth: u64, error: Error) {
         self.set_fault(error, false, |state| FaultPoint::BeforeCommit(state.commits + nth));
     }
 
-    /// The `nth` commit from now is applied, and answers `error` all the same. Its preconditions
-    /// hold as ever: when one doesn't, that is the answer.
+    /// Makes the `nth` commit from now return `error` although it was applied. If a precondition
+    /// fails, that error is returned instead.
     pub fn fail_after_commit(&self, nth: u64, error: Error) {
         self.set_fault(error, false, |state| FaultPoint::AfterCommit(state.commits + nth));
     }
 
-    /// Nothing fails from now on.
+    /// Removes the configured fault; nothing fails from now on. The counters of operations and
+    /// commits keep their values.
     pub fn clear_fault(&self) {
         self.lock_state().fault = None;
     }
 
-    /// Operations there were so far, failed ones too.
+    /// Number of operations so far, including failed ones. The counter is that of all clones of
+    /// this plan, and is never reset.
     pub fn operation_count(&self) -> u64 {
         self.lock_state().operations
     }
 
-    /// Commits there were so far, failed ones too.
+    /// Number of commits so far, including failed ones. The counter is that of all clones of this
+    /// plan, and is never reset.
     pub fn commit_count(&self) -> u64 {
         self.lock_state().commits
     }
@@ -113,7 +123,7 @@ impl FaultPlan {
         state.check_operation()
     }
 
-    /// Fails before the commit, or says how it is to end after it.
+    /// Fails the commit before it is applied, or returns the error to report afterwards.
     fn on_commit(&self) -> Result<Option<Error>, Error> {
         let mut state = self.lock_state();
         state.operations += 1;

@@ -1,16 +1,16 @@
-//! What survives a power cut: the medium under a simulated disk, as its history left it.
+//! What survives a power cut: the medium of a simulated disk, derived from its history.
 
 use std::collections::BTreeMap;
 
 use strongroom_types::Entropy;
 
-/// The unit that is written whole or not at all.
+/// The unit that is written atomically.
 const SECTOR: usize = 512;
 
-/// Identifies a file through renames.
+/// Identifies a file across renames.
 pub(super) type FileId = u64;
 
-/// One thing that happened to a disk.
+/// One event in the history of a disk.
 #[derive(Clone, Debug)]
 pub(super) enum DiskEvent {
     Create {
@@ -37,18 +37,19 @@ pub(super) enum DiskEvent {
     Sync {
         file: FileId,
     },
-    /// A sync failed. What was unsynced is on the medium in part, and nobody will write the rest.
+    /// A sync failed. Some of the unsynced data is on the medium, and the rest will never be
+    /// written.
     SyncFailed {
         file: FileId,
         seed: u64,
     },
-    /// Whatever a test wants to remember at this point.
+    /// A note added by a test at this point.
     Mark {
         note: u64,
     },
 }
 
-/// Names and files as they are on the medium, and what is not there yet.
+/// The names and files on the medium, and the changes that are not durable yet.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimMedium {
     names: BTreeMap<String, FileId>,
@@ -63,7 +64,7 @@ struct MediumFile {
 }
 
 impl SimMedium {
-    /// A medium that holds just this, all of it durable.
+    /// A medium with this content, all of it durable.
     pub(super) fn with_contents(
         names: BTreeMap<String, FileId>,
         files: BTreeMap<FileId, Vec<u8>>,
@@ -72,7 +73,7 @@ impl SimMedium {
         Self { names, unsynced_names: Vec::new(), files: files.into_iter().map(file).collect() }
     }
 
-    /// Lets an event happen.
+    /// Applies an event of the history.
     pub(super) fn apply_event(&mut self, event: &DiskEvent) {
         match event {
             DiskEvent::Create { .. } | DiskEvent::Rename { .. } | DiskEvent::Remove { .. } => {
@@ -101,7 +102,7 @@ impl SimMedium {
         }
     }
 
-    /// What a reader finds who can't see what is only cached and no longer to be written.
+    /// What a reader finds once pages are dropped that are cached but will never be written.
     pub(super) fn contents_on_medium(&self, file: FileId) -> Vec<u8> {
         let Some(file) = self.files.get(&file) else { return Vec::new() };
         let mut bytes = file.bytes.clone();
@@ -111,8 +112,8 @@ impl SimMedium {
         bytes
     }
 
-    /// What is there when power comes back. Everything synced, and of the rest what chance, drawn
-    /// from `seed`, leaves.
+    /// The content after a power cut: everything synced, and a random part of the rest, determined
+    /// by `seed`.
     pub(super) fn after_power_cut(
         &self,
         seed: u64,
@@ -132,7 +133,7 @@ impl SimMedium {
 }
 
 impl MediumFile {
-    /// Each unsynced sector survives or not, whatever was written before or after it.
+    /// Each unsynced sector survives or not, independently of the order of the writes.
     fn after_power_cut(&self, chance: &mut SectorOdds) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for event in &self.unsynced {
@@ -194,11 +195,11 @@ fn write_at(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
     }
 }
 
-/// Decides what survives. Seeds 0 and 1 are the two extremes; every other mixes, with odds of its
-/// own.
+/// Decides what survives. Seeds 0 and 1 are the extremes (nothing, everything); every other seed
+/// gives a mixture with its own odds.
 struct SectorOdds {
     entropy: strongroom_types::entropy::SeededEntropy,
-    /// Of 8, how many are kept.
+    /// How many of 8 sectors survive on average.
     odds: u64,
 }
 

@@ -1,8 +1,9 @@
-//! Layers that fail, or lose power, on purpose.
+//! Stores and disks that fail, or lose power, on purpose.
 //!
-//! - [`FaultyStorage`]: any store, with chosen operations failing before or after they were applied
-//! - [`SimDisk`]: a disk in memory to put under [`EmbeddedStorage`](crate::embedded::EmbeddedStorage): it fills
-//!   up, turns read-only, fails, and loses power at any point of its history
+//! - [`FaultyStorage`]: wraps any store and makes chosen operations fail before or after they are
+//!   applied
+//! - [`SimDisk`]: an in-memory disk for [`EmbeddedStorage`](crate::embedded::EmbeddedStorage) that
+//!   fills up, turns read-only, fails, and loses power at any point of its history
 
 mod faulty;
 mod medium;

@@ -1,4 +1,4 @@
-//! [`SimDisk`]: a disk in memory that remembers everything that happened to it.
+//! [`SimDisk`]: an in-memory disk that records everything that happens to it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,53 +8,54 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::medium::{DiskEvent, FileId, SimMedium, apply_to_bytes, apply_to_names};
 use crate::embedded::{Disk, DiskFile};
 
-/// A disk in memory. Clones are the same disk.
+/// An in-memory disk for tests of the embedded store. Clones share the same disk.
 ///
-/// Every operation is recorded, so that afterwards [`SimDisk::after_power_cut`] can tell, for any
-/// point of the history, what a power cut there could have left. Unsynced writes survive sector by
+/// Every operation is recorded, so that [`SimDisk::after_power_cut`] can produce, for any point of
+/// the history, a state that a power cut there could have left. Unsynced writes survive sector by
 /// sector, or don't, in any order.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
     state: Arc<Mutex<SimDiskState>>,
-    /// Handles of an earlier life of the process are dead.
+    /// Handles of a process that was killed no longer work.
     process_life: u64,
 }
 
-/// What an operation does, as it is put to [`SimDisk::set_outcomes`].
+/// An operation on the disk, as passed to the function given to [`SimDisk::set_outcomes`]. It names
+/// the file, but not the offset or the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskOperation<'a> {
-    /// A file is read.
+    /// The file with this name is read.
     Read(&'a str),
-    /// A file is written.
+    /// The file with this name is written.
     Write(&'a str),
-    /// A file's length is set.
+    /// The length of the file with this name is set.
     SetLen(&'a str),
-    /// A file is synced.
+    /// The file with this name is synced.
     Sync(&'a str),
-    /// A file is opened, created, renamed or removed.
+    /// The file with this name is opened, created, renamed or removed, or its length is read.
     Name(&'a str),
-    /// The folder is synced.
+    /// The folder is synced, which makes its names durable.
     SyncNames,
 }
 
-/// How an operation ends.
+/// The outcome of an operation, chosen by the function given to [`SimDisk::set_outcomes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskOutcome {
-    /// Well.
+    /// The operation is done and succeeds.
     Done,
-    /// Nothing is done, and this error returned. A failed sync leaves the unsynced writes on the
-    /// medium in part; they stay cached, and are not written by a later sync.
+    /// The operation has no effect and returns this error. A failed sync leaves some of the
+    /// unsynced writes on the medium; the others stay cached and are not written by a later sync.
     Failed(io::ErrorKind),
-    /// It is done, and this error returned.
+    /// The operation is done but returns this error.
     DoneAndFailed(io::ErrorKind),
 }
 
-/// A sync, as it is put to [`SimDisk::ignore_syncs`].
+/// A sync, as passed to the function given to [`SimDisk::ignore_syncs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncPoint<'a> {
-    /// The file; `None` for the folder.
+    /// Name of the synced file; `None` for the folder.
     pub file: Option<&'a str>,
-    /// How many syncs of the same file (by name) or of the folder there were before this one.
+    /// Number of earlier syncs of the same file (by name) or of the folder.
     pub earlier: usize,
 }
 
@@ -62,15 +63,15 @@ type DecideOutcome = Box<dyn FnMut(DiskOperation<'_>) -> DiskOutcome + Send>;
 type IgnoreSync = Box<dyn FnMut(SyncPoint<'_>) -> bool + Send>;
 
 struct SimDiskState {
-    /// As the running process sees it.
+    /// Names and files as the running process sees them.
     names: BTreeMap<String, FileId>,
     files: BTreeMap<FileId, Vec<u8>>,
     next_file: FileId,
-    /// As it was at the start, and what happened since.
+    /// The medium at the start, and what happened since.
     start: SimMedium,
     history: Vec<DiskEvent>,
     medium: SimMedium,
-    /// The medium at an earlier point: whoever cuts power at point after point goes on from it.
+    /// The medium at an earlier point, from which tests of successive power cuts continue.
     replayed: Option<(usize, SimMedium)>,
     syncs: BTreeMap<Option<String>, usize>,
     process_life: u64,
@@ -79,7 +80,7 @@ struct SimDiskState {
 }
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk without faults.
     pub fn new() -> Self {
         Self::with_contents(BTreeMap::new(), BTreeMap::new())
     }
@@ -102,17 +103,20 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)), process_life: 0 }
     }
 
-    /// Notes something in the history, such as that a commit was acknowledged.
+    /// Adds a note to the history, for example that a commit was acknowledged.
+    /// [`SimDisk::marks_before`] returns the notes up to an event.
     pub fn add_mark(&self, note: u64) {
         self.lock_state().record_event(DiskEvent::Mark { note });
     }
 
-    /// How many operations and marks the history has.
+    /// Number of operations and marks in the history. Tests use it as an upper bound for
+    /// [`SimDisk::marks_before`].
     pub fn event_count(&self) -> usize {
         self.lock_state().history.len()
     }
 
-    /// The marks among the first `events` of the history.
+    /// The marks among the first `events` entries of the history, in the order in which they were
+    /// added; operations are left out.
     pub fn marks_before(&self, events: usize) -> Vec<u64> {
         let note = |event: &DiskEvent| match event {
             DiskEvent::Mark { note } => Some(*note),
@@ -121,15 +125,15 @@ impl SimDisk {
         self.lock_state().history.iter().take(events).filter_map(note).collect()
     }
 
-    /// Whether the `event`th operation was a sync, of a file or of the folder.
+    /// Whether the history's entry `event` is a sync, of a file or of the folder.
     pub fn is_sync(&self, event: usize) -> bool {
         let state = self.lock_state();
         matches!(state.history.get(event), Some(DiskEvent::Sync { .. } | DiskEvent::SyncNames))
     }
 
-    /// A disk as it may be after power was cut behind the first `events` of this one's history.
-    /// With seed 0 nothing unsynced survives, with seed 1 everything, with others a part that
-    /// depends on the seed.
+    /// A disk as it may be after a power cut that follows the first `events` entries of the
+    /// history. With seed 0 nothing unsynced survives, with seed 1 everything, with other seeds a
+    /// part that depends on the seed.
     pub fn after_power_cut(&self, events: usize, seed: u64) -> Self {
         let mut state = self.lock_state();
         let events = events.min(state.history.len());
@@ -145,8 +149,8 @@ impl SimDisk {
         Self::with_contents(names, files)
     }
 
-    /// The same disk after the process died and was started anew: nothing is lost, not even what
-    /// is unsynced, and the old process can do nothing more.
+    /// The same disk after the process was killed and restarted: nothing is lost, not even unsynced
+    /// data, and handles of the old process stop working.
     #[must_use]
     pub fn after_kill(&self) -> Self {
         let mut state = self.lock_state();
@@ -156,7 +160,8 @@ impl SimDisk {
         Self { state: Arc::clone(&self.state), process_life: life }
     }
 
-    /// Lets `decide` choose how each further operation ends.
+    /// Lets `decide` choose the outcome of each further operation. It replaces an earlier function;
+    /// [`SimDisk::clear_faults`] removes it.
     pub fn set_outcomes(
         &self,
         decide: impl FnMut(DiskOperation<'_>) -> DiskOutcome + Send + 'static,
@@ -164,7 +169,7 @@ impl SimDisk {
         self.lock_state().decide_outcome = Some(Box::new(decide));
     }
 
-    /// From now on every write, and every sync, fails with this error.
+    /// Makes every write and sync fail with this error from now on; reads still work.
     pub fn refuse_writes(&self, kind: io::ErrorKind) {
         self.set_outcomes(move |operation| match operation {
             DiskOperation::Read(_) | DiskOperation::Name(_) => DiskOutcome::Done,
@@ -172,13 +177,13 @@ impl SimDisk {
         });
     }
 
-    /// From now on every operation succeeds again.
+    /// Makes every operation succeed again.
     pub fn clear_faults(&self) {
         self.lock_state().decide_outcome = None;
     }
 
-    /// Lets `ignore` choose which syncs do nothing and answer success, as if the program had
-    /// forgotten them.
+    /// Lets `ignore` choose syncs that do nothing but report success, as if the program had omitted
+    /// them.
     pub fn ignore_syncs(&self, ignore: impl FnMut(SyncPoint<'_>) -> bool + Send + 'static) {
         self.lock_state().ignore_sync = Some(Box::new(ignore));
     }
@@ -187,7 +192,7 @@ impl SimDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one operation of a living process, as it was decided to end.
+    /// Runs one operation, with the chosen outcome, unless the process was killed.
     fn run_operation<T>(
         &self,
         operation: DiskOperation<'_>,
@@ -296,7 +301,7 @@ impl Disk for SimDisk {
 #[derive(Debug)]
 struct SimFile {
     disk: SimDisk,
-    /// The name it was opened by.
+    /// The name it was opened with.
     name: String,
     id: FileId,
 }

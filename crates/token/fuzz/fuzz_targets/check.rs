@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz target and the crate's own tests.
+//! Properties that must hold for every input. Shared by the fuzz target and the crate's own tests.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use strongroom_token::{NewToken, Token, TokenKey, TokenStore};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Accessor, Clock, PolicyName, Secret, Timestamp, Ttl};
 
-/// A store with one token in it.
+/// A token store that contains one token.
 struct FuzzTokenStore {
     runtime: tokio::runtime::Runtime,
     tokens: TokenStore,
@@ -63,8 +63,8 @@ thread_local! {
     static FUZZ_STORE: OnceCell<FuzzTokenStore> = const { OnceCell::new() };
 }
 
-/// As a token only the one that exists is found, to the byte; as a stored token it is read or
-/// refused, and shows nothing when it is.
+/// As a token id, the input matches only the existing token, byte for byte. As a stored record it
+/// is refused, or decoded and encoded again without a change.
 pub(crate) fn any_token(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     FUZZ_STORE.with(|bench| {

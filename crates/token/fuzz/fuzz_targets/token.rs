@@ -1,4 +1,4 @@
-//! Any text as a token, an accessor or a stored token.
+//! Uses arbitrary text as a token, an accessor or a stored token.
 #![no_main]
 
 mod check;

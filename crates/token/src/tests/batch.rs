@@ -1,4 +1,4 @@
-//! Tokens that are their own record.
+//! Tests of batch tokens.
 
 use super::*;
 use crate::{Cidr, MAX_BATCH_CHARS};
@@ -26,7 +26,7 @@ async fn a_batch_token_carries_its_record_and_uses_no_storage() {
     assert_eq!(*found.token, token.token);
     assert!(found.token.is_batch() && found.token.accessor.as_str().is_empty());
     assert_eq!(bench.barrier.view("token/").list_keys("", None, 100).await.unwrap(), before);
-    // What it says is readable by nobody else.
+    // The payload isn't readable without the key.
     let id = token.id.expose_secret();
     let bytes = data_encoding::BASE64URL_NOPAD.decode(&id.as_bytes()[4..]).unwrap();
     assert!(!String::from_utf8_lossy(&bytes).contains("default"));
@@ -44,8 +44,8 @@ async fn a_batch_token_ends_with_its_time() {
     assert!(!bench.is_usable(&endless).await, "one that says it never ends is none of ours");
 }
 
-/// A request that is still under way at a seal must not be told that it has a token, or that it has
-/// none: the keys that were put in the place of the real ones say nothing.
+/// A request in progress while the server seals must neither get a token nor be told that there is
+/// none: the random keys that replaced the real ones in memory prove nothing.
 #[tokio::test]
 async fn a_closed_store_neither_creates_nor_accepts_batch_tokens() {
     let bench = TokenFixture::new().await;
@@ -80,7 +80,8 @@ async fn a_batch_token_ends_with_its_parent_however_that_ends() {
     let orphan = create_batch(&bench, long);
     bench.tokens.mark_for_revocation(&parents[0].key, RevocationMark::Tree).await.unwrap();
     assert!(!bench.is_usable(&tokens[0]).await && bench.is_usable(&tokens[1]).await);
-    // A parent that leaves its children behind takes these along: they can't be told.
+    // Revoking a parent with an orphan mark invalidates its batch tokens too: they can't be changed
+    // to orphans.
     bench.tokens.mark_for_revocation(&parents[1].key, RevocationMark::Orphan).await.unwrap();
     assert!(!bench.is_usable(&tokens[1]).await && bench.is_usable(&tokens[2]).await);
     for parent in &parents[..2] {
@@ -136,7 +137,7 @@ async fn a_batch_token_belongs_to_one_server_and_survives_its_restart() {
     let reloaded =
         TokenStore::load(bench.barrier.view("token/"), TokenStore::CACHE_BYTES).await.unwrap();
     assert!(reloaded.look_up(id, now).await.unwrap().is_some());
-    // A store from before there were any gets its key, once.
+    // A store from before batch tokens existed gets its key once.
     let view = bench.barrier.view("token/");
     let mut batch = Batch::new();
     view.delete(&mut batch, "batch-key");

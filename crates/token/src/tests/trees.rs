@@ -1,5 +1,5 @@
-//! Trees of tokens against a model: a token works exactly if the model says so, whatever was made
-//! and revoked before.
+//! Token trees compared with a model: a token is usable exactly if the model says so, after any
+//! sequence of creations and revocations.
 
 use proptest::prelude::*;
 
@@ -7,17 +7,17 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum TreeStep {
-    /// A service token, or a batch token, made with this one or with none.
+    /// Creates a service or batch token, with this token as its parent or without one.
     Make { parent: usize, batch: bool, ttl: u64 },
-    /// The mark of a revocation; the walk comes later or never.
+    /// Marks a token; its tree is revoked later or never.
     Mark(usize),
-    /// The walk of a marked token.
+    /// Revokes the tree of a marked token.
     RevokeMarked(usize),
-    /// A revocation that leaves the children behind, to its end.
+    /// A complete revocation that orphans the children.
     Orphan(usize),
-    /// Time.
+    /// Time passes.
     AdvanceTime(u64),
-    /// The process dies.
+    /// The process crashes and restarts.
     Restart,
 }
 
@@ -38,11 +38,11 @@ struct ModelToken {
     created: IssuedToken,
     parent: Option<usize>,
     ends: u64,
-    /// Revoked, with what becomes of the children.
+    /// How it was revoked, if it was.
     end: Option<RevocationMark>,
 }
 
-/// What the documentation says of a token.
+/// Whether a token is usable according to the documentation.
 fn is_usable(nodes: &[ModelToken], at: usize, now: u64) -> bool {
     let node = &nodes[at];
     if node.end.is_some() || node.ends <= now {
@@ -62,7 +62,7 @@ fn is_usable(nodes: &[ModelToken], at: usize, now: u64) -> bool {
     true
 }
 
-/// As the walk of a revocation goes: children first.
+/// Revokes in the order the server does: children first.
 async fn revoke_marked(tokens: &TokenStore, root: &TokenKey) {
     let mut stack = vec![root.clone()];
     while let Some(key) = stack.last().cloned() {
@@ -105,7 +105,7 @@ async fn run_steps(steps: Vec<TreeStep>) {
             }
             TreeStep::Mark(at) => {
                 let Some(at) = pick(at) else { continue };
-                // A batch token has no record that a mark could be put to.
+                // A batch token has no record to mark.
                 let marked = bench
                     .tokens
                     .mark_for_revocation(&nodes[at].created.key, RevocationMark::Tree)

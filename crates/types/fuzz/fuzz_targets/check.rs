@@ -1,4 +1,4 @@
-//! What must hold for every input. Shared by the fuzz targets and the crate's own tests.
+//! Properties that must hold for every input. Shared by the fuzz targets and the crate's own tests.
 #![allow(dead_code, reason = "each target takes one of them")]
 
 use std::time::Duration;
@@ -12,8 +12,8 @@ use strongroom_types::{
 
 const LIMITS: JsonLimits = JsonLimits { depth: 8, strings: 64, values: 128 };
 
-/// As the body of a request: what is read is what any other reader of JSON reads, and is passed on
-/// as the same.
+/// The input as a request body: it is parsed as any other JSON parser would, and forwarded
+/// unchanged in meaning.
 pub(crate) fn any_body(bytes: &[u8]) {
     let other = serde_json::from_slice::<Value>(bytes);
     match Fields::parse(bytes, &LIMITS) {
@@ -45,7 +45,7 @@ pub(crate) fn any_body(bytes: &[u8]) {
     }
 }
 
-/// As a path: what is taken is normal, whatever it is taken for.
+/// The input as a path: whatever is accepted is normalised, for each kind of path.
 pub(crate) fn any_path(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(path) = RequestPath::parse(text) {
@@ -81,12 +81,12 @@ fn is_normal(path: &str) {
     assert!(!path.contains(['\u{200b}', '\u{202e}', '\u{feff}']), "{path:?}");
 }
 
-/// As a name or an identifier: taken once, it is taken as the same again.
+/// The input as a name or an identifier: an accepted one parses to itself again.
 pub(crate) fn any_name(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(name) = PolicyName::parse(text) {
         assert_eq!(PolicyName::parse(name.as_str()).as_ref(), Ok(&name), "it is normal");
-        // However it is spelt.
+        // Whatever its spelling.
         let shouted = PolicyName::parse(&format!(" {} ", name.as_str().to_uppercase()));
         if name.as_str().is_ascii() {
             assert_eq!(shouted.as_ref(), Ok(&name));
@@ -99,8 +99,8 @@ pub(crate) fn any_name(bytes: &[u8]) {
     }
 }
 
-/// As a duration: never rounded to less than was asked for, by less than a second to more, and taken
-/// as the same again however it is printed.
+/// The input as a duration: never rounded down, rounded up by less than a second, and parsed to the
+/// same value again from each form it is printed in.
 pub(crate) fn any_duration(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let nanos = parse_nanos(text);
@@ -112,7 +112,7 @@ pub(crate) fn any_duration(bytes: &[u8]) {
     assert!(added.is_some_and(|added| added < Duration::from_secs(1)), "{text:?} as {ttl}");
     let has_value = text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     assert_eq!(ttl.is_zero(), !has_value, "{text:?} as {ttl}");
-    // The longest is a fraction of a second shorter than a whole number of them.
+    // The longest duration is a fraction of a second shorter than a whole number of seconds.
     if ttl.as_secs() > i64::MAX.unsigned_abs() / 1_000_000_000 {
         return;
     }

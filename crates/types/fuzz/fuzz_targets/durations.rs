@@ -1,4 +1,4 @@
-//! Any text as a duration.
+//! Parses arbitrary text as a duration.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Any bytes as the body of a request.
+//! Parses arbitrary bytes as the body of a request.
 #![no_main]
 
 mod check;

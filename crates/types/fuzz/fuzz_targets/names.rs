@@ -1,4 +1,4 @@
-//! Any text as a name or an identifier.
+//! Parses arbitrary text as a name or an identifier.
 #![no_main]
 
 mod check;

@@ -1,4 +1,4 @@
-//! Any text as a path.
+//! Parses arbitrary text as a path.
 #![no_main]
 
 mod check;

@@ -1,10 +1,10 @@
 //! The disk fills up, turns read-only or fails. Writes are refused with a clear error, nothing is
-//! lost, reads go on, and writes return with the disk.
+//! lost, reads still work, and writes succeed again once the disk recovers.
 
 use std::io::ErrorKind;
 
 use super::*;
-/// A value that fills a log file with a few dozen of its like.
+/// A value of which 16 fill a log file, each put alone.
 fn filler_value(n: usize) -> Vec<u8> {
     let mut value = format!("{n}:").into_bytes();
     value.resize(900, b'.');
@@ -15,7 +15,7 @@ async fn put_numbered(store: &EmbeddedStorage, n: usize) -> Result<Version, Erro
     store.commit(PhysicalBatch::put(format!("key/{n:04}"), filler_value(n))).await
 }
 
-/// Whether all of these, and nothing else, are there.
+/// Asserts that the store contains exactly these entries.
 async fn assert_holds(store: &EmbeddedStorage, expected: impl Iterator<Item = usize>) {
     let found = all_entries(store).await.unwrap();
     let found: Vec<_> = found.into_iter().map(|(key, entry)| (key, entry.value)).collect();
@@ -24,7 +24,7 @@ async fn assert_holds(store: &EmbeddedStorage, expected: impl Iterator<Item = us
     assert_eq!(found, expected);
 }
 
-/// Tries until it succeeds; other errors than the expected fail the test.
+/// Retries until it succeeds; an error other than the expected one fails the test.
 async fn put_when_possible(store: &EmbeddedStorage, n: usize, expected: fn(&Error) -> bool) {
     let trying = async {
         while let Err(error) = put_numbered(store, n).await {
@@ -92,7 +92,7 @@ async fn a_full_or_read_only_disk_refuses_writes_and_loses_nothing() {
     }
 }
 
-/// The log has its space since it was laid out, but the tree finds none to grow.
+/// The log's space was allocated at creation, but the tree can't grow.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_tree_cannot_grow_the_log_takes_what_fits() {
     for (kind, expected) in [
@@ -117,7 +117,7 @@ async fn when_the_tree_cannot_grow_the_log_takes_what_fits() {
         };
         assert!(expected(&error), "{error}");
         assert!(n > 60, "two log files hold more than {n}");
-        // Reads of the tree go on, though it can't be opened again as it should.
+        // The tree can still be read, though it can't be reopened normally.
         assert_holds(&store, 0..n).await;
         assert!(store.stats().reads_from_tree > 0);
         for seed in [0, 1, 7] {
@@ -154,7 +154,7 @@ async fn a_commit_whose_sync_fails_is_discarded() {
         let error = put_numbered(&store, 1).await.unwrap_err();
         assert!(matches!(&error, Error::Io(why) if !why.contains("not known")), "{error}");
         assert_holds(&store, 0..1).await;
-        // It was taken back durably: no power cut brings it to light.
+        // It was discarded durably: no power cut restores it.
         for seed in 0..20 {
             let after = open_store(&disk.after_power_cut(disk.event_count(), seed)).unwrap();
             assert_holds(&after, 0..1).await;
@@ -166,7 +166,7 @@ async fn a_commit_whose_sync_fails_is_discarded() {
     }
 }
 
-/// The same with the sync of the taking back forgotten: then a power cut can bring it to light.
+/// The same without the sync of the repair: then a power cut can restore it.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_repair_sync_a_failed_commit_may_return() {
     let disk = SimDisk::new();
@@ -221,8 +221,8 @@ async fn a_failed_read_of_the_tree_harms_no_other() {
     for n in 0..100 {
         put_numbered(&store, n).await.unwrap();
     }
-    // 16 records to a file: six files were full. Then the carrier rests, and the fault is the
-    // reader's.
+    // 16 records per file: six files were full. Then the checkpointer is idle, and a reader meets
+    // the fault.
     wait_until(|| store.stats().checkpoints == 6).await;
     let mut failed = false;
     disk.set_outcomes(move |operation| {
@@ -236,8 +236,8 @@ async fn a_failed_read_of_the_tree_harms_no_other() {
     assert_eq!(store.stats().reopened, 1);
 }
 
-/// The tree is unreachable for a while and nothing waits to be carried over. Once it is back,
-/// nothing of that is held against later commits.
+/// The tree is unreachable for a while without a pending checkpoint. Once it is back, later commits
+/// are unaffected.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_return_after_a_fault_is_over() {
     let disk = SimDisk::new();
@@ -264,8 +264,8 @@ async fn writes_return_after_a_fault_is_over() {
     assert_holds(&store, 0..200).await;
 }
 
-/// The sync of a commit fails, and so does taking it back; the process dies. If the next one shows
-/// the commit, it is there for good, and not because it was still cached.
+/// The sync of a commit fails, and so does discarding it; then the process dies. If the next
+/// process sees the commit, it is durable, and not just still cached.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_in_doubt_at_process_death_is_decided_once() {
     let mut outcomes = [0, 0];
@@ -294,9 +294,9 @@ async fn a_commit_in_doubt_at_process_death_is_decided_once() {
     assert!(outcomes.iter().all(|outcome| *outcome > 0), "{outcomes:?}");
 }
 
-/// One operation fails, each in turn. Whatever is acknowledged is there, whatever is refused is
-/// not, whatever is in doubt is one or the other, and writes return. In one round each operation
-/// fails in one of four ways, from four rounds on in each.
+/// Makes each operation fail in turn. Acknowledged commits exist, refused ones don't, uncertain
+/// ones may or may not, and writes succeed again. With one round each operation fails in one of
+/// four ways, with four or more in each.
 #[tokio::test(flavor = "multi_thread")]
 async fn any_single_fault_is_survived() {
     let outcomes = [
@@ -315,7 +315,7 @@ async fn any_single_fault_is_survived() {
     }
 }
 
-/// Answers whether the history was long enough for the fault to occur.
+/// Returns whether the history was long enough for the fault to occur.
 async fn check_fault_survival(fault_at: usize, outcome: DiskOutcome) -> bool {
     let disk = SimDisk::new();
     let store = open_store(&disk).unwrap();
@@ -337,8 +337,8 @@ async fn check_fault_survival(fault_at: usize, outcome: DiskOutcome) -> bool {
     occurred
 }
 
-/// Puts on the condition that it isn't there, again and again until it is. Only an answer that
-/// leaves doubt may turn out to have been applied.
+/// Puts on condition that the key doesn't exist, and retries until it does. Only after an uncertain
+/// outcome may the key exist already.
 async fn put_once(store: &EmbeddedStorage, n: usize) {
     let key = format!("key/{n:04}");
     let absent = Precondition::Absent(key.clone());
@@ -363,7 +363,7 @@ async fn put_once(store: &EmbeddedStorage, n: usize) {
     tokio::time::timeout(Duration::from_secs(60), trying).await.expect("writes return");
 }
 
-/// Changes bytes of a file at rest.
+/// Changes bytes of a file of a closed store.
 fn corrupt_file(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let file = disk.open(file).unwrap();
     let len = usize::try_from(file.len().unwrap()).unwrap();
@@ -375,7 +375,7 @@ fn corrupt_file(disk: &SimDisk, file: &str, change: impl FnOnce(&mut Vec<u8>)) {
     file.sync().unwrap();
 }
 
-/// After a failed sync the tree is read whole before it is believed again.
+/// After a failed sync the whole tree is verified before it is used again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
     let disk = SimDisk::new();
@@ -413,12 +413,12 @@ async fn a_tree_that_was_damaged_when_a_sync_failed_is_refused() {
     assert!(matches!(store.get("key/0000").await, Err(Error::Corrupt(_))));
 }
 
-/// A log that lost something in its middle is refused, not taken for one that ends there.
+/// A log that lost a record in its middle is refused, not taken for a log that ends there.
 #[tokio::test]
 async fn a_damaged_log_is_refused() {
     let disk = SimDisk::new();
     let store = open_store(&disk).unwrap();
-    // Nothing is carried over, so that both files count.
+    // Checkpoints fail, so that both files are needed.
     disk.set_outcomes(|operation| {
         let tree = is_write_to(operation, tree::TREE_FILE);
         if tree { DiskOutcome::Failed(ErrorKind::StorageFull) } else { DiskOutcome::Done }
@@ -428,7 +428,7 @@ async fn a_damaged_log_is_refused() {
     }
     drop(store);
     disk.clear_faults();
-    // 16 records of 1024 bytes are in the first file that was written, the others in the second.
+    // 16 records of 1024 bytes are in the file written first, the others in the second.
     let [second, first] = log::LOG_FILES;
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 5] = [
@@ -444,12 +444,12 @@ async fn a_damaged_log_is_refused() {
         let opened = open_store(&disk);
         assert!(matches!(opened, Err(Error::Corrupt(_))), "{n}: {:?}", opened.err());
     }
-    // Nothing tells a lost last record from one that was cut short.
+    // A lost last record can't be distinguished from one that was cut short.
     corrupt_file(&disk, second, |bytes| bytes[3 * 1024 + 100] ^= 1);
     assert_holds(&open_store(&disk).unwrap(), 0..19).await;
 }
 
-/// A store that can't be opened is left as it is, and opens once the disk is well.
+/// A store that can't be opened is left unchanged, and opens once the disk has recovered.
 #[tokio::test]
 async fn opening_on_a_full_or_read_only_disk_is_refused() {
     let disk = SimDisk::new();
@@ -469,7 +469,7 @@ async fn opening_on_a_full_or_read_only_disk_is_refused() {
         disk.clear_faults();
         assert_holds(&open_store(&disk).unwrap(), 0..40).await;
     }
-    // Neither is a new folder taken for a store before all of it is laid out.
+    // A new folder isn't treated as a store before its creation is complete.
     let empty = SimDisk::new();
     empty.refuse_writes(ErrorKind::StorageFull);
     assert!(matches!(open_store(&empty), Err(Error::Full)));
@@ -477,7 +477,7 @@ async fn opening_on_a_full_or_read_only_disk_is_refused() {
     assert_holds(&open_store(&empty).unwrap(), 0..0).await;
 }
 
-/// What an operator reads: what was being done, to which file, in which folder.
+/// What an operator reads: the operation, the file and the folder.
 #[test]
 fn errors_say_what_was_done_and_where() {
     let failed = classify_io_error(&ErrorKind::Other.into(), "syncing the log");

@@ -1,4 +1,4 @@
-//! On a real disk: what the folder looks like, and which folders are refused.
+//! On a real disk: the layout of the folder, and which folders are refused.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ fn file_mode(path: PathBuf) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Refused, with a message that has these words.
+/// Asserts that opening was refused with a message that contains these words.
 fn assert_refused(opened: Result<EmbeddedStorage, Error>, words: &str) {
     match opened {
         Err(Error::Refused(why)) => assert!(why.contains(words), "{why}"),
@@ -64,7 +64,7 @@ async fn a_folder_in_use_is_refused_until_it_is_closed() {
     let store = open_at(root.path()).unwrap();
     assert_refused(open_at(root.path()), "in use by another process");
     store.close().await;
-    // Closed is enough; it need not be dropped.
+    // Closing is enough; the store need not be dropped.
     let second = open_at(root.path()).unwrap();
     drop(second);
     open_at(root.path()).unwrap();
@@ -150,7 +150,7 @@ async fn a_store_that_lacks_a_file_is_refused() {
     }
 }
 
-/// A layout that power cut short is laid out again: nobody had been answered.
+/// An interrupted creation is started again, since nothing was acknowledged.
 #[tokio::test]
 async fn an_unfinished_layout_is_finished() {
     let root = tempfile::tempdir().unwrap();

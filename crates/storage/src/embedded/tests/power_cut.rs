@@ -1,26 +1,26 @@
-//! Power is cut at every point of a history. What was acknowledged is there, whole and with its
-//! version; what was not is there whole or not at all; versions never repeat. And each sync is
-//! needed: with one left out, this finds it.
+//! Power is cut at every point of a history. Acknowledged commits exist, complete and with their
+//! versions; others exist completely or not at all; versions never repeat. Each sync is necessary:
+//! if one is omitted, these tests find it.
 
 use super::*;
 use crate::testing::SyncPoint;
 
 const WRITERS: usize = 3;
-/// How many batches each writer commits; or one of them alone.
+/// Number of batches that each writer commits; or a single writer alone.
 const ALL_WRITERS: [usize; WRITERS] = [20; WRITERS];
 const ONE_WRITER: [usize; WRITERS] = [60, 0, 0];
 
-/// A history on a simulated disk, and what the writers saw.
+/// A history on a simulated disk, and what the writers observed.
 struct RecordedRun {
     disk: SimDisk,
-    /// For each writer, the batches that were already there when it began.
+    /// For each writer, the number of batches that existed before it started.
     before: Vec<usize>,
-    /// The versions that were answered: of each writer, from its first batch in this run on.
+    /// The versions returned to each writer, from its first batch in this run on.
     versions: Vec<Vec<Version>>,
     checkpoints: u64,
 }
 
-/// What writers note in the history of the disk.
+/// The kinds of marks that writers add to the history.
 const BEGUN: usize = 0;
 const ACKNOWLEDGED: usize = 1;
 
@@ -28,7 +28,7 @@ fn mark_code(what: usize, writer: usize) -> u64 {
     u64::try_from(what * WRITERS + writer).unwrap()
 }
 
-/// The `n`th batch of a writer: its keys are its own, and say which batch it was.
+/// The `n`th batch of a writer: its keys belong to that writer and identify the batch.
 fn writer_batch(writer: usize, n: usize) -> PhysicalBatch {
     let size = 100 + (n * 7 + writer * 3) % 5 * 300;
     let mut value = format!("{n}:").into_bytes();
@@ -39,7 +39,7 @@ fn writer_batch(writer: usize, n: usize) -> PhysicalBatch {
         .with_change(PhysicalChange::put(format!("{writer}/each/{n}"), ""))
 }
 
-/// What a writer's keys hold after its first `n` batches.
+/// The content of a writer's keys after its first `n` batches.
 fn state_after(writer: usize, n: usize) -> BTreeMap<String, Vec<u8>> {
     let mut state = BTreeMap::new();
     for n in 0..n {
@@ -53,7 +53,7 @@ fn state_after(writer: usize, n: usize) -> BTreeMap<String, Vec<u8>> {
     state
 }
 
-/// Lets each writer commit its batches from the one after `before` on.
+/// Lets each writer commit its batches after the first `before`.
 async fn run_writers(disk: SimDisk, before: Vec<usize>, until: [usize; WRITERS]) -> RecordedRun {
     let store = Arc::new(open_store(&disk).unwrap());
     run_writers_on(store, disk, before, until, usize::MAX).await
@@ -76,7 +76,7 @@ async fn run_writers_on(
                 versions.push(store.commit(writer_batch(writer, n)).await.unwrap());
                 disk.add_mark(mark_code(ACKNOWLEDGED, writer));
                 if writer == 0 && (n + 1).is_multiple_of(carried_over_every) {
-                    // Refused while a full file is being carried over.
+                    // Refused while another checkpoint is in progress.
                     while !store.start_checkpoint(0).await.unwrap() {
                         tokio::task::yield_now().await;
                     }
@@ -92,8 +92,8 @@ async fn run_writers_on(
     RecordedRun { disk, before, versions, checkpoints: store.stats().checkpoints }
 }
 
-/// Opens what is left after a power cut behind `events`. Answers the disk, and how many batches
-/// of each writer are there; or what was broken.
+/// Opens what remains after a power cut following `events`. Returns the disk and the number of
+/// batches of each writer, or what is wrong.
 async fn check_survival(
     run: &RecordedRun,
     events: usize,
@@ -153,7 +153,7 @@ fn seeds_for(events: usize) -> [u64; 4] {
     [0, 1, mixed, mixed + 1]
 }
 
-/// The first thing that is broken, anywhere in the history.
+/// The first damage found at any point of the history.
 async fn find_damage(run: &RecordedRun) -> Option<String> {
     for events in 0..=run.disk.event_count() {
         for seed in seeds_for(events) {
@@ -173,19 +173,19 @@ async fn nothing_acknowledged_is_lost_wherever_power_is_cut() {
     assert_eq!(find_damage(&run).await, None);
 }
 
-/// The log is carried over after every few batches, whether it is full or not.
+/// Starts a checkpoint after every few batches, whether or not the log file is full.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_with_early_checkpoints() {
     let disk = SimDisk::new();
     let store = Arc::new(open_store(&disk).unwrap());
     let run = run_writers_on(store, disk, vec![0; WRITERS], ALL_WRITERS, 4).await;
-    // The fifth may have been under way when the store was closed.
+    // The fifth may have been in progress when the store was closed.
     assert!(run.checkpoints >= 4, "{}", run.checkpoints);
     assert_eq!(find_damage(&run).await, None);
 }
 
-/// A crash, then a second one while the same batches are written again: what the first left
-/// behind the end of the log must not come back.
+/// A crash, then a second one while the same batches are written again: what the first left after
+/// the end of the log must not reappear.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_power_cut_is_survived_too() {
     let first = run_writers(SimDisk::new(), vec![0; WRITERS], ALL_WRITERS).await;
@@ -202,8 +202,8 @@ async fn a_second_power_cut_is_survived_too() {
     }
 }
 
-/// What is found when some syncs of a new store's life are left out. One writer alone: its answer
-/// is noted before the next sync, which would make up for the one left out.
+/// The damage found when some syncs of a new store are omitted. Only one writer, whose result is
+/// recorded before the next sync, which would make up for the omitted one.
 async fn find_damage_without_sync(
     ignore: impl FnMut(SyncPoint<'_>) -> bool + Send + 'static,
 ) -> Option<String> {
@@ -218,10 +218,10 @@ fn is_log(sync: &SyncPoint<'_>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_commit_sync_is_detected() {
-    // Of each log file, the first sync lays it out and the second opens it.
+    // The first sync of each log file creates it, and the second opens it.
     let damage = find_damage_without_sync(|sync| is_log(&sync) && sync.earlier >= 2).await;
     assert!(damage.is_some());
-    // One forgotten sync in the middle is enough.
+    // A single omitted sync in the middle is enough.
     let damage =
         find_damage_without_sync(|sync| sync.file == Some(log::LOG_FILES[0]) && sync.earlier == 5)
             .await;
@@ -230,7 +230,7 @@ async fn a_missing_commit_sync_is_detected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_tree_sync_is_detected() {
-    // A step of carrying over syncs twice: what it wrote, then the header that points there.
+    // A commit of a checkpoint syncs twice: the data, then the header that refers to it.
     for which in [0, 1] {
         let disk = SimDisk::new();
         let store = Arc::new(open_store(&disk).unwrap());
@@ -256,15 +256,15 @@ async fn a_missing_layout_sync_is_detected() {
     }
 }
 
-/// The process dies between a write and its sync, is started again and shows what it found.
-/// From then on it must stay, and without the sync when the log is opened it does not.
+/// The process dies between a write and its sync; the next process returns what it found. From then
+/// on that must be durable, and without the sync when the log is opened it is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn values_read_after_a_kill_stay() {
     for forget_the_sync in [false, true] {
         let disk = SimDisk::new();
         let store = open_store(&disk).unwrap();
         store.commit(PhysicalBatch::put("acknowledged", "")).await.unwrap();
-        // The sync that the process does not live to see: nobody was answered.
+        // The process dies before this sync, so nothing was acknowledged.
         disk.ignore_syncs(|sync| is_log(&sync));
         store.commit(PhysicalBatch::put("written", "")).await.unwrap();
         let disk = disk.after_kill();
@@ -278,16 +278,16 @@ async fn values_read_after_a_kill_stay() {
     }
 }
 
-/// The process dies between a last write to the tree and its sync. Once the next one believes the
-/// tree, it writes over what the log still had: the tree must be durable by then, which it is
-/// because redb syncs the file when it opens it.
+/// The process dies between a last write to the tree and its sync. When the next process trusts the
+/// tree, it overwrites the log: the tree must be durable by then, which holds because redb syncs
+/// the file when opening it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tree_is_durable_before_the_log_is_written_over() {
     let put = |n: usize| PhysicalBatch::put(format!("{n:02}"), vec![0; 900]);
     for forget_the_sync in [false, true] {
         let disk = SimDisk::new();
         let store = open_store(&disk).unwrap();
-        // 16 of these fill a log file; the next one hands it over.
+        // 16 of these fill a log file; the next one requests a checkpoint.
         disk.ignore_syncs(|sync| sync.file == Some(tree::TREE_FILE));
         for n in 0..17 {
             store.commit(put(n)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Random histories: the embedded store and the one in memory agree, through reopening.
+//! Random histories: the embedded store and the in-memory store agree, also across reopening.
 
 use proptest::prelude::*;
 
@@ -21,7 +21,7 @@ enum HistoryStep {
 enum ModelCondition {
     Exists(String),
     Absent(String),
-    /// At its present version, if it is there; or so many below.
+    /// At its current version, if the key exists, or this many versions below it.
     Unchanged(String, u64),
 }
 
