@@ -1,39 +1,39 @@
-//! Arguments as users of Vault type them, rewritten for the parser.
+//! Normalises arguments, as users of Vault type them, for the parser.
 //!
-//! `-format=json`, `--format=json` and `-format json` are one. Flags come before the first argument
-//! that is none; what follows it is taken as it is, even if it begins with a dash, but for the
-//! flags that say how results look. `-flag=false` takes a switch back.
+//! `-format=json`, `--format=json` and `-format json` are equivalent. Flags come before the first
+//! positional argument; everything after it is taken as it is, even if it begins with a dash,
+//! except for the output flags. `-flag=false` switches a boolean flag off.
 
 use clap::{Arg, ArgAction, Command};
 use strongroom_types::parse_bool;
 
 use crate::not_built;
 
-/// Arguments that the parser understands. They may be secrets, so only tests can print them.
+/// Normalised arguments for the parser. They may be secrets, so only tests can print them.
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
 pub(crate) struct NormalizedArguments {
     pub(crate) arguments: Vec<String>,
-    /// What looks like a flag and comes too late to be one.
+    /// Arguments that look like flags but come after the first positional argument.
     pub(crate) misplaced_flags: Vec<String>,
 }
 
-/// Why there is nothing to run.
+/// Why there is no command to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ArgumentError {
-    /// Help is asked for, with the command's name.
+    /// Help was requested for the command with this name.
     HelpRequested(Vec<String>),
-    /// The command is missing or unknown; the names that are known.
+    /// The command is missing or unknown. Holds the part of its name that is known.
     NoCommand(Vec<String>),
-    /// Flags before the command.
+    /// Flags were given before the command. Holds the part of its name that is known: none.
     FlagsBeforeCommand(Vec<String>),
-    /// Something else is wrong.
+    /// Any other problem, described by the text.
     Invalid(String),
 }
 
-/// Flags that count wherever they are.
+/// Flags that are also recognised after the first positional argument.
 pub(crate) const FLAGS_ALLOWED_ANYWHERE: [&str; 2] = ["format", "detailed"];
 
-/// Rewrites the arguments, without the program's name. `root` is the built tree of commands.
+/// Normalises the arguments after the program's name. `root` is the built command tree.
 pub(crate) fn normalize_arguments(
     given: &[String],
     root: &Command,
@@ -87,7 +87,7 @@ pub(crate) fn normalize_arguments(
     Ok(NormalizedArguments { arguments, misplaced_flags: late })
 }
 
-/// Flags that stand alone, and the commands that they are.
+/// The command that a flag such as `-version` stands for, if it is used alone.
 fn command_for_flag(flag: &str) -> Option<&'static [&'static str]> {
     match flag.strip_prefix("--").or_else(|| flag.strip_prefix('-'))? {
         "v" | "version" => Some(&["version"]),
@@ -97,7 +97,7 @@ fn command_for_flag(flag: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The name of the command that the first arguments name, as far as there is one.
+/// The full name of the command that the first arguments name, as far as it is known.
 pub(crate) fn command_name(given: &[String], root: &Command) -> String {
     let (mut path, mut command) = (Vec::new(), root);
     for name in given {
@@ -108,7 +108,7 @@ pub(crate) fn command_name(given: &[String], root: &Command) -> String {
     path.join(" ")
 }
 
-/// The command that the first arguments name, and the arguments after it.
+/// Finds the command that the first arguments name; also returns the remaining arguments.
 fn find_command<'g, 'c>(
     given: &'g [String],
     root: &'c Command,
@@ -140,15 +140,15 @@ fn is_help(argument: &str) -> bool {
     matches!(argument, "-h" | "-help" | "--help")
 }
 
-/// A flag as it was typed.
+/// A flag as the user typed it.
 pub(crate) struct TypedFlag<'a> {
     pub(crate) name: &'a str,
     pub(crate) value: Option<&'a str>,
 }
 
 impl<'a> TypedFlag<'a> {
-    /// A lone `-` means standard input, and is no flag. A lone `--` ends the flags, and is one
-    /// without a name.
+    /// Parses a flag. A lone `-` means standard input and is no flag. A lone `--` ends the flags
+    /// and is returned as a flag without a name.
     pub(crate) fn parse(argument: &'a str) -> Option<Self> {
         let body = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-'))?;
         if argument == "-" {
@@ -170,7 +170,8 @@ impl<'a> TypedFlag<'a> {
         })
     }
 
-    /// The flag for the parser; nothing for a switch that is off. A value may be the next argument.
+    /// Rewrites a flag for the parser; `None` for a switch set to false. Its value may be the next
+    /// argument.
     fn normalize(
         &self,
         path: &[String],

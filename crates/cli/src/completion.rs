@@ -1,16 +1,16 @@
-//! What a shell offers when somebody presses the tab key. The shell asks this program itself, with
-//! the line so far, so what is offered is what is parsed. No server is asked.
+//! Shell completion. The shell runs this program with the line typed so far, so completion and
+//! parsing use the same command tree. It doesn't contact a server.
 //!
-//! The protocol is bash's `complete -C`, which other shells can speak too: the line stands in
-//! `COMP_LINE`, the place of the cursor in `COMP_POINT`, offers are printed a line each.
+//! The protocol is that of bash's `complete -C`, which other shells can use too: `COMP_LINE` holds
+//! the line, `COMP_POINT` the cursor position, and candidates are printed one per line.
 
 use clap::{Arg, ArgAction, Command};
 
 use crate::arguments::{FLAGS_ALLOWED_ANYWHERE, TypedFlag};
-use crate::commands::login_methods;
+use crate::commands::login::methods::LOGIN_METHODS;
 use crate::environment::Environment;
 
-/// What a shell can be told to do.
+/// The shells that completion can be installed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
     Bash,
@@ -22,7 +22,8 @@ impl Shell {
     pub(crate) const ALL: [(&'static str, Self); 3] =
         [("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
 
-    /// What makes the shell ask. Where nothing is offered, it completes names of files.
+    /// The script that enables completion in the shell. Without candidates the shell completes file
+    /// names.
     pub(crate) fn script(self) -> &'static str {
         match self {
             Self::Bash => "complete -o default -C strongroom strongroom",
@@ -41,9 +42,9 @@ impl Shell {
     }
 }
 
-/// What is to be printed if it is a shell that asks. `arguments` are those that bash gives: this
-/// program's name, what it takes for the word that is typed, the word before. `root` makes the
-/// built tree of commands.
+/// The candidates to print if a shell asks for completion. `arguments` are those that bash passes:
+/// the program's name, the word being completed as bash sees it, and the word before it. `root`
+/// builds the command tree.
 pub(crate) fn candidates_for_shell(
     environment: &Environment,
     arguments: &[String],
@@ -53,13 +54,13 @@ pub(crate) fn candidates_for_shell(
     let point = environment.raw_variable("COMP_POINT").and_then(|point| point.parse().ok());
     let line = point.and_then(|point: usize| line.get(..point)).unwrap_or(&line);
     let (word, offers) = candidates_for_line(line, &root());
-    // Bash takes what follows a = for a word of its own, and wants no more than that.
+    // Bash treats the text after a = as a separate word and expects candidates for that part only.
     let typed = arguments.get(1).map_or(word.as_str(), String::as_str);
     let known = word.strip_suffix(typed).map_or(0, str::len);
     Some(offers.iter().filter_map(|offer| offer.get(known..)).map(ToOwned::to_owned).collect())
 }
 
-/// The word that is typed, and what it may become.
+/// The word being completed, and its candidates.
 fn candidates_for_line(line: &str, root: &Command) -> (String, Vec<String>) {
     let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
     let word = if line.ends_with(char::is_whitespace) { "" } else { words.pop().unwrap_or("") };
@@ -73,7 +74,7 @@ fn candidates_for_line(line: &str, root: &Command) -> (String, Vec<String>) {
     (word.to_owned(), fit)
 }
 
-/// The command that the words name, its name, and the words after it.
+/// Finds the command that the words name; also returns its name and the remaining words.
 fn find_command<'c, 'w>(
     words: &'w [&'w str],
     root: &'c Command,
@@ -136,17 +137,17 @@ fn candidates_for_command(
     flags
 }
 
-/// Whether the next word is the flag's value.
+/// Whether the next word is this flag's value.
 fn wants_value(argument: &Arg) -> bool {
     !matches!(argument.get_action(), ArgAction::SetTrue) && !is_switch(argument)
 }
 
-/// Whether a flag is true without a value.
+/// Whether the flag can be given without a value, meaning true.
 fn is_switch(argument: &Arg) -> bool {
     argument.get_num_args().is_some_and(|count| count.min_values() == 0)
 }
 
-/// The values that a flag can have, where they are few.
+/// The values of a flag that has a small fixed set of them.
 fn flag_values(command: &str, argument: &Arg) -> Vec<String> {
     if is_switch(argument) {
         return to_strings(&["true", "false"]);
@@ -157,7 +158,7 @@ fn flag_values(command: &str, argument: &Arg) -> Vec<String> {
         "listing-visibility" => to_strings(&["hidden", "unauth"]),
         "log-format" => to_strings(&["standard", "json"]),
         "log-level" => to_strings(&["trace", "debug", "info", "warn", "error"]),
-        "method" if command == "login" => login_methods(),
+        "method" if command == "login" => login_method_names(),
         "method" => to_strings(&["patch", "rw"]),
         "mode" => to_strings(&["orphan", "path"]),
         "scope" => to_strings(&["global"]),
@@ -167,10 +168,15 @@ fn flag_values(command: &str, argument: &Arg) -> Vec<String> {
     }
 }
 
-/// What the first argument can be, where that is known.
+/// The types of auth methods that `login` supports.
+fn login_method_names() -> Vec<String> {
+    LOGIN_METHODS.iter().map(|method| method.name.to_owned()).collect()
+}
+
+/// The possible first positional arguments of a command, if they are a fixed set.
 fn first_arguments(command: &str) -> Vec<String> {
     match command {
-        "auth help" => login_methods(),
+        "auth help" => login_method_names(),
         "completion" => to_strings(&Shell::ALL.map(|(name, _)| name)),
         "plugin deregister" | "plugin info" | "plugin list" | "plugin register" => {
             to_strings(&["auth", "database", "secret"])
@@ -205,7 +211,7 @@ mod tests {
         assert_eq!(candidates("kv get -ver"), ["-version"]);
         assert_eq!(candidates("kv get --ver"), ["--version"]);
         assert!(candidates("kv get -").contains(&"-mount".to_owned()));
-        // After the first argument only those that say how results look are read.
+        // After the first positional argument, only the output flags are recognised.
         assert_eq!(candidates("list -detailed kv -"), ["-detailed", "-format"]);
         assert!(candidates("kv get -mount=a key -ver").is_empty());
     }

@@ -1,5 +1,5 @@
-//! What every command gets: the environment, a printer, standard input, and a client made from
-//! flags and environment.
+//! What every command is given: the environment, the printer, standard input, and a client
+//! configured from flags and environment.
 
 use std::cell::OnceCell;
 use std::io::{self, IsTerminal, Read};
@@ -17,25 +17,25 @@ use crate::output::dry_run::DryRunOutput;
 use crate::output::{OutputFormat, Printer, raw_not_supported};
 use crate::token_helper::TokenHelper;
 
-/// What every command gets.
+/// The shared state of a command that runs.
 pub(crate) struct CommandContext {
     pub(crate) environment: Environment,
     pub(crate) printer: Printer,
-    /// The command as it was typed, without its arguments: `kv get`.
+    /// The name of the command as it was typed, without arguments, such as `kv get`.
     pub(crate) command: String,
-    /// What is shown instead of being sent, if the person wants that.
+    /// How to show the request instead of sending it, if a dry-run flag is set.
     pub(crate) dry_run: OnceCell<DryRunOutput>,
 }
 
 impl CommandContext {
-    /// The process's own.
+    /// The context with this process's environment and output.
     pub(crate) fn from_process() -> Self {
         let environment = Environment::from_process();
         let printer = Printer::from_process(&environment);
         Self { environment, printer, command: String::new(), dry_run: OnceCell::new() }
     }
 
-    /// Sets how results look: as the flag says, else as the environment says.
+    /// Sets the output format, from the flag or else from the environment.
     pub(crate) fn set_format(&mut self, flag: &FormatFlag) -> CliResult {
         let of_environment = || self.environment.setting("FORMAT");
         let chosen = flag.format.clone().or_else(of_environment).unwrap_or_default();
@@ -43,20 +43,20 @@ impl CommandContext {
         Ok(())
     }
 
-    /// The same for a command that has no result to keep as it was received.
+    /// The same for a command whose output can't be in the format `raw`.
     pub(crate) fn set_format_except_raw(&mut self, flag: &FormatFlag) -> CliResult {
         self.set_format(flag)?;
         if self.printer.format == OutputFormat::Raw { Err(raw_not_supported()) } else { Ok(()) }
     }
 
-    /// A client that asks with the token of the environment or the token helper.
+    /// A client that uses the token from the environment or the token helper.
     pub(crate) fn client(&self, http: &HttpFlags) -> CliResult<Client> {
         let client = self.client_without_token(http)?;
         let token = self.token(http)?;
         client.with_token(token.as_ref()).map_err(|error| CliError::remote(error.to_string()))
     }
 
-    /// A client for commands that need no token, or have their own.
+    /// A client without a token, for commands that need none or have their own.
     pub(crate) fn client_without_token(&self, http: &HttpFlags) -> CliResult<Client> {
         let config = client_config(&self.environment, http).map_err(CliError::remote)?;
         let rehearsed = DryRunOutput::new(http, &config)?;
@@ -65,7 +65,7 @@ impl CommandContext {
         Ok(client.with_dry_run(self.dry_run.get_or_init(|| rehearsed).dry_run()))
     }
 
-    /// The token that is asked with: the environment's, else the one that the helper keeps.
+    /// The client token: that of the environment, else the one stored by the token helper.
     pub(crate) fn token(&self, http: &HttpFlags) -> CliResult<Option<Secret<String>>> {
         if let Some(token) = self.environment.setting("TOKEN") {
             return Ok(Some(Secret::new(token)));
@@ -74,19 +74,19 @@ impl CommandContext {
         self.token_helper(http)?.get().map_err(failed)
     }
 
-    /// Where the token is kept.
+    /// The token helper that the user has configured.
     pub(crate) fn token_helper(&self, http: &HttpFlags) -> CliResult<TokenHelper> {
         let address = server_address(&self.environment, http);
         TokenHelper::from_environment(&self.environment, &address)
             .map_err(|error| CliError::remote(format!("the token helper can't be used: {error}")))
     }
 
-    /// Standard input; empty if nobody is to be asked.
+    /// Standard input; empty with `-non-interactive`.
     pub(crate) fn stdin(&self, http: &HttpFlags) -> Box<dyn Read> {
         if http.non_interactive { Box::new(io::empty()) } else { Box::new(io::stdin()) }
     }
 
-    /// A secret from standard input.
+    /// Reads a secret from standard input.
     pub(crate) fn read_secret(&self, http: &HttpFlags) -> CliResult<Secret<String>> {
         let mut text = Secret::new(String::new());
         let read = self.stdin(http).read_to_string(text.expose_secret_mut());
@@ -94,12 +94,12 @@ impl CommandContext {
         Ok(Secret::from_text(text.expose_secret().trim()))
     }
 
-    /// The address that is meant.
+    /// The address of the server that the command talks to.
     pub(crate) fn server_address(&self, http: &HttpFlags) -> String {
         server_address(&self.environment, http)
     }
 
-    /// Asks for a secret on the terminal, without echo.
+    /// Prompts for a secret on the terminal, without echo.
     pub(crate) fn prompt_secret(&mut self, question: &str) -> io::Result<Secret<String>> {
         self.printer.prompt(question);
         let answer = if io::stdin().is_terminal() {
@@ -112,7 +112,7 @@ impl CommandContext {
     }
 }
 
-/// The address that is meant.
+/// The server address from flags and environment.
 fn server_address(environment: &Environment, http: &HttpFlags) -> String {
     let given = |flag: &Option<String>| flag.clone().filter(|value| !value.is_empty());
     let agent = given(&http.agent_address).or_else(|| environment.setting("AGENT_ADDR"));
@@ -122,7 +122,7 @@ fn server_address(environment: &Environment, http: &HttpFlags) -> String {
         .unwrap_or_else(|| DEFAULT_ADDRESS.to_owned())
 }
 
-/// A client's configuration from flags and environment.
+/// The client configuration from flags and environment.
 fn client_config(environment: &Environment, http: &HttpFlags) -> Result<ClientConfig, String> {
     if environment.bool_setting("SRV_LOOKUP")? == Some(true) {
         return Err(
@@ -140,7 +140,7 @@ fn client_config(environment: &Environment, http: &HttpFlags) -> Result<ClientCo
     };
     let max_retries = match environment.setting("MAX_RETRIES") {
         Some(text) => text.parse().map_err(|_| must_be("MAX_RETRIES", "a whole number"))?,
-        // A person sees the failure and decides.
+        // No retries by default: the user sees the failure and can try again.
         None => 0,
     };
     let disable_redirects = match http.disable_redirects {
@@ -220,7 +220,7 @@ mod tests {
         client_config(&Environment::from_pairs(variables), http)
     }
 
-    /// Starts of plug-ins are given up in time for clients that wait so long.
+    /// The server must give up starting a plug-in before a client with the default timeout does.
     #[test]
     fn config_and_client_timeouts_agree() {
         let known = strongroom_config::plugin::CLIENT_TIMEOUT.as_duration();
@@ -297,7 +297,7 @@ mod tests {
         }
         let wrapped = config_from(&[("VAULT_WRAP_TTL", "500ms")], &HttpFlags::default()).unwrap();
         assert_eq!(wrapped.wrap_ttl.as_deref(), Some("1s"), "as everywhere, rounded up");
-        // A limit below a second is a limit.
+        // A timeout below one second must not become "no limit".
         let short =
             config_from(&[("VAULT_CLIENT_TIMEOUT", "500ms")], &HttpFlags::default()).unwrap();
         assert_eq!(short.timeout, Duration::from_millis(500));

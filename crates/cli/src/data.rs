@@ -1,4 +1,4 @@
-//! Data on the command line: `key=value`, `key=@file`, `key=-`, `@file.json` and `-`.
+//! Parses data arguments: `key=value`, `key=@file`, `key=-`, `@file.json` and `-`.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -8,9 +8,9 @@ use strongroom_types::Fields;
 
 use crate::output::value::OutputValue;
 
-/// Fields of a request. Values are strings, but for what comes from JSON.
+/// Parses the fields of a request. Values are strings, except those from JSON.
 ///
-/// No message repeats a value, nor an argument that isn't `key=value`: it may be a secret.
+/// Error messages quote neither values nor arguments that aren't `key=value`, which may be secret.
 pub(crate) fn parse_fields(arguments: &[String], stdin: &mut dyn Read) -> Result<Fields, String> {
     let mut builder = FieldsBuilder { fields: BTreeMap::new(), stdin: Some(stdin) };
     for (index, argument) in arguments.iter().enumerate() {
@@ -25,7 +25,7 @@ pub(crate) fn parse_fields(arguments: &[String], stdin: &mut dyn Read) -> Result
     Ok(builder.finish())
 }
 
-/// Parameters of a URL. A list becomes several of one name.
+/// Parses query parameters. A list becomes several parameters with the same name.
 pub(crate) fn parse_query_parameters(
     arguments: &[String],
     stdin: &mut dyn Read,
@@ -54,11 +54,11 @@ pub(crate) fn parse_query_parameters(
 
 struct FieldsBuilder<'a> {
     fields: BTreeMap<String, PendingField>,
-    /// None once it was read.
+    /// Standard input; `None` after it was read.
     stdin: Option<&'a mut dyn Read>,
 }
 
-/// A command that failed gives nothing, and nothing isn't an empty secret.
+/// Refuses empty input, which may come from a failed command and must not become an empty secret.
 fn require_non_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
     if text.trim().is_empty() {
         return Err(format!("{from} is empty: JSON was expected"));
@@ -66,11 +66,11 @@ fn require_non_empty<'t>(text: &'t str, from: &str) -> Result<&'t str, String> {
     Ok(text)
 }
 
-/// A field while more may come.
+/// A field that further arguments with the same key may still extend.
 enum PendingField {
     Json(Box<RawValue>),
     Texts(Vec<String>),
-    /// JSON, then texts after it.
+    /// A JSON value, followed by strings.
     JsonThenTexts(Box<RawValue>, Vec<String>),
 }
 
@@ -105,7 +105,7 @@ impl FieldsBuilder<'_> {
         }
     }
 
-    /// A key that is there already becomes a list.
+    /// Adds a value; a key that occurs again becomes a list.
     fn add_text(&mut self, key: &str, value: String) {
         let before = self.fields.remove(key);
         let given = match before {
@@ -155,7 +155,7 @@ impl FieldsBuilder<'_> {
                     several => fields.set(key, &several),
                 },
                 PendingField::JsonThenTexts(raw, texts) => {
-                    // A list goes on; anything else becomes its first item.
+                    // A JSON list is extended; any other value becomes the first item of a list.
                     let list: Result<Vec<Box<RawValue>>, _> = serde_json::from_str(raw.get());
                     let mut items = list.unwrap_or_else(|_| vec![raw]);
                     let more = texts.iter().map(serde_json::value::to_raw_value);

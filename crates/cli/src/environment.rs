@@ -1,22 +1,22 @@
-//! Variables of the environment.
+//! Access to environment variables.
 
 use strongroom_types::parse_bool;
 
-/// Looks up variables. `BAO_…` comes before `VAULT_…`, even if it is empty.
+/// Looks up variables. `BAO_…` takes precedence over `VAULT_…`, even if it is empty.
 pub(crate) struct Environment(VariableLookup);
 
 type VariableLookup = Box<dyn Fn(&str) -> Option<String>>;
 
 impl Environment {
-    /// The process's own.
+    /// The environment of this process.
     pub(crate) fn from_process() -> Self {
-        // What isn't UTF-8 is there all the same: whoever uses it will refuse it.
+        // A value that isn't UTF-8 counts as set; the code that uses it will refuse it.
         let look_up =
             |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Self(Box::new(look_up))
     }
 
-    /// Made up.
+    /// An environment with these variables, for tests.
     #[cfg(test)]
     pub(crate) fn from_pairs(variables: &[(&str, &str)]) -> Self {
         let own = |text: &&str| (*text).to_owned();
@@ -25,12 +25,13 @@ impl Environment {
         Self(Box::new(move |name| variables.get(name).cloned()))
     }
 
-    /// A setting by the name that both families share, such as `ADDR`. An empty one is none.
+    /// A setting by the name that both prefixes share, such as `ADDR`. An empty value counts as
+    /// unset.
     pub(crate) fn setting(&self, name: &str) -> Option<String> {
         self.find_setting(name).map(|(_, value)| value)
     }
 
-    /// The variable that a setting comes from.
+    /// The name of the variable that a setting comes from.
     pub(crate) fn variable_name(&self, name: &str) -> Option<String> {
         self.find_setting(name).map(|(variable, _)| variable)
     }
@@ -42,7 +43,7 @@ impl Environment {
         (!value.is_empty()).then_some((variable, value))
     }
 
-    /// A yes or no setting.
+    /// A boolean setting; an error if it is not a boolean.
     pub(crate) fn bool_setting(&self, name: &str) -> Result<Option<bool>, String> {
         let read = |text: String| {
             parse_bool(&text).ok_or_else(|| format!("VAULT_{name} must be true or false"))
@@ -50,19 +51,19 @@ impl Environment {
         self.setting(name).map(read).transpose()
     }
 
-    /// Whether a terminal may be shown colours (<https://no-color.org>).
+    /// Whether colours may be used on a terminal (<https://no-color.org>).
     pub(crate) fn wants_colour(&self) -> bool {
         let no_colour = (self.0)("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = (self.0)("TERM").is_some_and(|term| term == "dumb");
         !no_colour && !is_dumb && self.setting("CLI_NO_COLOR").is_none()
     }
 
-    /// A variable under just this name.
+    /// A variable by its exact name, without a prefix.
     pub(crate) fn raw_variable(&self, name: &str) -> Option<String> {
         (self.0)(name)
     }
 
-    /// The person's folder.
+    /// The user's home directory.
     pub(crate) fn home_dir(&self) -> Option<String> {
         (self.0)("HOME").filter(|value| !value.is_empty())
     }

@@ -1,62 +1,62 @@
-//! How a command ends.
+//! How a command fails: message, exit code and hint.
 
 use strongroom_client::{Error, UnreachableReason};
 
 use crate::output::fixed_text::NO_VALUE_FOUND;
 
-/// How a command ends.
+/// The result of a command or of a part of it.
 pub(crate) type CliResult<T = ()> = Result<T, CliError>;
 
-/// What is printed to standard error, and the exit code.
+/// The message for standard error, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CliError {
-    /// 1: here, bad usage mostly. 2: the server said no, or nothing is there.
+    /// 1 for a local error, mostly usage. 2 if the server refused the request or has no such data.
     pub(crate) code: u8,
-    /// Nothing if all is said.
+    /// The message; `None` if everything has been printed already.
     pub(crate) text: Option<String>,
-    /// What may help.
+    /// A hint to print after the message.
     pub(crate) hint: ErrorHint,
 }
 
-/// What may help somebody whose command failed.
+/// What to tell the user after the error message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ErrorHint {
-    /// The text says it all.
+    /// Nothing more.
     #[default]
     None,
-    /// How the command is used.
+    /// How to show the command's usage.
     Usage,
-    /// Something to do next, for people only: programs read these messages.
+    /// What to do next. Only printed on a terminal, since programs parse the messages.
     NextStep(&'static str),
 }
 
 impl CliError {
-    /// It can't be done here: bad usage, a file that can't be read.
+    /// A local error: wrong usage, or a file that can't be read.
     pub(crate) fn local(text: impl Into<String>) -> Self {
         Self { code: 1, text: Some(text.into()), hint: ErrorHint::None }
     }
 
-    /// The command is used wrongly: the text says how, and the person is shown where to look.
+    /// Wrong usage: the text says what is wrong, and the user is told how to show the usage.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
         Self { hint: ErrorHint::Usage, ..Self::local(text) }
     }
 
-    /// The server said no, can't be reached, or has nothing there.
+    /// The server refused the request, can't be reached, or has no such data.
     pub(crate) fn remote(text: impl Into<String>) -> Self {
         Self { code: 2, text: Some(text.into()), hint: ErrorHint::None }
     }
 
-    /// A path at which the server has nothing.
+    /// The server has no data at this path.
     pub(crate) fn not_found(path: &str) -> Self {
         Self::remote(format!("{NO_VALUE_FOUND}{path}"))
     }
 
-    /// All is said.
+    /// Nothing more to print; only sets the exit code.
     pub(crate) fn silent(code: u8) -> Self {
         Self { code, text: None, hint: ErrorHint::None }
     }
 
-    /// A call failed while doing something: `Error reading kv/a: …`.
+    /// An API error with what failed in front: `Error reading kv/a: …`.
     pub(crate) fn from_api(doing: &str) -> impl FnOnce(Error) -> Self {
         move |error| {
             let missing = if lacks_token(&error) { NO_TOKEN_SENT } else { "" };
@@ -68,22 +68,22 @@ impl CliError {
     }
 }
 
-/// Follows a refusal of a request without a token.
+/// Follows the error of a request that carried no token.
 const NO_TOKEN_SENT: &str =
     "\n\nNo token was sent: log in with \"strongroom login\", or set VAULT_TOKEN.";
 
-/// Whether the server refused a request that carried no token.
+/// Whether the server refused a request because it carried no token.
 pub(crate) fn lacks_token(error: &Error) -> bool {
     matches!(error, Error::Api(refused) if refused.status == 403 && !refused.token_sent)
 }
 
-/// What to do about an error that many meet.
+/// Hints for common errors.
 fn next_step_for(error: &Error) -> Option<&'static str> {
     match error {
         Error::Unreachable { reason: UnreachableReason::UnknownAuthority, .. } => {
             Some("Name the certificate of the server's authority with -ca-cert or VAULT_CACERT.")
         }
-        // Their texts say what to do.
+        // The text of these errors already says what to do.
         Error::Unreachable {
             reason: UnreachableReason::NotTls | UnreachableReason::NotHttp,
             ..
@@ -105,7 +105,7 @@ fn next_step_for(error: &Error) -> Option<&'static str> {
     }
 }
 
-/// How many arguments a command takes.
+/// Checks the number of positional arguments.
 pub(crate) fn check_argument_count(given: &[String], least: usize, most: usize) -> CliResult {
     let got = given.len();
     if got < least {

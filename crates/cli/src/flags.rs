@@ -1,4 +1,4 @@
-//! Flags that several commands have, and how their values are read.
+//! Flags shared by several commands, and the parsers of their values.
 
 use clap::Args;
 use strongroom_types::duration::parse_nanos;
@@ -16,7 +16,7 @@ pub(crate) struct HttpFlags {
     /// PEM file of the authorities that may have signed the server's certificate [env: VAULT_CACERT]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<String>,
-    /// Folder of such files [env: VAULT_CAPATH]
+    /// Folder with PEM files of such authorities [env: VAULT_CAPATH]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) ca_path: Option<String>,
     /// PEM file of the client's certificate [env: VAULT_CLIENT_CERT]
@@ -28,7 +28,7 @@ pub(crate) struct HttpFlags {
     /// Name that the server's certificate must have [env: VAULT_TLS_SERVER_NAME]
     #[arg(long, value_name = "NAME")]
     pub(crate) tls_server_name: Option<String>,
-    /// Trust any certificate. Never do this where it matters [env: VAULT_SKIP_VERIFY]
+    /// Don't verify the server's certificate. Never use this in production [env: VAULT_SKIP_VERIFY]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     pub(crate) tls_skip_verify: Option<bool>,
     /// Follow no redirect; by default one is followed [env: VAULT_DISABLE_REDIRECTS]
@@ -37,25 +37,25 @@ pub(crate) struct HttpFlags {
     /// Namespace that paths are relative to [env: VAULT_NAMESPACE]
     #[arg(long, alias = "ns", value_name = "NAMESPACE")]
     pub(crate) namespace: Option<String>,
-    /// Have the answer wrapped: a token that gives it once, and lives this long [env: VAULT_WRAP_TTL]
+    /// Wrap the response in a single-use token with this lifetime [env: VAULT_WRAP_TTL]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) wrap_ttl: Option<DurationSeconds>,
-    /// Value of a second factor; repeatable [env: VAULT_MFA]
+    /// Credential for multi-factor authentication; repeatable [env: VAULT_MFA]
     #[arg(long, value_name = "METHOD:VALUE")]
     pub(crate) mfa: Vec<String>,
-    /// Header of all requests; repeatable
+    /// Header to add to all requests; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     pub(crate) header: Vec<(String, String)>,
-    /// Override policies that may be overridden, on servers that have such
+    /// Override soft-mandatory policies, on servers that have them
     #[arg(long)]
     pub(crate) policy_override: bool,
-    /// Ask nothing on the terminal, and take standard input as empty
+    /// Never prompt on the terminal, and treat standard input as empty
     #[arg(long)]
     pub(crate) non_interactive: bool,
-    /// Send nothing: print a curl command that does the same
+    /// Print an equivalent curl command instead of sending the request
     #[arg(long)]
     pub(crate) output_curl_string: bool,
-    /// Send nothing: print the policy that a token needs for it
+    /// Print the policy that the request needs instead of sending it
     #[arg(long)]
     pub(crate) output_policy: bool,
 }
@@ -64,7 +64,7 @@ pub(crate) struct HttpFlags {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
 pub(crate) struct FormatFlag {
-    /// table, json, yaml, or raw where results are kept as received [env: BAO_FORMAT, VAULT_FORMAT]
+    /// table, json, yaml, or for some commands raw: as received [env: BAO_FORMAT, VAULT_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
 }
@@ -73,24 +73,24 @@ pub(crate) struct FormatFlag {
 #[derive(Args, Default)]
 #[command(next_help_heading = "Output options")]
 pub(crate) struct FieldFlag {
-    /// Print this field alone, without a line end unless on a terminal
+    /// Print only this field, with a line end only on a terminal
     #[arg(long, value_name = "FIELD")]
     field: Option<String>,
 }
 
 impl FieldFlag {
-    /// The field's name, if there is one.
+    /// The name of the field to print, if one is requested.
     pub(crate) fn name(&self) -> Option<&str> {
         self.field.as_deref().filter(|name| !name.is_empty())
     }
 }
 
-/// A duration in whole seconds; below zero for `system`, the server's own.
+/// A duration in whole seconds; negative for `system`, the server's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DurationSeconds(i64);
 
 impl DurationSeconds {
-    /// For the API; nothing for zero, which is "not said".
+    /// The duration for the API; `None` for zero, which means "not given".
     pub(crate) fn to_api_or_default(self) -> Option<String> {
         match self.0 {
             0 => None,
@@ -99,18 +99,18 @@ impl DurationSeconds {
         }
     }
 
-    /// For fields that know no `system`: what was typed, and what is wrong with it is the server's
-    /// to say.
+    /// The duration for API fields that don't accept `system`: sent as typed, so that the server
+    /// reports what is wrong with it.
     pub(crate) fn to_api_literal(self) -> Option<String> {
         (self.0 != 0).then(|| format!("{}s", self.0))
     }
 
-    /// For settings that keep their value where nothing is said: zero goes back to the default.
+    /// The duration for settings that keep their value if not given; zero restores the default.
     pub(crate) fn to_api_setting(self) -> String {
         if self.0 < 0 { "system".to_owned() } else { format!("{}s", self.0) }
     }
 
-    /// The seconds, unless they are below zero.
+    /// The seconds; `None` if negative.
     pub(crate) fn non_negative(self) -> Option<u64> {
         u64::try_from(self.0).ok()
     }
@@ -120,20 +120,20 @@ impl DurationSeconds {
     }
 }
 
-/// Reads `30s`, `1h30m`, `3600`, `30d` or `system`, in whole seconds. Part of a second counts as a
-/// whole one, as in the API: only what is written as zero is zero.
+/// Parses `30s`, `1h30m`, `3600`, `30d` or `system` into whole seconds. Fractions are rounded up,
+/// as in the API, so that only a written zero is zero.
 pub(crate) fn parse_duration(text: &str) -> Result<DurationSeconds, String> {
     if text == "system" {
         return Ok(DurationSeconds(-1));
     }
     let nanos = parse_nanos(text).map_err(|_| DURATION_EXPECTED.to_owned())?;
-    // Away from zero, on both sides of it: zero is "not said".
+    // Round away from zero on both sides, since zero means "not given".
     let whole = nanos.unsigned_abs().div_ceil(NANOS_PER_SECOND.unsigned_abs());
     let whole = i64::try_from(whole).map_err(|_| DURATION_EXPECTED.to_owned())?;
     Ok(DurationSeconds(if nanos < 0 { -whole } else { whole }))
 }
 
-/// Reads `30s`, `1h30m`, `3600` or `30d`: for what can't be below zero.
+/// Parses `30s`, `1h30m`, `3600` or `30d`; refuses negative durations.
 pub(crate) fn parse_non_negative_duration(text: &str) -> Result<DurationSeconds, String> {
     match parse_duration(text)? {
         DurationSeconds(below) if below < 0 => Err("must not be negative".to_owned()),
@@ -143,10 +143,10 @@ pub(crate) fn parse_non_negative_duration(text: &str) -> Result<DurationSeconds,
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// What is wrong with a duration that is none.
+/// The error for an invalid duration.
 pub(crate) const DURATION_EXPECTED: &str = "must be a duration, such as 90s, 1h30m or 30d";
 
-/// Reads `name=value`.
+/// Parses `name=value`.
 pub(crate) fn parse_name_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
@@ -154,7 +154,7 @@ pub(crate) fn parse_name_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// What is wrong with a pair that is none.
+/// The error for an invalid `name=value` pair.
 pub(crate) const NAME_VALUE_EXPECTED: &str = "must be NAME=VALUE";
 
 #[cfg(test)]

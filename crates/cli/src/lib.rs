@@ -1,23 +1,23 @@
-//! The command line: commands only. What a command does to a server, it does through the
-//! HTTP client; the server itself is a library that `server` starts.
+//! The command line. Commands only talk to a server through the HTTP client; the server itself is
+//! the crate `strongroom-server`, which the `server` command starts.
 //!
 //! In reading order:
 //!
-//! - [`arguments`]: flags as users of Vault type them, rewritten for the parser
-//! - [`completion`]: what a shell offers for a line that isn't finished
-//! - [`commands`]: a file per command, and how to add one
-//! - [`flags`]: flags that several commands have
-//! - [`not_built`]: commands and flags of the reference that are refused by name
-//! - [`context`]: what every command gets
+//! - [`arguments`]: arguments as users of Vault type them, normalised for the parser
+//! - [`completion`]: shell completion
+//! - [`commands`]: one file per command, and how to add one
+//! - [`flags`]: flags shared by several commands
+//! - [`not_built`]: commands and flags of `vault` and `bao` that are refused by name
+//! - [`context`]: what every command is given
 //! - [`environment`]: `BAO_…`, then `VAULT_…`
-//! - [`token_helper`]: where the token is kept between commands
-//! - [`data`]: `key=value` on the command line
-//! - [`output`]: all that is printed
-//! - [`error`]: messages and exit codes: 0 done, 1 wrong here, 2 refused by the server, 127 no such
+//! - [`token_helper`]: where the token is stored between commands
+//! - [`data`]: `key=value` arguments
+//! - [`output`]: everything that is printed
+//! - [`error`]: messages and exit codes: 0 success, 1 local error, 2 server error, 127 unknown
 //!   command
-//! - [`signals`]: signals of the server process
-//! - [`version`]: versions, in one place
-//! - `reference`: the page of the book, from the table of commands (a test)
+//! - [`signals`]: signals that stop or reload the server
+//! - [`version`]: the version numbers
+//! - `reference`: the book's pages that are generated from the command tree (a test)
 
 mod arguments;
 mod commands;
@@ -47,7 +47,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, ErrorHint};
 use crate::output::OutputFormat;
 
-/// Runs the command that this process was started for, to its end.
+/// Runs the command given by this process's arguments and returns its exit code.
 pub fn main() -> ExitCode {
     let mut context = CommandContext::from_process();
     let outcome = run_command(&mut context);
@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says why a command failed, and what to do about it.
+/// Prints why a command failed, and a hint what to do about it.
 fn print_error(context: &mut CommandContext, failure: &CliError) {
     if let Some(text) = &failure.text {
         context.printer.error(text);
@@ -86,22 +86,22 @@ fn run_command(context: &mut CommandContext) -> CliResult {
     let runtime = build_runtime(is_server)
         .map_err(|error| CliError::local(format!("the runtime can't be started: {error}")))?;
     let outcome = runtime.block_on(command.run(context));
-    // Nothing that still runs is waited for: a server that was told twice to end must end.
+    // Don't wait for background tasks: a server that was interrupted a second time must end.
     runtime.shutdown_background();
     outcome
 }
 
-/// A server gets a worker per processor; a command needs one thread.
+/// Builds the runtime: a server gets one worker per processor, a command a single thread.
 fn build_runtime(is_server: bool) -> std::io::Result<Runtime> {
     if is_server {
-        // Blocking work is reads of the store; more threads wouldn't make the disk faster.
+        // The blocking work is reads of the store; more threads wouldn't make the disk faster.
         Builder::new_multi_thread().enable_all().max_blocking_threads(64).build()
     } else {
         Builder::new_current_thread().enable_all().build()
     }
 }
 
-/// The command that is to run; none if it was a shell that asked what could stand in the line.
+/// Parses the command to run; `None` if a shell asked for completion.
 fn parse_command_line(context: &mut CommandContext) -> CliResult<Option<CliCommand>> {
     let given = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let given: Result<Vec<String>, _> = given.collect();
@@ -134,18 +134,18 @@ fn parse_command_line(context: &mut CommandContext) -> CliResult<Option<CliComma
     Ok(Some(parsed.command))
 }
 
-/// All commands, as help and shells need them.
+/// The tree of all commands with their flags, for help and completion.
 fn full_command_tree() -> clap::Command {
     let mut root = CommandLine::command();
     root.build();
     root
 }
 
-/// All names of commands, with the flags of the one that is named and of no other: a server would
-/// keep the memory for all of them as long as it lives.
+/// The tree of all command names, with flags only for the command that was given. A server would
+/// otherwise keep the memory of the other flags for its whole life.
 fn command_tree_for(given: &[String]) -> clap::Command {
     let mut root = CommandLine::command();
-    // What is rendered is built: the root alone, which hands down what commands have in common.
+    // Rendering builds the root alone, which passes common settings on to the commands.
     root.render_usage();
     if let Some(named) = given.first().and_then(|name| root.find_subcommand_mut(name)) {
         named.build();
@@ -153,13 +153,13 @@ fn command_tree_for(given: &[String]) -> clap::Command {
     root
 }
 
-/// What came too late to be a flag, without its value: that may be a secret.
+/// The names of misplaced flags, without their values, which may be secret.
 fn misplaced_flag_names(late: &[String]) -> String {
     let names = late.iter().map(|flag| flag.split('=').next().unwrap_or_default());
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Prints help where there is nothing to run.
+/// Prints help or an error if there is no command to run.
 fn report_argument_error(context: &mut CommandContext, refusal: &ArgumentError) -> CliError {
     let (ArgumentError::HelpRequested(path)
     | ArgumentError::NoCommand(path)
@@ -185,7 +185,7 @@ fn report_argument_error(context: &mut CommandContext, refusal: &ArgumentError) 
     }
 }
 
-/// The help of the command with this name.
+/// Renders the help of the command with this name.
 fn render_help(command: &mut clap::Command, path: &[String]) -> String {
     if let Some((name, rest)) = path.split_first()
         && let Some(below) = command.find_subcommand_mut(name)
@@ -197,20 +197,20 @@ fn render_help(command: &mut clap::Command, path: &[String]) -> String {
 
 const NUMBER_EXPECTED: &str = "must be a whole number in range";
 
-/// What the parser found wrong with a flag's value. Its own words say less, and show every value.
+/// The error for an invalid flag value. The parser's own message is less clear and shows the value.
 fn invalid_value_message(error: &clap::Error) -> String {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
-    // The flag is named as `--ttl <DURATION>`.
+    // The parser names the flag as `--ttl <DURATION>`.
     let named = text(ContextKind::InvalidArg);
     let flag = named.split_whitespace().next().unwrap_or_default().trim_start_matches('-');
     let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    // This crate's own readers of values say what a value must be; numbers are read by the library.
+    // Our own value parsers say what a value must be; numbers are parsed by the library.
     let reason = if reason.starts_with("must ") { reason } else { NUMBER_EXPECTED.to_owned() };
     if reason == flags::NAME_VALUE_EXPECTED {
-        // The value may be a secret in the wrong place.
+        // Don't show the value, which may be a secret in the wrong place.
         return format!("-{flag} {reason}");
     }
     format!("-{flag} {reason}, not {:?}", text(ContextKind::InvalidValue))

@@ -1,8 +1,8 @@
-//! Commands and flags of the `vault` and `bao` commands that this one doesn't have. They are refused
-//! by name, so that nobody takes them for misspelt, and listed in
+//! Commands and flags of `vault` and `bao` that this program doesn't have. They are refused by
+//! name, so that users don't look for a typing error, and listed in
 //! `docs/src/reference/not-built.md`.
 
-/// Commands, each with all that is below it.
+/// Unsupported commands, each including its subcommands.
 pub(crate) const NOT_BUILT_COMMANDS: [&str; 28] = [
     "agent",
     "audit",
@@ -34,7 +34,7 @@ pub(crate) const NOT_BUILT_COMMANDS: [&str; 28] = [
     "version-history",
 ];
 
-/// Flags, by command.
+/// Unsupported flags, by command.
 pub(crate) const NOT_BUILT_FLAGS: [(&str, &[&str]); 10] = [
     ("auth enable", &["identity-token-key", "trim-request-trailing-slashes"]),
     ("auth tune", &["identity-token-key", "trim-request-trailing-slashes"]),
@@ -98,10 +98,10 @@ pub(crate) const NOT_BUILT_FLAGS: [(&str, &[&str]); 10] = [
     ),
 ];
 
-/// Flags of every command that talks to a server.
+/// Unsupported flags that `vault` or `bao` accept on every command that talks to a server.
 pub(crate) const NOT_BUILT_COMMON_FLAGS: [&str; 1] = ["unlock-key"];
 
-/// What is said about a flag that a command doesn't have.
+/// The error for a flag that a command doesn't have.
 pub(crate) fn unknown_flag_message(command: &str, name: &str) -> String {
     let own = NOT_BUILT_FLAGS.iter().find(|(with_flags, _)| *with_flags == command);
     let is_known = own.is_some_and(|(_, flags)| flags.contains(&name));
@@ -112,7 +112,7 @@ pub(crate) fn unknown_flag_message(command: &str, name: &str) -> String {
     }
 }
 
-/// The command that is not built, if the line names one below the command found so far.
+/// The name of the unsupported command, if `next` names one below the command found so far.
 pub(crate) fn not_built_command(found: &[String], next: &str) -> Option<String> {
     let name = found.iter().map(String::as_str).chain([next]).collect::<Vec<_>>().join(" ");
     NOT_BUILT_COMMANDS.contains(&name.as_str()).then_some(name)

@@ -1,6 +1,6 @@
-//! Parts of pages of the book that are made from what this crate knows: the commands, the texts that
-//! other programs search for, and what is refused as not built. `STRONGROOM_BLESS=1` writes them;
-//! without, a page that isn't current fails the test.
+//! Generates parts of the book's pages from this crate: the commands, the texts that other programs
+//! search for, and the unsupported commands and flags. `STRONGROOM_BLESS=1` writes them; without
+//! it, the test fails if a page is out of date.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn the_lists_of_what_is_not_built_are_current() {
     check_page_part("reference/not-built.md", "keys of policies", &format!("{keys}.\n"));
 }
 
-/// Compares a part of a page, between two marks, with what it should be.
+/// Compares the part of a page between two markers with the generated text.
 fn check_page_part(page: &str, part: &str, current: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src").join(page);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -58,7 +58,7 @@ fn commands_reference() -> String {
     let mut out = String::new();
     for heading in ["HTTP options", "Output options"] {
         writeln!(out, "### {heading}\n").unwrap();
-        // Flags of many commands are those of this one.
+        // The shared HTTP flags are taken from this command.
         let read = root.find_subcommand("list").unwrap();
         let of_heading = read.get_arguments().filter(|a| a.get_help_heading() == Some(heading));
         write_flags(&mut out, of_heading);

@@ -1,23 +1,23 @@
-//! The life and death of the server process: signals.
+//! Signals that stop or reload the server process.
 
 use std::future::Future;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Listens for signals. From when it is made, none of them ends the process by itself.
+/// Listens for signals. From its creation on, none of them ends the process by default.
 pub(crate) struct SignalListener {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
 }
 
-/// What somebody wants of the server.
+/// What a signal asks the server to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShutdownSignal {
     /// SIGTERM or SIGINT: seal and end.
     Stop,
-    /// SIGHUP: read again what may have changed.
+    /// SIGHUP: reload certificates, log level and log file.
     Reload,
 }
 
@@ -30,7 +30,7 @@ impl SignalListener {
         })
     }
 
-    /// Waits for the next wish. Nothing is lost if the future is dropped.
+    /// Waits for the next signal. Cancel safe: no signal is lost if the future is dropped.
     pub(crate) async fn next_signal(&mut self) -> ShutdownSignal {
         tokio::select! {
             _ = self.terminate.recv() => ShutdownSignal::Stop,
@@ -39,9 +39,9 @@ impl SignalListener {
         }
     }
 
-    /// Does what ends the server. Somebody who presses Ctrl-C meanwhile doesn't want to wait: then it
-    /// is left undone, and there is no value. SIGTERM changes nothing more: some programs send it
-    /// twice, to a process and then to its group.
+    /// Runs the shutdown until SIGINT arrives, which abandons it and returns `None`: a user who
+    /// presses Ctrl-C again doesn't want to wait. Further SIGTERMs are ignored, since some programs
+    /// send it twice, to a process and then to its group.
     pub(crate) async fn unless_interrupted<T>(
         &mut self,
         work: impl Future<Output = T>,

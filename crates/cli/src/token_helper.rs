@@ -1,5 +1,5 @@
-//! Where the token is kept between commands: a file that only its owner can read, or a program that
-//! the user has named for it.
+//! Where the token is stored between commands: a file that only its owner can read, or a program
+//! that the user has configured.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -9,25 +9,27 @@ use strongroom_types::Secret;
 
 use crate::environment::Environment;
 
-/// Where the token is kept.
+/// A place to store the token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TokenHelper {
-    /// In a file of mode 0600, without a line end.
+    /// A file with mode 0600 that holds the token without a line end.
     File(PathBuf),
-    /// By a program, which is called with `get`, `store` or `erase`.
+    /// A program that is run with `get` or `store`.
     Program {
-        /// The program.
+        /// The path of the program.
         path: PathBuf,
-        /// The server's address, which the program may keep tokens by.
+        /// The server's address, so that the program can keep a token for each server.
         address: String,
     },
 }
 
-/// A token has at most this many bytes, wherever it comes from.
+/// The maximum length of a token in bytes, wherever it comes from.
 const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 impl TokenHelper {
-    /// What the user has chosen, in `~/.bao` or `~/.vault`; the file `~/.vault-token` otherwise.
+    /// The helper that the file in `BAO_CONFIG_PATH`, or else `~/.bao` or `~/.vault`, names;
+    /// otherwise the file in `BAO_TOKEN_PATH`, by default `~/.vault-token`. Both variables have
+    /// `VAULT_` names as well.
     pub(crate) fn from_environment(
         environment: &Environment,
         address: &str,
@@ -46,7 +48,7 @@ impl TokenHelper {
         Ok(Self::File(Path::new(&home).join(".vault-token")))
     }
 
-    /// The token, if one is kept.
+    /// The stored token, if there is one.
     pub(crate) fn get(&self) -> Result<Option<Secret<String>>, String> {
         let mut token = Secret::new(String::new());
         match self {
@@ -64,8 +66,8 @@ impl TokenHelper {
         Ok((!trimmed.is_empty()).then(|| Secret::from_text(trimmed)))
     }
 
-    /// Keeps a token instead of the one before. The file is replaced as a whole, so that it is the
-    /// user's and closed to others, whatever was there.
+    /// Stores a token in place of the previous one. The file is replaced as a whole, so that it
+    /// belongs to the user and is unreadable to others, whatever existed before.
     pub(crate) fn store(&self, token: &Secret<String>) -> Result<(), String> {
         let path = match self {
             Self::Program { .. } => return self.run_program("store", Some(token)).map(drop),
@@ -73,7 +75,7 @@ impl TokenHelper {
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let write = || {
-            // Made with mode 0600 under a name that nobody knows beforehand.
+            // The temporary file has mode 0600 and an unpredictable name.
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all(token.expose_secret().as_bytes())?;
             file.persist(path)?;
@@ -119,8 +121,8 @@ fn path_error(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }
 
-/// The program that the user has named, if any. A file that can't be read is an error: the token
-/// would go where the user doesn't want it.
+/// The program that the user has configured, if any. An unreadable configuration is an error, since
+/// the token would be stored where the user doesn't want it.
 fn configured_program(environment: &Environment) -> Result<Option<String>, String> {
     let home = environment.home_dir();
     let named = environment.setting("CONFIG_PATH").map(|path| expand_home(&path, home.as_deref()));
@@ -128,7 +130,7 @@ fn configured_program(environment: &Environment) -> Result<Option<String>, Strin
     for path in named.map_or_else(|| in_home.collect(), |path| vec![path]) {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            // A folder of that name belongs to somebody else.
+            // A directory of that name belongs to another program, so it is ignored.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -183,7 +185,7 @@ mod tests {
         let helper = TokenHelper::from_environment(&environment, "a").unwrap();
         assert_eq!(stored_token(&helper), None);
         let path = home.path().join(".vault-token");
-        // One that others can read is replaced, not written into.
+        // A file that others can read is replaced, not written into.
         std::fs::write(&path, "old").unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
         helper.store(&Secret::from_text("s.new")).unwrap();

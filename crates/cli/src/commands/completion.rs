@@ -10,7 +10,7 @@ use crate::completion::Shell;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 
-/// Print what makes a shell complete commands and flags, or write it where the shell reads it
+/// Print the completion script of a shell, or install it in the shell's start-up file
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -19,10 +19,10 @@ Examples:
   strongroom completion fish > ~/.config/fish/completions/strongroom.fish
   strongroom completion -install")]
 pub(crate) struct CompletionCommand {
-    /// Write it into ~/.bashrc, ~/.zshrc and fish's folder, those that are there
+    /// Install it into those of ~/.bashrc, ~/.zshrc and fish's folder that exist
     #[arg(long)]
     install: bool,
-    /// Take it out of them
+    /// Remove it from these files
     #[arg(long)]
     uninstall: bool,
     #[arg(value_name = "SHELL", help = "bash, zsh or fish")]
@@ -50,7 +50,7 @@ impl CompletionCommand {
     }
 }
 
-/// Writes the scripts where shells read them, or takes them out.
+/// Writes the scripts where shells read them, or removes them.
 fn update_all_shells(context: &mut CommandContext, install: bool) -> CliResult {
     let home = context.environment.home_dir();
     let home = home.ok_or_else(|| CliError::local("there is no home folder: HOME is not set"))?;
@@ -78,7 +78,7 @@ fn update_all_shells(context: &mut CommandContext, install: bool) -> CliResult {
     ))
 }
 
-/// The file that a shell reads, if somebody uses the shell.
+/// The file that a shell reads; `None` if the shell doesn't seem to be used.
 fn script_path(shell: Shell, home: &Path) -> Option<PathBuf> {
     match shell {
         Shell::Bash => Some(home.join(".bashrc")).filter(|path| path.exists()),
@@ -90,8 +90,8 @@ fn script_path(shell: Shell, home: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Whether anything had to change. Fish's file is this program's own; to the others lines are added
-/// at the end, in place, so that links and permissions stay as they are.
+/// Updates a file and returns whether anything changed. Fish's file is our own; in the others,
+/// lines are appended in place, so that links and permissions stay as they are.
 fn update_script_file(shell: Shell, path: &Path, install: bool) -> io::Result<bool> {
     let script = format!("{}\n", shell.script());
     let text = match fs::read_to_string(path) {

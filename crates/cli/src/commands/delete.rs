@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
-/// Delete what is at a path
+/// Delete the data at a path
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom delete secret/my-app")]
 pub(crate) struct DeleteCommand {

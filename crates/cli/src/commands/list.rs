@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 use strongroom_client::{ListPage, SecretResponse};
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
@@ -14,17 +14,17 @@ use crate::output::text::{format_duration, is_duration_field};
 use crate::output::value::OutputValue;
 use crate::output::{OutputFormat, Printer};
 
-/// List what is below a path
+/// List the keys below a path
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom list secret/my-app")]
 pub(crate) struct ListCommand {
-    /// Show what is known of each key, where the server says it [env: VAULT_DETAILED]
+    /// Show the metadata of each key, if the server returns it [env: VAULT_DETAILED]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     detailed: Option<bool>,
-    /// Begin after this key, where the server can
+    /// Begin after this key, if the server supports it
     #[arg(long, value_name = "KEY")]
     after: Option<String>,
-    /// Most keys to list, where the server can
+    /// Maximum number of keys to list, if the server supports it
     #[arg(long, value_name = "COUNT")]
     limit: Option<i64>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ impl ListCommand {
     }
 }
 
-/// Shows the keys that are listed at a path.
+/// Prints the keys listed at a path.
 pub(super) fn print_list(
     printer: &mut Printer,
     path: &str,
@@ -100,7 +100,7 @@ fn print_keys(printer: &mut Printer, answer: &SecretResponse, keys: Vec<OutputVa
     Ok(())
 }
 
-/// A column for everything that is known of any key.
+/// A table with one column for each metadata field that any key has.
 fn detailed_table(keys: &[String], info: &OutputValue) -> String {
     let mut names = BTreeSet::new();
     for key in keys {

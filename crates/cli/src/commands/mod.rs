@@ -1,9 +1,10 @@
-//! The commands, a file each; groups are folders.
+//! The commands, one file each; a group of commands is a folder.
 //!
 //! # Add a command
 //!
 //! 1. A file here, or in its group's folder: a struct of flags that derives [`clap::Args`], with
-//!    [`HttpFlags`](crate::flags::HttpFlags) flattened into it, and `async fn run(self, &mut Context)`.
+//!    [`HttpFlags`](crate::flags::HttpFlags) flattened, and `async fn run(self, &mut
+//! CommandContext)`.
 //! 2. Positional arguments are one `Vec<String>`, counted with
 //!    [`check_argument_count`](crate::error::check_argument_count), so that messages read as Vault's.
 //! 3. A variant and a line in [`CliCommand`] or in the group's enum.
@@ -17,11 +18,12 @@ mod delete;
 mod kv;
 mod lease;
 mod list;
-mod login;
+pub(crate) mod login;
 mod mounting;
 mod operator;
 mod patch;
 mod path_help;
+mod paths;
 mod plugin;
 mod policy;
 mod print;
@@ -34,12 +36,9 @@ mod unwrap;
 mod version;
 mod write;
 
-use std::path::PathBuf;
-
 use clap::{Parser, Subcommand};
 
 use crate::context::CommandContext;
-use crate::environment::Environment;
 use crate::error::CliResult;
 
 /// The whole command line. No part of it is `Debug`: arguments may be secrets.
@@ -90,7 +89,7 @@ pub(crate) enum CliCommand {
     /// Manage policies
     #[command(subcommand)]
     Policy(Box<policy::PolicyCommand>),
-    /// Print the token that commands use
+    /// Print the client token
     #[command(subcommand)]
     Print(Box<print::PrintCommand>),
     /// Manage secrets engines
@@ -103,7 +102,7 @@ pub(crate) enum CliCommand {
 }
 
 impl CliCommand {
-    /// Runs a command that talks to a server.
+    /// Runs the command.
     pub(crate) async fn run(self, context: &mut CommandContext) -> CliResult {
         match self {
             Self::Read(command) => command.run(context).await,
@@ -132,29 +131,4 @@ impl CliCommand {
             }
         }
     }
-}
-
-/// The kinds of auth methods that `login` knows.
-pub(crate) fn login_methods() -> Vec<String> {
-    login::methods::LOGIN_METHODS.iter().map(|method| method.name.to_owned()).collect()
-}
-
-/// A file's path, with `~/` as the person's folder.
-fn expand_home(path: &str, environment: &Environment) -> PathBuf {
-    match (path.strip_prefix("~/"), environment.home_dir()) {
-        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-        _ => PathBuf::from(path),
-    }
-}
-
-/// A path without slashes at its ends, and doubled ones. Everything else stays as it was given: white
-/// space may be part of a name.
-fn clean_path(path: &str) -> String {
-    let segments = path.split('/').filter(|segment| !segment.is_empty());
-    segments.collect::<Vec<_>>().join("/")
-}
-
-/// A mount's path as it is shown: with a slash at its end.
-fn mount_path(path: &str) -> String {
-    format!("{}/", clean_path(path))
 }

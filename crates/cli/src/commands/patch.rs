@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Change part of what is at a path, where the engine can
+/// Change some fields at a path, if the engine supports it
 #[derive(Args)]
 #[command(after_help = "\
 What is sent is a JSON merge patch: a field that is null is removed. Values are given as for

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};

@@ -7,7 +7,7 @@ use crate::error::CliResult;
 use crate::flags::HttpFlags;
 use crate::output::dry_run::refuse_dry_run_flags;
 
-/// Print the token that commands use
+/// Print the client token
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub(crate) enum PrintCommand {
@@ -21,7 +21,7 @@ impl PrintCommand {
     }
 }
 
-/// Print the token that commands use, from the environment or the token helper
+/// Print the client token, from the environment or the token helper
 #[derive(Args)]
 pub(crate) struct PrintToken {
     #[command(flatten)]

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 
-/// Read what is at a path, or have an engine make a credential
+/// Read a secret or generate credentials
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  strongroom read secret/my-app\n  strongroom read -field=password database/creds/readonly"

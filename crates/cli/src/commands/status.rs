@@ -8,7 +8,7 @@ use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::value::OutputValue;
 
-/// Print whether the server is sealed, and who leads
+/// Print seal status and HA status
 #[derive(Args)]
 #[command(
     after_help = "The exit code is 0 if the server is unsealed, 2 if it is sealed, 1 if that isn't known."
@@ -28,7 +28,7 @@ impl StatusCommand {
     pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         context.set_format_except_raw(&self.output)?;
         check_argument_count(&self.arguments, 0, 0)?;
-        // 2 means "sealed" here, so whatever fails is 1.
+        // Exit code 2 means "sealed" here, so every error exits with 1.
         let as_1 = |failure: CliError| CliError { code: 1, ..failure };
         let client = context.client(&self.http).map_err(as_1)?;
         let seal = client.seal_status().await;

@@ -9,7 +9,7 @@ use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::secret;
 use crate::output::value::OutputValue;
 
-/// Unwrap an answer that was wrapped; it can be done once
+/// Unwrap a wrapped response; this works once
 #[derive(Args)]
 #[command(after_help = "\
 Without an argument, the token that is used is the one that wraps; it can come from the environment
@@ -49,7 +49,7 @@ impl UnwrapCommand {
         let answer = answer.ok_or_else(|| CliError::remote("the server answered with nothing: the wrapping token is unknown, expired, or was used before"))?;
         let Some(field) = self.field.name() else { return context.printer.print_response(&answer) };
         let printer = &mut context.printer;
-        // The data of a KV version 2 secret stands one level deeper.
+        // The data of a KV version 2 secret is nested one level deeper.
         let inner = answer.data.as_ref().and_then(|data| data.get("data"));
         let inner = inner.map(|raw| OutputValue::parse(raw.get()));
         let value =

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags, parse_duration};
 use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Write to a path: a secret, a setting, or what an engine is to do
+/// Write a secret or a setting, or run an operation of an engine
 #[derive(Args)]
 #[command(after_help = "\
 Values are text, numbers too. A value that begins with @ is read from a file, the value - from
@@ -49,7 +49,7 @@ impl WriteCommand {
         let says_nothing =
             http.wrap_ttl.is_none() && context.environment.setting("WRAP_TTL").is_none();
         if path == "sys/wrapping/wrap" && says_nothing {
-            // As other clients ask there.
+            // The other clients also ask for wrapping on this path.
             http.wrap_ttl = Some(parse_duration("5m").map_err(CliError::local)?);
         }
         let client = context.client(&http)?;

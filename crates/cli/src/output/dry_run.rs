@@ -1,4 +1,4 @@
-//! A call that is shown instead of being sent: as a curl command, or as the policy it needs.
+//! Shows a request instead of sending it: as a curl command, or as the policy it needs.
 
 use strongroom_client::{ClientConfig, DryRun, DryRunRequest, PemSource};
 
@@ -6,21 +6,21 @@ use super::Printer;
 use crate::error::{CliError, CliResult};
 use crate::flags::HttpFlags;
 
-/// A command whose first call is shown instead of being sent.
+/// The dry run of a command, whose first request is shown instead of sent.
 pub(crate) struct DryRunOutput {
     dry_run: DryRun,
     format: DryRunFormat,
 }
 
-/// How it is shown.
+/// How to show the request.
 enum DryRunFormat {
-    /// With what curl has to know of the connection.
+    /// As a curl command, with these connection options.
     Curl(Vec<String>),
     Policy,
 }
 
 impl DryRunOutput {
-    /// What the flags ask for, if anything.
+    /// The dry run that the flags ask for, if any.
     pub(crate) fn new(http: &HttpFlags, config: &ClientConfig) -> CliResult<Option<Self>> {
         let shown = match (http.output_curl_string, http.output_policy) {
             (false, false) => return Ok(None),
@@ -38,8 +38,8 @@ impl DryRunOutput {
         &self.dry_run
     }
 
-    /// Shows the call. How the command went on without an answer means nothing then; if it ended
-    /// before its call, that is how it ends.
+    /// Prints the recorded request. The command's own outcome is then ignored, since it got no
+    /// response; if the command failed before its first request, that error is returned.
     pub(crate) fn print_request(&self, outcome: CliResult, printer: &mut Printer) -> CliResult {
         let Some(call) = self.dry_run.request() else {
             if let Err(CliError { text: Some(text), .. }) = &outcome {
@@ -64,7 +64,7 @@ impl DryRunOutput {
     }
 }
 
-/// Refuses the flags on a command that sends nothing.
+/// Refuses the dry-run flags on a command that sends no request.
 pub(crate) fn refuse_dry_run_flags(http: &HttpFlags) -> CliResult {
     if http.output_curl_string || http.output_policy {
         let text = "this command sends no request: there is neither a curl command nor a policy";
@@ -73,7 +73,7 @@ pub(crate) fn refuse_dry_run_flags(http: &HttpFlags) -> CliResult {
     Ok(())
 }
 
-/// What curl has to know of the connection.
+/// The curl options for address, certificates and proxy.
 fn curl_connection_options(config: &ClientConfig) -> CliResult<Vec<String>> {
     let tls = &config.tls;
     if tls.server_name.is_some() {
@@ -101,7 +101,7 @@ fn curl_connection_options(config: &ClientConfig) -> CliResult<Vec<String>> {
     Ok(arguments)
 }
 
-/// A command for a shell. The token isn't in it.
+/// The request as a shell command, without the token.
 fn curl_command(call: &DryRunRequest, connection: &[String]) -> String {
     let mut words = vec!["curl".to_owned()];
     if call.method != "GET" {
@@ -125,7 +125,7 @@ fn curl_command(call: &DryRunRequest, connection: &[String]) -> String {
     words.join(" ")
 }
 
-/// A word for a shell, in double quotes.
+/// Quotes a word for a shell, in double quotes.
 fn shell_quote(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
@@ -154,7 +154,8 @@ fn required_policy(call: &DryRunRequest) -> String {
     format!("path \"{path}\" {{\n  capabilities = [{}]\n}}", capabilities.join(", "))
 }
 
-/// Whether a path asks for `sudo` beside the capability: where it ends in `/`, all below it do.
+/// Whether a path requires the capability `sudo`. An entry that ends in `/` covers all paths below
+/// it.
 ///
 /// Source: <https://developer.hashicorp.com/vault/docs/concepts/policies#root-protected-api-endpoints>
 fn needs_sudo(call: &DryRunRequest) -> bool {
@@ -186,7 +187,7 @@ fn needs_sudo(call: &DryRunRequest) -> bool {
         "sys/seal",
         "sys/step-down",
     ];
-    // Leases are listed below the path at which one is looked up.
+    // Leases are listed at paths below the one for looking up a lease.
     let lists_leases = call.is_list && call.path == "sys/leases/lookup";
     lists_leases
         || SUDO_PATHS.iter().any(|path| match path.strip_suffix('/') {

@@ -1,60 +1,60 @@
 //! Texts that other programs search for, word for word as the `vault` command prints them.
 //!
-//! Every other text of the command line is our own and may change in any release. A text belongs
-//! here only if a tool that searches for it can be named; [`FIXED_TEXTS`] names it, and makes the list in
-//! `docs/src/reference/cli.md`. Error texts of the API are not here: the golden answers hold them.
+//! All other text of the command line may change in any release. A text belongs here only if a tool
+//! that searches for it can be named; [`FIXED_TEXTS`] names it and generates the list in
+//! `docs/src/reference/cli.md`. Error texts of the API are not here but in the golden responses.
 
-/// Ends the start of `server`. Requests are answered from this line on.
+/// The last line of the start of `server`. From this line on, the server accepts requests.
 pub(crate) const SERVER_STARTED: &str = "==> Vault server started!";
 
-/// In the log when a server was asked to end.
+/// Printed when the server is asked to stop.
 pub(crate) const SHUTDOWN_TRIGGERED: &str = "==> Vault shutdown triggered";
 
-/// Before the root token of `server -dev`.
+/// In front of the root token of `server -dev`.
 pub(crate) const DEV_ROOT_TOKEN: &str = "Root Token: ";
 
-/// Before the only key share of `server -dev`.
+/// In front of the only key share of `server -dev`.
 pub(crate) const DEV_UNSEAL_KEY: &str = "Unseal Key: ";
 
-/// Begins the last warning of `server -dev`.
+/// The beginning of the last warning of `server -dev`.
 pub(crate) const DEVELOPMENT_MODE_SHOULD: &str = "Development mode should";
 
-/// Before the number of a key share of `operator init`.
+/// In front of the number of a key share in `operator init`.
 pub(crate) const UNSEAL_KEY: &str = "Unseal Key ";
 
-/// Before the number of a recovery key of `operator init`.
+/// In front of the number of a recovery key in `operator init`.
 pub(crate) const RECOVERY_KEY: &str = "Recovery Key ";
 
-/// Before the root token of `operator init`.
+/// In front of the root token in `operator init`.
 pub(crate) const INITIAL_ROOT_TOKEN: &str = "Initial Root Token: ";
 
-/// What `operator init -status` says of an initialised server.
+/// What `operator init -status` prints for an initialised server.
 pub(crate) const IS_INITIALIZED: &str = "Vault is initialized";
 
-/// What `operator init -status` says of a server that isn't initialised.
+/// What `operator init -status` prints for a server that isn't initialised.
 pub(crate) const IS_NOT_INITIALIZED: &str = "Vault is not initialized";
 
-/// Before the path at which `read` and `kv get` found nothing.
+/// In front of the path at which `read` and `kv get` found nothing.
 pub(crate) const NO_VALUE_FOUND: &str = "No value found at ";
 
-/// Begins the line of a write that was answered without content, before the path.
+/// Begins the line about a write whose response has no content; the path follows.
 pub(crate) const DATA_WRITTEN: &str = "Success! Data written to: ";
 
-/// Begins the line about a new mount.
+/// The beginning of the line about a new mount.
 pub(crate) const ENABLED: &str = "Success! Enabled ";
 
-/// A text with those who search for it.
+/// A fixed text, with the command that prints it and the tools that search for it.
 #[cfg(test)]
 pub(crate) struct FixedText {
     pub(crate) text: &'static str,
     /// The command that prints it.
     pub(crate) printed_by: &'static str,
-    /// A tool that searches for it. Public repositories have their name; other scripts are told by
-    /// what they do.
+    /// A tool that searches for it: the name of a public repository, or a description of the
+    /// scripts.
     pub(crate) searched_by: &'static str,
 }
 
-/// Every text of this file, in its order.
+/// Every text of this file, in order.
 #[cfg(test)]
 pub(crate) const FIXED_TEXTS: [FixedText; 13] = {
     const fn fixed_text(

@@ -1,8 +1,8 @@
-//! JSON as Go writes it with two spaces: what scripts compare with.
+//! JSON in the format of Go's encoder with two spaces, since scripts compare it.
 
 use super::value::OutputValue;
 
-/// The value over several lines, without a line end.
+/// Formats a value over several lines, without a final line end.
 pub(crate) fn to_pretty_json(value: &OutputValue) -> String {
     let mut out = String::new();
     write_value(&mut out, value, 0);
@@ -50,7 +50,8 @@ fn end_items(out: &mut String, depth: usize) {
     out.push_str(&"  ".repeat(depth));
 }
 
-/// A JSON string. What could end a script element or a line of JavaScript is escaped, as in Go.
+/// Quotes a JSON string. Like Go, escapes characters that could end a script element or a line of
+/// JavaScript.
 fn quote_json(text: &str) -> String {
     let plain = serde_json::to_string(text).unwrap_or_default();
     if !plain.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {

@@ -1,14 +1,14 @@
-//! All that is printed goes through one [`Printer`].
+//! Everything is printed through one [`Printer`].
 //!
-//! - [`value`]: what is printed, whatever the format
+//! - [`value`]: the value to print, independent of the format
 //! - [`json`], [`yaml`], [`table`]: the formats
-//! - [`secret`]: the envelope of the API
-//! - [`seal_status`]: how the server is
-//! - [`dry_run`]: a call that is shown instead of being sent
-//! - [`text`]: prose and durations
+//! - [`secret`]: the envelope of API responses
+//! - [`seal_status`]: seal status and HA status
+//! - [`dry_run`]: a request that is shown instead of sent
+//! - [`text`]: line wrapping and durations
 //! - [`fixed_text`]: the texts that other programs search for
 //!
-//! Results go to standard output; warnings and errors go to standard error, so that pipes get
+//! Results go to standard output. Warnings and errors go to standard error, so that pipes get
 //! results only.
 
 pub(crate) mod dry_run;
@@ -29,16 +29,16 @@ use crate::environment::Environment;
 use crate::error::{CliError, CliResult};
 use value::OutputValue;
 
-/// How results look.
+/// The output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutputFormat {
     #[default]
     Table,
     Json,
     Yaml,
-    /// For the few results that have a form for people beside the table.
+    /// A format for people other than the table, which few commands support.
     Pretty,
-    /// As received.
+    /// The response body as received.
     Raw,
 }
 
@@ -57,22 +57,22 @@ impl OutputFormat {
     }
 }
 
-/// Where results and messages go.
+/// Prints results and messages in the selected format.
 pub(crate) struct Printer {
     pub(crate) format: OutputFormat,
-    /// Whether lists show what is known of each key.
+    /// Whether lists show the metadata of each key.
     pub(crate) detailed: bool,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
-    /// Whether a person reads the results.
+    /// Whether standard output is a terminal.
     stdout_is_terminal: bool,
-    /// Whether a person reads the messages.
+    /// Whether standard error is a terminal.
     stderr_is_terminal: bool,
-    /// Whether what a person reads may have colours.
+    /// Whether colours may be used on a terminal.
     colour: bool,
 }
 
-/// How a terminal shows a line (ECMA-48).
+/// Terminal styles (ECMA-48).
 #[derive(Clone, Copy)]
 enum TextStyle {
     Bold,
@@ -96,7 +96,7 @@ impl TextStyle {
 }
 
 impl Printer {
-    /// Prints to the process's own output.
+    /// A printer for the standard streams of this process.
     pub(crate) fn from_process(environment: &Environment) -> Self {
         let (out, err) = (io::stdout(), io::stderr());
         Self {
@@ -110,19 +110,19 @@ impl Printer {
         }
     }
 
-    /// A line of results.
+    /// Prints a line of results.
     pub(crate) fn line(&mut self, text: &str) {
-        // A reader that has gone away wants no more; there is nobody left to tell.
+        // Ignored: if the reader of a pipe has gone away, there is nobody to report to.
         let _ = writeln!(self.out, "{text}").and_then(|()| self.out.flush());
     }
 
-    /// A line that says that something is done.
+    /// Prints a line that says that something succeeded.
     pub(crate) fn success(&mut self, text: &str) {
         let text = self.styled(text, TextStyle::Green);
         self.line(&text);
     }
 
-    /// A table: its first two lines are headers.
+    /// Prints a table whose first two lines are headers.
     pub(crate) fn table(&mut self, table: &str) {
         if !(self.colour && self.stdout_is_terminal) {
             return self.line(table);
@@ -139,7 +139,7 @@ impl Printer {
         }
     }
 
-    /// A line above a table.
+    /// Prints a heading above a table.
     pub(crate) fn heading(&mut self, text: &str) {
         let text = self.styled(text, TextStyle::Bold);
         self.line(&text);
@@ -149,17 +149,17 @@ impl Printer {
         if self.colour && self.stdout_is_terminal { style.apply_to(text) } else { text.to_owned() }
     }
 
-    /// A line for the person, not for the pipe.
+    /// Prints a warning to standard error.
     pub(crate) fn warn(&mut self, text: &str) {
         self.write_message(text, TextStyle::Yellow);
     }
 
-    /// Why a command failed.
+    /// Prints an error message to standard error.
     pub(crate) fn error(&mut self, text: &str) {
         self.write_message(text, TextStyle::Red);
     }
 
-    /// What to do about it. A program that reads messages isn't told.
+    /// Prints a hint what to do about an error, on a terminal only.
     pub(crate) fn next_step(&mut self, text: &str) {
         if self.stderr_is_terminal {
             let _ = writeln!(self.err, "\n{text}");
@@ -174,19 +174,19 @@ impl Printer {
         };
     }
 
-    /// A question, answered on the same line.
+    /// Prints a question that is answered on the same line.
     pub(crate) fn prompt(&mut self, text: &str) {
         let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
     }
 
-    /// A line of results that only people want.
+    /// Prints a line that says that something succeeded, only in the format `table`.
     pub(crate) fn success_for_people(&mut self, text: &str) {
         if self.format == OutputFormat::Table {
             self.success(text);
         }
     }
 
-    /// A value, as JSON or YAML, or as a table of its fields.
+    /// Prints a value as JSON or YAML, or as a table of its fields.
     pub(crate) fn print_value(&mut self, value: &OutputValue) -> CliResult {
         match (self.format, value) {
             (OutputFormat::Table, OutputValue::Object(_)) => {
@@ -205,7 +205,7 @@ impl Printer {
         }
     }
 
-    /// A value in a format for machines.
+    /// Prints a value in one of the formats for machines.
     fn print_machine_value(&mut self, value: &OutputValue) -> CliResult {
         let text = match self.format {
             OutputFormat::Json => json::to_pretty_json(value),
@@ -217,7 +217,7 @@ impl Printer {
         Ok(())
     }
 
-    /// An answer of the API.
+    /// Prints an API response.
     pub(crate) fn print_response(&mut self, answer: &SecretResponse) -> CliResult {
         if self.format != OutputFormat::Table {
             return self.print_machine_value(&secret::response_document(answer));
@@ -229,10 +229,10 @@ impl Printer {
         Ok(())
     }
 
-    /// One field of an answer, or the whole answer if no field is asked for.
+    /// Prints one field of a response, or the whole response if no field is requested.
     ///
-    /// An answer that can't be had again, because it holds a new token, a lease or something
-    /// unwrapped, is printed whole if it hasn't the field.
+    /// If the field is missing, a response that can't be requested again (with a new token, a lease
+    /// or unwrapped data) is printed as a whole.
     pub(crate) fn print_response_or_field(
         &mut self,
         answer: &SecretResponse,
@@ -241,7 +241,7 @@ impl Printer {
         self.print_field_of(answer, field, secret::is_unrepeatable(answer))
     }
 
-    /// The same for the answer to a write, which may hold what was made by it: a key, a certificate.
+    /// The same for the response to a write, which may hold a new key or certificate.
     pub(crate) fn print_created_or_field(
         &mut self,
         answer: &SecretResponse,
@@ -268,7 +268,7 @@ impl Printer {
         self.print_field_value(&value)
     }
 
-    /// Says that an answer hasn't a field; prints the answer if it would be lost otherwise.
+    /// The error for a missing field; prints the response first if it would otherwise be lost.
     pub(crate) fn missing_field(
         &mut self,
         answer: &SecretResponse,
@@ -288,7 +288,7 @@ impl Printer {
         }
     }
 
-    /// One field of an object and nothing else: without a line end, unless a person reads it.
+    /// Prints one field of an object, with a line end only on a terminal.
     pub(crate) fn print_field(
         &mut self,
         value: Option<&OutputValue>,
@@ -312,20 +312,20 @@ impl Printer {
         Ok(())
     }
 
-    /// Bytes as they are, and a line end.
+    /// Prints bytes unchanged, and a line end.
     pub(crate) fn raw_line(&mut self, bytes: &[u8]) {
         let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(b"\n"));
         let _ = self.out.flush();
     }
 
-    /// Bytes as they are; a line end only if a person reads them.
+    /// Prints bytes unchanged, with a line end only on a terminal.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         let end: &[u8] = if self.stdout_is_terminal { b"\n" } else { b"" };
         let _ = self.out.write_all(bytes).and_then(|()| self.out.write_all(end));
         let _ = self.out.flush();
     }
 
-    /// What the server wants to be known.
+    /// Prints the warnings of a response.
     pub(crate) fn print_warnings(&mut self, answer: &SecretResponse) {
         let warnings = answer.warnings.as_deref().unwrap_or_default();
         if warnings.is_empty() {
@@ -339,7 +339,7 @@ impl Printer {
     }
 }
 
-/// A field that isn't there, with the names of those that are.
+/// The error for an unknown field, which lists the existing ones.
 fn unknown_field(name: &str, of: &OutputValue) -> CliError {
     let names = match of {
         OutputValue::Object(pairs) => pairs.iter().map(|(name, _)| name.as_str()).collect(),
@@ -352,12 +352,12 @@ fn unknown_field(name: &str, of: &OutputValue) -> CliError {
     CliError::local(format!("there is no field {name:?}; {others}"))
 }
 
-/// A format that a result has no form in.
+/// The result can't be rendered in this format.
 fn unsupported_format(format: &str) -> CliError {
     CliError::local(format!("this result can't be shown as {format}: use json or yaml"))
 }
 
-/// A result that isn't kept as it was received.
+/// The command doesn't support the format `raw`.
 pub(crate) fn raw_not_supported() -> CliError {
     CliError::local("-format=raw is for the command \"read\" only")
 }
@@ -368,7 +368,7 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// What was printed.
+    /// A buffer with what was printed.
     #[derive(Clone, Default)]
     pub(crate) struct CapturedOutput(Arc<Mutex<Vec<u8>>>);
 
@@ -389,7 +389,7 @@ pub(crate) mod testing {
         }
     }
 
-    /// A printer, and what it prints as results and as messages.
+    /// A printer, and the buffers of its results and messages.
     pub(crate) fn test_printer(format: OutputFormat) -> (Printer, CapturedOutput, CapturedOutput) {
         let (out, err) = (CapturedOutput::default(), CapturedOutput::default());
         let printer = Printer {

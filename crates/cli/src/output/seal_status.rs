@@ -1,4 +1,4 @@
-//! How the server is: its seal, and who leads.
+//! Seal status and HA status of a server.
 
 use serde::Serialize;
 use strongroom_client::sys::seal::{LeaderStatus, SealStatus};
@@ -8,7 +8,7 @@ use super::value::OutputValue;
 use super::{OutputFormat, Printer};
 use crate::error::CliResult;
 
-/// What `status` and `operator unseal` show.
+/// What `status` and `operator unseal` print.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct ServerStatus {
     #[serde(flatten)]
@@ -49,7 +49,7 @@ impl ServerStatus {
         }
     }
 
-    /// Prints all of it.
+    /// Prints the status in the selected format.
     pub(crate) fn print(&self, printer: &mut Printer) -> CliResult {
         if printer.format == OutputFormat::Table {
             printer.table(&key_value_table(&self.table_rows()));
@@ -58,7 +58,7 @@ impl ServerStatus {
         printer.print_value(&OutputValue::from_serialize(self))
     }
 
-    /// One field, by the name that JSON has.
+    /// One field, by its name in the JSON output.
     pub(crate) fn field_value(&self, name: &str) -> Option<OutputValue> {
         match name {
             "ha_mode" => Some(OutputValue::from_text(self.ha_mode())),

@@ -1,4 +1,4 @@
-//! The envelope of the API, for people and for machines.
+//! The envelope of API responses, in formats for people and machines.
 
 use strongroom_client::{SecretAuth, SecretResponse, SecretWrapInfo};
 use strongroom_types::Fields;
@@ -7,7 +7,7 @@ use super::table::key_value_table;
 use super::text::{format_duration, is_duration_field};
 use super::value::OutputValue;
 
-/// The answer as a document, in the order that Vault's tools print it in.
+/// The response as a document with the field order of Vault's tools.
 pub(crate) fn response_document(answer: &SecretResponse) -> OutputValue {
     let mut pairs = vec![
         ("request_id", OutputValue::from_text(&answer.request_id)),
@@ -62,7 +62,7 @@ fn to_object(pairs: Vec<(&str, OutputValue)>) -> OutputValue {
     OutputValue::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
-/// The answer as a table; none if there is nothing to show.
+/// The response as a table; `None` if there is nothing to show.
 pub(crate) fn response_table(answer: &SecretResponse) -> Option<String> {
     let mut rows = KeyValueRows::default();
     if answer.lease_duration > 0 {
@@ -86,7 +86,7 @@ pub(crate) fn response_table(answer: &SecretResponse) -> Option<String> {
     rows.to_table()
 }
 
-/// A map of values as a table; none if it is empty.
+/// A map of values as a table; `None` if it is empty.
 pub(crate) fn map_table(map: &OutputValue) -> Option<String> {
     let mut rows = KeyValueRows::default();
     if let OutputValue::Object(pairs) = map.sorted() {
@@ -140,7 +140,7 @@ impl KeyValueRows {
         }
     }
 
-    /// What is still needed before there is a token.
+    /// Adds the second factors that are required before a token is issued.
     fn add_mfa_requirement(&mut self, requirement: &OutputValue) {
         let id = requirement.get("mfa_request_id").map(ToString::to_string);
         self.add_row("mfa_request_id", id.unwrap_or_default());
@@ -178,13 +178,13 @@ impl KeyValueRows {
     }
 }
 
-/// `["a" "b"]`, as Go quotes lists.
+/// Formats a list as `["a" "b"]`, the way Go quotes it.
 fn quote_list(texts: Option<&[String]>) -> String {
     let texts = texts.unwrap_or_default().iter().map(|text| format!("{text:?}"));
     format!("[{}]", texts.collect::<Vec<_>>().join(" "))
 }
 
-/// A time as Go prints it.
+/// Formats a time the way Go prints it.
 fn format_go_time(rfc3339: &str) -> String {
     match rfc3339.parse::<jiff::Timestamp>() {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
@@ -192,12 +192,12 @@ fn format_go_time(rfc3339: &str) -> String {
     }
 }
 
-/// Whether a request made what is answered, so that it can't be asked for again.
+/// Whether the response was created by the request, so that it can't be requested again.
 pub(crate) fn is_unrepeatable(answer: &SecretResponse) -> bool {
     answer.auth.is_some() || answer.wrap_info.is_some() || !answer.lease_id.is_empty()
 }
 
-/// One field of the answer, by the name that the table shows or the data has.
+/// A field of the response, by its name in the table or in the data.
 pub(crate) fn response_field(answer: &SecretResponse, name: &str) -> Option<OutputValue> {
     let of_data = || {
         let raw = answer.data.as_ref()?.get(name)?;
@@ -383,7 +383,7 @@ token_meta_user      bob";
         assert!(out.text().ends_with("\"s.tok\""));
     }
 
-    /// The token or the lease would be lost, and would live on.
+    /// Otherwise the token or lease would stay valid without anyone knowing it.
     #[test]
     fn unrepeatable_response_is_printed_if_the_field_is_missing() {
         let leased =

@@ -1,6 +1,6 @@
-//! Tables as Vault prints them: columns four spaces apart, a line of dashes under the headers.
+//! Tables in Vault's layout: columns four spaces apart, a line of dashes under the headers.
 
-/// The rows as lines, the first of which are the headers. Empty cells are `n/a`.
+/// Formats a table with a header line. Empty cells show `n/a`.
 pub(crate) fn format_table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let dashes = headers.iter().map(|header| "-".repeat(header.chars().count()));
     let headers = headers.iter().map(|header| (*header).to_owned()).collect();
@@ -16,14 +16,14 @@ pub(crate) fn format_table(headers: &[&str], rows: &[Vec<String>]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Rows of a name and a value under `Key` and `Value`.
+/// Formats names and values as a table under `Key` and `Value`.
 pub(crate) fn key_value_table(rows: &[(String, String)]) -> String {
     let rows: Vec<_> = rows.iter().map(|(key, value)| vec![key.clone(), value.clone()]).collect();
     format_table(&["Key", "Value"], &rows)
 }
 
 fn format_cell(text: &str) -> String {
-    // Spaces may be part of a name; a line end would break the row off.
+    // Spaces may be part of a name, but a line end would break the row.
     let text = text.trim_matches(|c: char| c.is_whitespace() && c != ' ');
     if text.trim().is_empty() { "n/a".to_owned() } else { text.to_owned() }
 }

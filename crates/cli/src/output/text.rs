@@ -1,14 +1,14 @@
-//! Prose: wrapped lines, and durations for people.
+//! Line wrapping, and durations for people.
 
-/// The widest line of prose.
+/// The maximum width of wrapped text.
 const MAX_LINE_WIDTH: usize = 78;
 
-/// Breaks prose into lines.
+/// Wraps text into lines.
 pub(crate) fn wrap_text(text: &str) -> String {
     wrap_indented(text, 0)
 }
 
-/// Breaks prose into lines that all begin with spaces.
+/// Wraps text into lines with an indentation of `indent` spaces.
 pub(crate) fn wrap_indented(text: &str, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -26,7 +26,7 @@ pub(crate) fn wrap_indented(text: &str, indent: usize) -> String {
     lines.iter().map(|line| format!("{spaces}{line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Seconds as `768h`, `1h30m` or `45s`.
+/// Formats seconds as `768h`, `1h30m` or `45s`.
 pub(crate) fn format_duration(seconds: i64) -> String {
     let sign = if seconds < 0 { "-" } else { "" };
     let all = seconds.unsigned_abs();
@@ -40,7 +40,7 @@ pub(crate) fn format_duration(seconds: i64) -> String {
     if all == 0 { "0s".to_owned() } else { text }
 }
 
-/// Whether a field is shown as a duration, going by its name.
+/// Whether a field is displayed as a duration, judging by its name.
 pub(crate) fn is_duration_field(name: &str) -> bool {
     ["period", "ttl", "duration"].iter().any(|word| {
         name == *word || name.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'))

@@ -1,4 +1,4 @@
-//! [`Value`]: what is printed, whatever the format. Numbers are kept as they were written.
+//! [`OutputValue`]: the value to print, independent of the format. Numbers are kept as written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use strongroom_types::Fields;
 
-/// A JSON value whose numbers keep their digits and whose objects keep an order.
+/// A JSON value whose numbers keep their digits and whose objects keep their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OutputValue {
     Null,
@@ -19,17 +19,17 @@ pub(crate) enum OutputValue {
 }
 
 impl OutputValue {
-    /// Reads JSON; objects are in the order of their names. What isn't JSON is `Null`.
+    /// Parses JSON, with objects sorted by name. Invalid JSON becomes `Null`.
     pub(crate) fn parse(json: &str) -> Self {
         parse_json(json.trim(), true)
     }
 
-    /// Whatever serialises; structs keep the order of their fields.
+    /// Converts a serialisable value; structs keep the order of their fields.
     pub(crate) fn from_serialize(document: &impl serde::Serialize) -> Self {
         parse_json(&serde_json::to_string(document).unwrap_or_default(), false)
     }
 
-    /// An object from raw fields.
+    /// Builds an object from raw fields.
     pub(crate) fn from_fields(fields: &Fields) -> Self {
         let pairs = fields.iter().map(|(name, raw)| (name.to_owned(), Self::parse(raw.get())));
         Self::Object(pairs.collect())
@@ -43,12 +43,12 @@ impl OutputValue {
         Self::Number(number.to_string())
     }
 
-    /// A list of strings, `Null` if there is none.
+    /// A list of strings; `Null` for `None`.
     pub(crate) fn from_texts(texts: Option<&[String]>) -> Self {
         texts.map_or(Self::Null, |texts| Self::List(texts.iter().map(Self::from_text).collect()))
     }
 
-    /// A field of an object.
+    /// A field of an object, if this is one and has it.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Object(pairs) => {
@@ -58,7 +58,7 @@ impl OutputValue {
         }
     }
 
-    /// The same with every object in the order of its names.
+    /// A copy in which all objects are sorted by name.
     pub(crate) fn sorted(&self) -> Self {
         match self {
             Self::List(items) => Self::List(items.iter().map(Self::sorted).collect()),
@@ -74,8 +74,7 @@ impl OutputValue {
 }
 
 impl fmt::Display for OutputValue {
-    /// As Go prints values with `%v`, which is what tables and `-field` show: `map[a:1 b:[x y]]`,
-    /// `<nil>`.
+    /// Formats like Go's `%v`, which tables and `-field` show: `map[a:1 b:[x y]]`, `<nil>`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separate = |f: &mut fmt::Formatter<'_>, index| {
             if index > 0 { f.write_str(" ") } else { Ok(()) }
@@ -131,7 +130,7 @@ fn parse_json(json: &str, sort: bool) -> OutputValue {
     }
 }
 
-/// An object's pairs in their order; of a name that is there twice, the last value.
+/// Parses an object's pairs in order; if a name is repeated, its last value counts.
 fn parse_pairs(json: &str) -> Result<Vec<(String, Box<RawValue>)>, serde_json::Error> {
     struct PairsVisitor;
 

@@ -1,18 +1,18 @@
-//! YAML, block style. The values are few and known, so this is all of it: no library that writes
-//! YAML keeps a number's digits.
+//! A writer of block style YAML. It only supports the few kinds of values that are printed; no YAML
+//! library keeps the digits of numbers.
 //!
-//! Strings that some reader could take for something else are quoted (YAML 1.1 has many such).
+//! Strings that a YAML reader could take for another type are quoted (YAML 1.1 has many of those).
 
 use super::value::OutputValue;
 
-/// The value over several lines, without a line end. Objects are in the order of their names.
+/// Formats a value over several lines, without a final line end. Objects are sorted by name.
 pub(crate) fn to_yaml(value: &OutputValue) -> String {
     let mut out = String::new();
     write_block(&mut out, &value.sorted(), 0);
     out.trim_end().to_owned()
 }
 
-/// Writes a value that begins at the place where the text is, and a line end.
+/// Writes a value at the current position, and a line end.
 fn write_block(out: &mut String, value: &OutputValue, depth: usize) {
     match value {
         OutputValue::List(items) if !items.is_empty() => {
@@ -37,7 +37,7 @@ fn write_block(out: &mut String, value: &OutputValue, depth: usize) {
     }
 }
 
-/// Writes the value of a key: on its line if it fits there, else below it.
+/// Writes the value of a key: on the same line if possible, else below it.
 fn write_mapping_value(out: &mut String, value: &OutputValue, depth: usize) {
     match value {
         OutputValue::List(items) if !items.is_empty() => {
@@ -72,8 +72,8 @@ fn format_leaf(value: &OutputValue, depth: usize) -> String {
     }
 }
 
-/// A string, in the plainest style that reads back as it. `depth` is where further lines of it may
-/// stand, if it may have several.
+/// Formats a string in the plainest style that reads back unchanged. `depth` is the indentation of
+/// further lines; `None` if the string must stay on one line.
 fn format_string(text: &str, depth: Option<usize>) -> String {
     if !text.chars().all(|c| c == '\n' || !is_special(c)) {
         return double_quote(text);
@@ -87,12 +87,12 @@ fn format_string(text: &str, depth: Option<usize>) -> String {
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
 }
 
-/// Whether a character can't stand in a line of YAML as it is.
+/// Whether a character must be escaped in YAML.
 fn is_special(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
-/// Double quotes: JSON's strings are YAML's.
+/// Formats a string in double quotes: a JSON string is a valid YAML string.
 fn double_quote(text: &str) -> String {
     let json = serde_json::to_string(text).unwrap_or_default();
     let escaped = |c: char| match c {
@@ -102,7 +102,7 @@ fn double_quote(text: &str) -> String {
     json.chars().map(escaped).collect()
 }
 
-/// Several lines as they are, each indented.
+/// Formats a string as a literal block, each line indented.
 fn literal_block(text: &str, depth: usize) -> String {
     let simple = text.starts_with(|c: char| !c.is_whitespace())
         && text.lines().all(|line| !line.ends_with(' '));
@@ -127,7 +127,7 @@ fn literal_block(text: &str, depth: usize) -> String {
     out
 }
 
-/// Whether a string can stand without quotes.
+/// Whether a string can be written without quotes.
 fn is_plain(text: &str) -> bool {
     let mut chars = text.chars();
     let (first, second) = (chars.next(), chars.next());
@@ -144,7 +144,7 @@ fn is_plain(text: &str) -> bool {
         && !text.contains(" #")
 }
 
-/// Whether some reader would take the string for a null, a boolean, a number or a time.
+/// Whether a YAML reader could take the string for a null, a boolean, a number or a time.
 fn is_ambiguous(text: &str) -> bool {
     const WORDS: [&str; 9] = ["~", "null", "true", "false", "yes", "no", "on", "off", "="];
     let lower = text.to_lowercase();
@@ -165,7 +165,7 @@ fn is_number(lower: &str) -> bool {
             return true;
         }
     }
-    // Decimals, with an exponent, and in base 60.
+    // Decimal numbers, with an exponent, and in base 60.
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
     mantissa.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -175,7 +175,7 @@ fn is_number(lower: &str) -> bool {
         && of(exponent, "0123456789")
 }
 
-/// Whether a text begins as a date does.
+/// Whether a text begins like a date.
 fn is_date(text: &str) -> bool {
     let day = text.split(['t', ' ', '\t']).next().unwrap_or_default();
     let parts: Vec<_> = day.split('-').collect();

@@ -14,7 +14,7 @@ Examples:
   strongroom auth enable userpass
   strongroom auth enable -path=staff -listing-visibility=unauth ldap")]
 pub(crate) struct AuthEnable {
-    /// Kind of the tokens it gives: service, batch, default-service or default-batch
+    /// Type of the tokens it issues: service, batch, default-service or default-batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
     #[command(flatten)]

@@ -4,12 +4,12 @@ use clap::Args;
 use strongroom_client::sys::mounts::MountTableKind;
 
 use super::super::login::methods::{LOGIN_METHODS, LoginMethod};
-use super::super::mount_path;
+use super::super::paths::mount_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Say how to log in with an auth method
+/// Show how to log in with an auth method
 #[derive(Args)]
 #[command(after_help = "Examples:\n  strongroom auth help userpass\n  strongroom auth help staff/")]
 pub(crate) struct AuthHelp {

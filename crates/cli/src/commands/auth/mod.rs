@@ -7,8 +7,8 @@ mod tune;
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::MountTableKind;
 
-use super::mount_path;
 use super::mounting::{listing, remount};
+use super::paths::mount_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
@@ -46,7 +46,7 @@ impl AuthCommand {
     }
 }
 
-/// Remove an auth method: its users are gone, and all tokens it gave are revoked
+/// Disable an auth method: its data is deleted, and all tokens it issued are revoked
 #[derive(Args)]
 pub(crate) struct AuthDisable {
     #[command(flatten)]
@@ -71,7 +71,7 @@ impl AuthDisable {
 /// List the mounted auth methods
 #[derive(Args)]
 pub(crate) struct AuthList {
-    /// Show lifetimes, versions and options too
+    /// Also show lifetimes, versions and options
     #[arg(long)]
     detailed: bool,
     #[command(flatten)]

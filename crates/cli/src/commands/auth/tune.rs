@@ -3,8 +3,8 @@
 use clap::Args;
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind, UserLockoutConfigInput};
 
-use super::super::mount_path;
 use super::super::mounting::settings::MountConfigFlags;
+use super::super::paths::mount_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{DurationSeconds, HttpFlags, parse_non_negative_duration};
@@ -17,10 +17,10 @@ What isn't named stays. A duration of \"system\" goes back to the server's own.
 Example:
   strongroom auth tune -default-lease-ttl=1h userpass/")]
 pub(crate) struct AuthTune {
-    /// For people
+    /// Description of the mount
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// Kind of the tokens it gives: service, batch, default-service or default-batch
+    /// Type of the tokens it issues: service, batch, default-service or default-batch
     #[arg(long, value_name = "TYPE")]
     token_type: Option<String>,
     /// Failed logins after which a user is locked out
@@ -29,10 +29,10 @@ pub(crate) struct AuthTune {
     /// How long a user is locked out
     #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration)]
     user_lockout_duration: Option<DurationSeconds>,
-    /// After which time failed logins are forgotten
+    /// Time after which failed logins are no longer counted
     #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration)]
     user_lockout_counter_reset_duration: Option<DurationSeconds>,
-    /// Lock nobody out
+    /// Disable user lockout
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     user_lockout_disable: Option<bool>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ impl AuthTune {
         Ok(())
     }
 
-    /// When users are locked out, if any flag says it.
+    /// The lockout settings, if any flag sets one.
     fn user_lockout_config(&self) -> Option<UserLockoutConfigInput> {
         let text = |given: Option<DurationSeconds>| {
             given.and_then(DurationSeconds::non_negative).map(|seconds| format!("{seconds}s"))

@@ -10,7 +10,7 @@ use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
-/// Delete a key's newest version, or those that are named; `undelete` brings them back
+/// Delete a key's newest version or the given versions; `undelete` restores them
 #[derive(Args)]
 #[command(after_help = "\
 An engine without versions keeps nothing to bring back. \"kv metadata delete\" deletes a key with
@@ -41,7 +41,7 @@ impl KvDelete {
         check_argument_count(&self.arguments, 1, 1)?;
         let versions = parse_version_numbers(&self.versions);
         if versions.is_empty() && !self.versions.is_empty() {
-            // An empty variable must not delete the latest one.
+            // An empty shell variable must not lead to the deletion of the newest version.
             let text = "-versions names no version: nothing was deleted";
             return Err(crate::error::CliError::usage(text));
         }

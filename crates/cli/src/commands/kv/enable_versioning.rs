@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use clap::Args;
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
-use super::super::mount_path;
+use super::super::paths::mount_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 
-/// Let a mount keep versions from now on; there is no way back
+/// Upgrade a mount to version 2, which keeps versions; this can't be undone
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv enable-versioning secret")]
 pub(crate) struct KvEnableVersioning {

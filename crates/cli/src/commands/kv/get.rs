@@ -58,7 +58,7 @@ impl KvGet {
                     )));
                 };
                 let data = OutputValue::from_fields(&data);
-                // "data" is all of it, unless the key has such a field.
+                // The field "data" means all data, unless the secret has a field of that name.
                 let whole = (field == "data").then_some(&data);
                 printer.print_field(data.get(field).or(whole), field, &data)
             }

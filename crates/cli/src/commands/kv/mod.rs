@@ -1,4 +1,4 @@
-//! `kv`: the key-value engine, whichever of its versions is behind a path.
+//! `kv`: the key-value engine, in either version.
 
 mod delete;
 mod enable_versioning;
@@ -58,7 +58,7 @@ impl KvCommand {
     }
 }
 
-/// What is sent to write a version: its data, and the version it may replace.
+/// The request body that writes a version: the data, and for `-cas` the version it may replace.
 fn version_body(data: &Fields, cas: Option<u64>) -> Fields {
     #[derive(Serialize)]
     struct KvWriteOptions {
@@ -71,13 +71,13 @@ fn version_body(data: &Fields, cas: Option<u64>) -> Fields {
     body
 }
 
-/// Fields as one piece of JSON.
+/// The fields as one JSON object.
 fn to_raw_json(fields: &Fields) -> Box<RawValue> {
     let json: Result<Box<RawValue>, _> = serde_json::from_slice(fields.to_object().as_bytes());
     json.or_else(|_| to_raw_value("")).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// Writes, and says so; an answer is shown.
+/// Writes, and prints the response or that the write succeeded.
 async fn write_and_print(
     client: &Client,
     printer: &mut Printer,
@@ -96,7 +96,7 @@ async fn write_and_print(
     }
 }
 
-/// A refusal that may have warnings beside it.
+/// Converts an API error, and prints the warnings that came with it.
 fn failure_with_warnings(
     printer: &mut Printer,
     error: strongroom_client::Error,
@@ -108,7 +108,7 @@ fn failure_with_warnings(
     CliError::from_api(doing)(error)
 }
 
-/// Whether an answer has this object.
+/// An object in the response data, such as `metadata`.
 fn data_object(answer: &SecretResponse, name: &str) -> Option<Fields> {
     let raw = answer.data.as_ref()?.get(name)?;
     if raw.get() == "null" {
@@ -117,7 +117,7 @@ fn data_object(answer: &SecretResponse, name: &str) -> Option<Fields> {
     Fields::from_trusted(raw.get().as_bytes()).ok()
 }
 
-/// The version that an answer's metadata has.
+/// The version number in the response's metadata.
 fn current_version(answer: &SecretResponse) -> Option<u64> {
     let raw = data_object(answer, "metadata")?;
     raw.get("version")?.get().parse().ok()

@@ -29,7 +29,7 @@ pub(crate) struct KvPatch {
     /// Change only if this is the newest version
     #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
     cas: Option<i64>,
-    /// patch: one request that changes. rw: read, change here, write
+    /// patch: one PATCH request. rw: read, change locally, write
     #[arg(long, value_name = "METHOD", default_value = "")]
     method: String,
     /// Field to remove; repeatable
@@ -85,7 +85,7 @@ impl KvPatch {
         path: &str,
         fields: &Fields,
     ) -> CliResult<Option<SecretResponse>> {
-        // Zero is "not said", as with the peers.
+        // Zero means "not given", as in Vault and OpenBao.
         let cas = self.cas.and_then(|version| u64::try_from(version).ok()).filter(|cas| *cas > 0);
         let may_write_instead = match self.method.as_str() {
             "rw" => return self.read_modify_write(client, context, path, fields, cas).await,
@@ -100,7 +100,7 @@ impl KvPatch {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        // 405 is a server that knows no patches.
+        // Status 405 comes from a server without support for PATCH.
         if !may_write_instead || !matches!(error.status(), Some(403 | 405)) {
             let doing = format!("Error writing data to {path}");
             return Err(failure_with_warnings(&mut context.printer, error, &doing));
@@ -116,7 +116,7 @@ impl KvPatch {
         Ok(answer)
     }
 
-    /// Reads the newest version, changes it here, and writes it if it is the newest still.
+    /// Reads the newest version, changes it locally, and writes it if it is still the newest.
     async fn read_modify_write(
         &self,
         client: &Client,

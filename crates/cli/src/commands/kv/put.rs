@@ -10,7 +10,7 @@ use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Write a key: what it had before is replaced, or becomes an older version
+/// Write a key; its old data is replaced, or kept as an older version
 #[derive(Args)]
 #[command(after_help = "\
 Values are text, numbers too. A value that begins with @ is read from a file, the value - from
@@ -72,8 +72,8 @@ impl KvPut {
     }
 }
 
-/// Without versions there is nothing to compare with, and a write that must not replace anything
-/// would.
+/// Refuses `-cas` for version 1: there is no version to compare with, so the write would silently
+/// replace the data that `-cas` should protect.
 fn refuse_cas(cas: Option<i64>) -> CliResult {
     match cas {
         Some(version) if version >= 0 => Err(CliError::usage(

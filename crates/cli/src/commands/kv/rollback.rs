@@ -42,7 +42,7 @@ impl KvRollback {
         let path = target.require_versioned(CliError::remote(no_versions))?.api_path("data");
         let nothing = || CliError::not_found(&path);
 
-        // What is written must replace what is the newest version now, and nothing newer.
+        // The write must replace the version that is newest now, and nothing newer.
         let doing = format!("Error reading {path}");
         let newest = client.read(&path, &[]).await.map_err(CliError::from_api(&doing))?;
         let newest = current_version(&newest.ok_or_else(nothing)?).ok_or_else(|| {

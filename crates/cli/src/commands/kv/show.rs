@@ -1,4 +1,4 @@
-//! How versions and their data look on a terminal.
+//! Displays secrets, versions and metadata on a terminal.
 
 use strongroom_client::SecretResponse;
 use strongroom_types::Fields;
@@ -8,8 +8,8 @@ use crate::output::secret::map_table;
 use crate::output::value::OutputValue;
 use crate::output::{OutputFormat, Printer};
 
-/// Shows an answer about a version: where it is, what is known of it, its data. Without a path it
-/// is a key without versions, and the data is all there is.
+/// Prints a version: its path, its metadata and its data. Without a path it is a secret of version
+/// 1 of the engine, which has data only.
 pub(super) fn print_version(
     printer: &mut Printer,
     path: Option<&str>,
@@ -36,7 +36,7 @@ pub(super) fn print_version(
     Ok(())
 }
 
-/// Shows what was just written.
+/// Prints the path and version of a write.
 pub(super) fn print_write_result(
     printer: &mut Printer,
     path: &str,
@@ -52,7 +52,7 @@ pub(super) fn print_write_result(
     Ok(())
 }
 
-/// Shows what is known of a key and of each of its versions.
+/// Prints the metadata of a key and of each of its versions.
 pub(super) fn print_metadata(printer: &mut Printer, path: &str, data: &Fields) {
     print_path(printer, "Metadata Path", path);
     let mut of_key = data.clone();
@@ -72,7 +72,7 @@ fn print_path(printer: &mut Printer, title: &str, path: &str) {
     printer.line("");
 }
 
-/// A table under its title.
+/// Prints a table below its title.
 fn print_section(printer: &mut Printer, title: &str, map: &OutputValue) {
     let longest = match map {
         OutputValue::Object(pairs) => {
@@ -80,7 +80,7 @@ fn print_section(printer: &mut Printer, title: &str, map: &OutputValue) {
         }
         _ => 0,
     };
-    // A column of keys, the gap, and the word over the values.
+    // The width of the table: the key column, the gap, and the heading of the values.
     printer.heading(&framed_title(title, longest + 4 + "Value".len()));
     match map_table(map) {
         Some(table) => printer.table(&table),
@@ -88,7 +88,7 @@ fn print_section(printer: &mut Printer, title: &str, map: &OutputValue) {
     }
 }
 
-/// A title between equals signs, as wide as what is below it, where it isn't wider itself.
+/// A title between equals signs, at least as wide as the table below it.
 fn framed_title(title: &str, width: usize) -> String {
     let signs = match width.saturating_sub(title.chars().count() + 2) {
         0 => 4,

@@ -1,17 +1,17 @@
-//! The key that a command is about: a mount, and a name in it.
+//! The key that a command works on: a mount, and a path within it.
 
 use clap::Args;
 use strongroom_client::kv::KvMount;
 use strongroom_client::{Client, Error};
 
-use super::super::clean_path;
+use super::super::paths::clean_path;
 use crate::error::{CliError, CliResult, lacks_token};
 
 /// Where the engine is mounted.
 #[derive(Args, Default)]
 pub(super) struct MountFlag {
-    /// Where the engine is mounted; the argument is then the key's name in it. Without it the
-    /// argument is mount and name in one
+    /// Mount path of the engine; the argument is then the key's path within it. Without this flag
+    /// the argument contains both
     #[arg(long, value_name = "PATH")]
     mount: Option<String>,
 }
@@ -22,14 +22,14 @@ impl MountFlag {
     }
 }
 
-/// A key in a mount.
+/// A key within a mount.
 pub(super) struct KvTarget {
     mount: KvMount,
     name: String,
 }
 
 impl KvTarget {
-    /// Asks the server for the mount.
+    /// Looks up the mount on the server.
     pub(super) async fn resolve(
         client: &Client,
         flag: &MountFlag,
@@ -44,17 +44,17 @@ impl KvTarget {
             Some(_) => argument,
             None => relative_path(&argument, &mount.path),
         };
-        // Old servers don't say where the mount is.
+        // Old servers don't report the mount path.
         let path = if mount.path.is_empty() && given.is_some() { asked } else { mount.path };
         Ok(Self { mount: KvMount { path, ..mount }, name })
     }
 
-    /// Whether the engine keeps versions.
+    /// Whether the mount is version 2 of the engine.
     pub(super) fn is_versioned(&self) -> bool {
         self.mount.is_versioned
     }
 
-    /// The API's path: below this folder, if the engine keeps versions.
+    /// The API path of the key. Version 2 has it below `folder`, such as `data`.
     pub(super) fn api_path(&self, folder: &str) -> String {
         let folder = if self.mount.is_versioned { folder } else { "" };
         let parts = [self.mount.path.trim_matches('/'), folder, &self.name];
@@ -62,14 +62,14 @@ impl KvTarget {
         parts.join("/")
     }
 
-    /// For what only the engine with versions has.
+    /// Returns the error `failure` unless the mount is version 2 of the engine.
     pub(super) fn require_versioned(self, failure: CliError) -> CliResult<Self> {
         if self.mount.is_versioned { Ok(self) } else { Err(failure) }
     }
 }
 
-/// Why it isn't known which engine is behind a path. The question is this program's own, so that its
-/// path means nothing to the person.
+/// The error if the mount can't be looked up. It doesn't show the path of the look-up, which the
+/// user never typed.
 fn mount_lookup_error(asked: &str, error: Error) -> CliError {
     let doing = format!("Error finding the engine at {asked}");
     if error.status() != Some(403) {

@@ -1,4 +1,4 @@
-//! `kv undelete` and `kv destroy`: what is done to versions by their numbers.
+//! `kv undelete` and `kv destroy`: operations on versions by their numbers.
 
 use clap::Args;
 use strongroom_types::Fields;
@@ -8,7 +8,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 
-/// Bring deleted versions of a key back
+/// Restore deleted versions of a key
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv undelete -mount=secret -versions=3 my-app")]
 pub(crate) struct KvUndelete {
@@ -16,7 +16,7 @@ pub(crate) struct KvUndelete {
     versions: KvVersionFlags,
 }
 
-/// Destroy versions of a key, for good
+/// Destroy versions of a key permanently
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv destroy -mount=secret -versions=3 my-app")]
 pub(crate) struct KvDestroy {
@@ -71,7 +71,7 @@ impl KvVersionFlags {
     }
 }
 
-/// Numbers of versions, as they were typed.
+/// The version numbers, as they were typed.
 pub(super) fn parse_version_numbers(given: &[String]) -> Vec<&str> {
     let all = given.iter().flat_map(|numbers| numbers.split(','));
     all.map(str::trim).filter(|number| !number.is_empty()).collect()

@@ -7,7 +7,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FormatFlag, HttpFlags};
 
-/// Show a lease's times
+/// Show when a lease was issued, renewed and expires
 #[derive(Args)]
 pub(crate) struct LeaseLookup {
     #[command(flatten)]

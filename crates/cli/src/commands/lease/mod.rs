@@ -28,7 +28,7 @@ impl LeaseCommand {
     }
 }
 
-/// The one argument, a lease's id.
+/// The only argument, a lease id.
 fn lease_id_argument(arguments: &[String]) -> CliResult<String> {
     if arguments.is_empty() {
         return Err(CliError::usage("there is no lease id"));

@@ -10,7 +10,7 @@ use crate::flags::{DurationSeconds, FormatFlag, HttpFlags, parse_non_negative_du
 /// Renew a lease
 #[derive(Args)]
 pub(crate) struct LeaseRenew {
-    /// How long it shall last from now; the server may give less
+    /// Requested lifetime from now; the server may grant less
     #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration)]
     increment: Option<DurationSeconds>,
     #[command(flatten)]

@@ -14,13 +14,13 @@ use crate::output::text::wrap_text;
     after_help = "Examples:\n  strongroom lease revoke database/creds/readonly/2f6a614c\n  strongroom lease revoke -prefix database/creds"
 )]
 pub(crate) struct LeaseRevoke {
-    /// Forget leases even if the engine can't revoke what they are for. Needs -prefix
+    /// Remove leases even if the engine fails to revoke the credentials. Needs -prefix
     #[arg(long, short)]
     force: bool,
     /// The argument is a path: revoke all leases below it
     #[arg(long)]
     prefix: bool,
-    /// Wait until it is done
+    /// Wait until the revocation is complete
     #[arg(long)]
     sync: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The auth methods that `login` knows: where they are asked, and what they take.
+//! The auth methods that `login` supports: their login paths and parameters.
 
 use strongroom_types::Fields;
 
@@ -8,27 +8,27 @@ use crate::error::{CliError, CliResult};
 use crate::flags::HttpFlags;
 use crate::output::text::wrap_text;
 
-/// An auth method.
-pub(in super::super) struct LoginMethod {
-    /// Its type, under which it is mounted by default.
-    pub(in super::super) name: &'static str,
+/// An auth method that `login` supports.
+pub(crate) struct LoginMethod {
+    /// Its type, which is also its default mount path.
+    pub(crate) name: &'static str,
     pub(super) flow: LoginFlow,
     description: &'static str,
-    /// Names and meanings of what it takes.
+    /// The names and descriptions of its parameters.
     parameters: &'static [(&'static str, &'static str)],
     example: &'static str,
 }
 
-/// How a method logs in.
+/// How to log in with a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginFlow {
-    /// A token is there already.
+    /// With an existing token; there is no login request.
     Token,
-    /// At `login/<username>`, with a password that is asked for if it isn't given.
+    /// At `login/<username>` with a password, which is prompted for if it isn't given.
     Password,
-    /// At `login`, with these fields; the named ones must be there.
+    /// At `login` with parameters as fields; the ones named here are required.
     Fields(&'static [&'static str]),
-    /// Not from here.
+    /// This command doesn't support the method.
     Unsupported,
 }
 
@@ -36,7 +36,7 @@ const USERNAME: (&str, &str) = ("username", "who logs in; by default the user of
 const PASSWORD: (&str, &str) = ("password", "by default it is asked for, unseen");
 const ROLE: (&str, &str) = ("role", "the role to log in as");
 
-pub(in super::super) const LOGIN_METHODS: [LoginMethod; 9] = [
+pub(crate) const LOGIN_METHODS: [LoginMethod; 9] = [
     LoginMethod {
         name: "token",
         flow: LoginFlow::Token,
@@ -112,7 +112,7 @@ impl LoginMethod {
         LOGIN_METHODS.iter().find(|method| method.name == name)
     }
 
-    /// The path below `auth/` at which to log in; `fields` become what is sent there.
+    /// The path below `auth/` to log in at. `fields` is changed to what has to be sent there.
     pub(super) fn prepare_request(
         &self,
         mount: &str,
@@ -132,7 +132,8 @@ impl LoginMethod {
                         ["LOGNAME", "USER"].map(|name| context.environment.raw_variable(name));
                     names.into_iter().flatten().find(|name| !name.is_empty())
                 };
-                // Users of the server's own have nothing to do with those of this machine.
+                // The server's own users don't correspond to this machine's, so there is no default
+                // name.
                 let name = if self.name == "userpass" { named } else { named.or_else(of_machine) };
                 let name = name.filter(|name| !name.is_empty());
                 let name = name.ok_or_else(|| {
@@ -181,7 +182,7 @@ impl LoginMethod {
         Ok(())
     }
 
-    /// What `auth help` prints.
+    /// The text that `auth help` prints.
     pub(in super::super) fn help_text(&self) -> String {
         let usage = match self.flow {
             LoginFlow::Token => "strongroom login [TOKEN]".to_owned(),

@@ -1,13 +1,13 @@
 //! `login`
 
-pub(super) mod methods;
+pub(crate) mod methods;
 mod token;
 
 use clap::Args;
 use strongroom_client::SecretResponse;
 
 use self::methods::{LOGIN_METHODS, LoginFlow, LoginMethod};
-use super::clean_path;
+use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
@@ -15,7 +15,7 @@ use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 use crate::output::text::wrap_text;
 
-/// Log in, and keep the token for the commands that follow
+/// Log in, and store the token for later commands
 #[derive(Args)]
 #[command(after_help = "\
 Without a method, a token is checked: the argument, or what is typed on the terminal, or with -
@@ -29,19 +29,19 @@ Examples:
 
 \"strongroom auth help userpass\" says what a method takes.")]
 pub(crate) struct LoginCommand {
-    /// Kind of auth method
+    /// Type of the auth method
     #[arg(long, value_name = "TYPE", default_value = "token")]
     method: String,
     /// Where the auth method is mounted, below auth/; by default under its type
     #[arg(long, value_name = "PATH", default_value = "")]
     path: String,
-    /// Don't keep the token
+    /// Don't store the token
     #[arg(long)]
     no_store: bool,
-    /// Don't show the token
+    /// Don't print the token
     #[arg(long)]
     no_print: bool,
-    /// Show the token alone, and don't keep it
+    /// Print only the token, and don't store it
     #[arg(long)]
     token_only: bool,
     #[command(flatten)]
@@ -128,7 +128,7 @@ impl LoginCommand {
         }
     }
 
-    /// There is no token yet: it is wrapped, or a second factor is needed.
+    /// Prints a login response without a token: it is wrapped, or a second factor is required.
     fn print_incomplete_login(
         &self,
         context: &mut CommandContext,
@@ -171,7 +171,8 @@ impl LoginCommand {
         Ok(())
     }
 
-    /// The person is logged in and the token can't be kept: it is shown, as far as it may be.
+    /// The error if the login succeeded but the token can't be stored. It shows the token unless a
+    /// flag forbids that.
     fn token_store_error(
         &self,
         context: &mut CommandContext,

@@ -1,4 +1,4 @@
-//! Logging in with a token: it is looked at, and kept.
+//! Logging in with an existing token: it is looked up, then stored.
 
 use strongroom_client::token::TokenSelector;
 use strongroom_client::{Client, SecretAuth, SecretResponse};
@@ -10,7 +10,7 @@ use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::HttpFlags;
 
-/// The token that is given or asked for, and whether it is to be checked.
+/// Reads the token from the argument or a prompt; also returns whether to look it up.
 pub(super) fn read_token(
     arguments: &[String],
     http: &HttpFlags,
@@ -51,7 +51,7 @@ pub(super) fn read_token(
     Ok((token, look_up))
 }
 
-/// What is known of a token, in the form in which an auth method would answer.
+/// Looks a token up and returns the result in the form of a login response.
 pub(super) async fn token_login_response(
     client: &Client,
     token: Secret<String>,

@@ -1,9 +1,9 @@
-//! Mounting.
+//! Mounting secrets engines and auth methods.
 
 use clap::Args;
 use strongroom_client::sys::mounts::{MountConfigInput, MountRequest, MountTableKind};
 
-use super::super::mount_path;
+use super::super::paths::mount_path;
 use super::settings::MountConfigFlags;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
@@ -13,7 +13,7 @@ use crate::output::fixed_text::ENABLED;
 /// How to mount.
 #[derive(Args)]
 pub(in super::super) struct EnableFlags {
-    /// For people
+    /// Description of the mount
     #[arg(long, value_name = "TEXT", default_value = "")]
     description: String,
     /// Where to mount it; by default its type
@@ -22,13 +22,13 @@ pub(in super::super) struct EnableFlags {
     /// A plug-in of the catalog, for the type "plugin"
     #[arg(long, value_name = "NAME", default_value = "")]
     plugin_name: String,
-    /// Keep it on this cluster
+    /// Don't replicate it to other clusters
     #[arg(long)]
     local: bool,
-    /// Have the seal wrap its most secret values once more
+    /// Encrypt critical values additionally with the seal
     #[arg(long)]
     seal_wrap: bool,
-    /// Let it use an outside source of chance
+    /// Allow it to use an external entropy source
     #[arg(long)]
     external_entropy_access: bool,
     #[command(flatten)]
@@ -38,7 +38,8 @@ pub(in super::super) struct EnableFlags {
 }
 
 impl EnableFlags {
-    /// Mounts what the one argument names, with what only one of both tables has in `more`.
+    /// Mounts the type given by the only argument. `more` has settings that only one of the tables
+    /// has.
     pub(in super::super) async fn enable(
         self,
         context: &mut CommandContext,

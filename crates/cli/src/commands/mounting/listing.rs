@@ -1,4 +1,4 @@
-//! Tables of what is mounted.
+//! Tables of mounts.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::output::OutputFormat;
 use crate::output::table::format_table as lines;
 use crate::output::value::OutputValue;
 
-/// Lists what is mounted.
+/// Prints the mounts of one table.
 pub(in super::super) async fn print_mounts(
     context: &mut CommandContext,
     http: &HttpFlags,
@@ -46,8 +46,8 @@ fn summary_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) 
     lines(&headers, &rows)
 }
 
-/// With what stands in the last column but one of the first five: engines can go without a cache,
-/// auth methods give kinds of tokens.
+/// The detailed table. One of its columns depends on the kind of mount: engines show whether
+/// caching is disabled, auth methods show the type of their tokens.
 fn detailed_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) -> String {
     let own = match table {
         MountTableKind::Secrets => "Force No Cache",

@@ -1,5 +1,5 @@
-//! What `secrets` and `auth` share: mounting, listing, moving, tuning. Engines and auth methods are
-//! mounted alike; only words differ.
+//! What `secrets` and `auth` share: mounting, listing, moving, tuning. Both kinds of mounts work
+//! alike; only the wording of messages differs.
 
 pub(super) mod enable;
 pub(super) mod listing;
@@ -8,7 +8,7 @@ pub(super) mod settings;
 
 use strongroom_client::sys::mounts::MountTableKind;
 
-/// The words for what a table mounts.
+/// What the mounts of a table are called in messages.
 pub(super) fn mount_kind_name(table: MountTableKind) -> &'static str {
     match table {
         MountTableKind::Secrets => "secrets engine",

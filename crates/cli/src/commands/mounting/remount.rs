@@ -6,18 +6,18 @@ use strongroom_client::sys::mounts::MountTableKind;
 use strongroom_client::sys::remount::MigrationStatus;
 use strongroom_types::{Clock, SystemClock};
 
-use super::super::mount_path;
+use super::super::paths::mount_path;
 use super::mount_kind_name;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Between two questions how far the server is.
+/// The interval between two requests for the remount's status.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long it is asked.
+/// How many times the status is requested before giving up.
 const MAX_POLLS: u32 = 600;
 
-/// Moves a mount and waits until it is there.
+/// Starts a remount and waits until it has finished.
 pub(in super::super) async fn remount_and_wait(
     context: &mut CommandContext,
     http: &HttpFlags,
@@ -58,7 +58,7 @@ pub(in super::super) async fn remount_and_wait(
     )))
 }
 
-/// Auth methods are below `auth/`, of their namespace if there is one; it needn't be typed.
+/// The path for the API: for auth methods, `auth/` is added after the namespace if it is missing.
 fn api_path(table: MountTableKind, path: &str) -> String {
     let is_whole = path.starts_with("auth/") || path.contains("/auth/");
     if table == MountTableKind::Secrets || is_whole {

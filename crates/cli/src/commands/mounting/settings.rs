@@ -1,4 +1,4 @@
-//! Flags for a mount's settings, which `enable` and `tune` share, of engines and of auth methods.
+//! Flags for a mount's settings, shared by `enable` and `tune` of secrets engines and auth methods.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use crate::flags::{DurationSeconds, parse_duration, parse_name_value};
 /// What can be set when a mount is made, and later.
 #[derive(Args)]
 pub(in super::super) struct MountConfigFlags {
-    /// How long its leases last by default
+    /// Default lifetime of its leases
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     default_lease_ttl: Option<DurationSeconds>,
-    /// How long its leases last at most
+    /// Maximum lifetime of its leases
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     max_lease_ttl: Option<DurationSeconds>,
-    /// Request field that the audit log shows as it is; repeatable
+    /// Request field that the audit log records in plain text; repeatable
     #[arg(long, value_name = "FIELD")]
     audit_non_hmac_request_keys: Vec<String>,
-    /// Answer field that the audit log shows as it is; repeatable
+    /// Response field that the audit log records in plain text; repeatable
     #[arg(long, value_name = "FIELD")]
     audit_non_hmac_response_keys: Vec<String>,
-    /// Who sees it in the list that user interfaces show: hidden or unauth
+    /// Whether unauthenticated user interfaces list it: hidden or unauth
     #[arg(long, value_name = "VISIBILITY")]
     listing_visibility: Option<String>,
     /// Header that is passed on to the engine; repeatable
@@ -34,16 +34,16 @@ pub(in super::super) struct MountConfigFlags {
     /// The plug-in's version; by default the newest, and later newer ones on reload
     #[arg(long, value_name = "VERSION")]
     pub(in super::super) plugin_version: Option<String>,
-    /// Setting of the engine's own; repeatable
+    /// Option that the engine defines; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     options: Vec<(String, String)>,
-    /// The engine's version, where it has several
+    /// Version of the engine, if it has several
     #[arg(long, value_name = "VERSION")]
     version: Option<u32>,
 }
 
 impl MountConfigFlags {
-    /// The engine's own settings, with its version among them.
+    /// The options that the engine defines, including its version.
     pub(in super::super) fn engine_options(&self) -> BTreeMap<String, String> {
         let mut options: BTreeMap<_, _> = self.options.iter().cloned().collect();
         if let Some(version) = self.version.filter(|version| *version > 0) {
@@ -52,7 +52,7 @@ impl MountConfigFlags {
         options
     }
 
-    /// The settings for the API, beside `more`; what no flag names is left out.
+    /// The settings for the API, merged into `more`; settings without a flag are left out.
     pub(in super::super) fn into_config_input(self, more: MountConfigInput) -> MountConfigInput {
         MountConfigInput {
             default_lease_ttl: self.default_lease_ttl.map(DurationSeconds::to_api_setting),
@@ -68,7 +68,7 @@ impl MountConfigFlags {
     }
 }
 
-/// A list flag, if it is there at all.
+/// The values of a repeatable flag; `None` if it wasn't given.
 fn list_if_given(given: &[String]) -> Option<Vec<String>> {
     (!given.is_empty()).then(|| given.iter().map(|item| item.trim().to_owned()).collect())
 }

@@ -16,7 +16,7 @@ use crate::output::text::wrap_text;
 use crate::output::value::OutputValue;
 use crate::output::{OutputFormat, Printer};
 
-/// Initialise a server: make its root key, the shares that unseal it, and a root token
+/// Initialise a server: create its root key, the key shares and a root token
 #[derive(Args)]
 #[command(after_help = "\
 Shares and root token are shown once. Whoever has enough shares can read everything.
@@ -24,13 +24,13 @@ Shares and root token are shown once. Whoever has enough shares can read everyth
 Example:
   strongroom operator init -key-shares=3 -key-threshold=2")]
 pub(crate) struct OperatorInit {
-    /// Only say whether the server is initialised: exit code 0 if it is, 2 if not
+    /// Only report whether the server is initialised: exit code 0 if it is, 2 if not
     #[arg(long)]
     status: bool,
-    /// Key shares to make
+    /// Number of key shares to create
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 5)]
     key_shares: u32,
-    /// Key shares that unseal
+    /// Number of key shares needed to unseal
     #[arg(long, short = 't', value_name = "COUNT", default_value_t = 3)]
     key_threshold: u32,
     #[command(flatten)]
@@ -68,7 +68,7 @@ impl OperatorInit {
 }
 
 async fn print_init_status(client: &Client, printer: &mut Printer) -> CliResult {
-    /// Vault writes the name this way.
+    /// The field's spelling is Vault's.
     #[derive(Serialize)]
     struct InitStatusDocument {
         #[serde(rename = "Initialized")]
@@ -87,7 +87,7 @@ async fn print_init_status(client: &Client, printer: &mut Printer) -> CliResult 
     if initialized { Ok(()) } else { Err(CliError::silent(2)) }
 }
 
-/// What machines get, in Vault's names.
+/// The output for machines, with Vault's field names.
 #[derive(Serialize)]
 struct InitDocument<'a> {
     unseal_keys_b64: Vec<&'a str>,
@@ -103,7 +103,7 @@ struct InitDocument<'a> {
 
 impl<'a> InitDocument<'a> {
     fn new(request: &InitRequest, made: &'a InitOutput) -> Self {
-        // Without shares an outside seal keeps the key, which is then in one piece.
+        // Without key shares, an external seal holds the key, which is then in one piece.
         let in_shares = !made.keys.is_empty();
         Self {
             unseal_keys_b64: expose_all(&made.keys_base64),

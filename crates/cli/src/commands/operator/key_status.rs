@@ -8,7 +8,7 @@ use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 use crate::output::value::OutputValue;
 
-/// Show since when the key that encrypts is used, and how often it was
+/// Show when the encryption key was installed, and how often it was used
 #[derive(Args)]
 #[command(after_help = "\
 The count is an upper bound. The server reserves encryptions in blocks of 16 million before it uses
@@ -40,7 +40,7 @@ impl OperatorKeyStatus {
     }
 }
 
-/// A time as `22 Nov 26 06:18 UTC`.
+/// Formats a time as `22 Nov 26 06:18 UTC`.
 fn format_install_time(rfc3339: &str) -> String {
     match rfc3339.parse::<jiff::Timestamp>() {
         Ok(time) => time.strftime("%d %b %y %H:%M UTC").to_string(),

@@ -37,7 +37,7 @@ impl OperatorCommand {
     }
 }
 
-/// The seal's status together with who leads. A sealed node of several can't say who leads.
+/// The seal status and the HA status. A sealed node of a cluster doesn't know the active node.
 pub(super) async fn status_with_leader(
     client: &Client,
     seal: SealStatus,

@@ -6,7 +6,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Seal the server: it forgets its key and answers nothing until it is unsealed
+/// Seal the server: it discards its keys and refuses requests until it is unsealed
 #[derive(Args)]
 pub(crate) struct OperatorSeal {
     #[command(flatten)]

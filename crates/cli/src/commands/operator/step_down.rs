@@ -6,7 +6,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Ask the node that leads to let another one lead
+/// Ask the active node to step down, so that another can take over
 #[derive(Args)]
 pub(crate) struct OperatorStepDown {
     #[command(flatten)]

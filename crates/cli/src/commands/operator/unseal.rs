@@ -14,10 +14,10 @@ use crate::flags::{FormatFlag, HttpFlags};
 Without an argument the share is asked for on the terminal; with - it is read from standard input.
 Either keeps it out of the list of processes and the shell's history.")]
 pub(crate) struct OperatorUnseal {
-    /// Forget the shares given so far
+    /// Discard the key shares given so far
     #[arg(long)]
     reset: bool,
-    /// The share is given to move from one kind of seal to another
+    /// Use the share for a seal migration
     #[arg(long)]
     migrate: bool,
     #[command(flatten)]

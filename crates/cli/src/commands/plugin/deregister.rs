@@ -7,7 +7,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 use crate::flags::HttpFlags;
 
-/// Take a plug-in out of the catalog; mounts that run it go on
+/// Remove a plug-in from the catalog; mounts that use it keep running
 #[derive(Args)]
 pub(crate) struct PluginDeregister {
     /// The version; without it, the unversioned plug-in

@@ -14,7 +14,7 @@ use crate::output::value::OutputValue;
 /// List the plug-ins of the catalog
 #[derive(Args)]
 pub(crate) struct PluginList {
-    /// Show whether they will go, too
+    /// Also show whether they are deprecated
     #[arg(long)]
     detailed: bool,
     #[command(flatten)]

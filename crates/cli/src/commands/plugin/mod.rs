@@ -34,7 +34,7 @@ impl PluginCommand {
     }
 }
 
-/// Type and name of a plug-in; the type may be left out, as long ago there were none.
+/// Parses the type and name of a plug-in; the type is optional, as in old versions of Vault.
 fn type_and_name(arguments: &[String]) -> CliResult<(String, String)> {
     let (kind, name) = match arguments {
         [name] => ("unknown", name),

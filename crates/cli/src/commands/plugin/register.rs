@@ -8,7 +8,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 use crate::flags::HttpFlags;
 
-/// Enter a plug-in into the catalog
+/// Register a plug-in in the catalog
 #[derive(Args)]
 #[command(after_help = "\
 The file must lie in the server's plug-in folder.
@@ -22,7 +22,7 @@ pub(crate) struct PluginRegister {
     /// Variable of the plug-in's environment; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// The file's name; the plug-in's by default
+    /// File name of the binary; by default the plug-in's name
     #[arg(long, value_name = "FILE")]
     command: Option<String>,
     /// The file's SHA-256, hexadecimal

@@ -7,7 +7,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Start a plug-in's processes anew, in the version that the catalog then says
+/// Restart a plug-in's processes, in the version that the catalog selects
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom plugin reload -plugin=my-plugin")]
 pub(crate) struct PluginReload {

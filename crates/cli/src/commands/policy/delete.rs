@@ -7,7 +7,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Delete a policy; tokens that name it lose what it allowed at once
+/// Delete a policy; tokens with it lose its permissions at once
 #[derive(Args)]
 pub(crate) struct PolicyDelete {
     #[command(flatten)]

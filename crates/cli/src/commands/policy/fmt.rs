@@ -10,7 +10,7 @@ use strongroom_policy::Policy;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 
-/// Lay a policy's file out: an item a line, indented, comments kept
+/// Format a policy file; comments are kept
 #[derive(Args)]
 #[command(after_help = "\
 The file is written anew only if it is a policy that a server would take.
@@ -26,7 +26,7 @@ impl PolicyFmt {
     pub(super) fn run(&self, context: &mut CommandContext) -> CliResult {
         check_argument_count(&self.arguments, 1, 1)?;
         let name = self.arguments.concat();
-        let path = super::super::expand_home(&name, &context.environment);
+        let path = super::super::paths::expand_home(&name, &context.environment);
         let text = std::fs::read_to_string(&path).map_err(|error| {
             let reason = match error.kind() {
                 std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
@@ -46,8 +46,8 @@ impl PolicyFmt {
     }
 }
 
-/// Replaces a file as a whole, so that nothing of it is lost if this ends half-way. Links lead to
-/// the file, and who may read it stays.
+/// Replaces a file atomically, so that an interruption loses nothing. Links are followed, and the
+/// file's permissions are kept.
 fn replace_file(path: &Path, text: &str) -> std::io::Result<()> {
     let path = path.canonicalize()?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -34,7 +34,7 @@ impl PolicyCommand {
     }
 }
 
-/// A policy's name as the server keeps it.
+/// A policy's name as the server stores it.
 fn policy_name(name: &str) -> String {
     name.to_lowercase()
 }

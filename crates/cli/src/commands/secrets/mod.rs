@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
-use super::mount_path;
 use super::mounting::enable::EnableFlags;
 use super::mounting::settings::MountConfigFlags;
 use super::mounting::{listing, remount};
+use super::paths::mount_path;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
@@ -42,7 +42,7 @@ impl SecretsCommand {
     }
 }
 
-/// Unmount a secrets engine: its leases are revoked, its data is gone
+/// Disable a secrets engine: its leases are revoked and its data is deleted
 #[derive(Args)]
 pub(crate) struct SecretsDisable {
     #[command(flatten)]
@@ -71,7 +71,7 @@ Examples:
   strongroom secrets enable -path=kv -version=1 kv
   strongroom secrets enable -path=custom -plugin-name=custom-plugin plugin")]
 pub(crate) struct SecretsEnable {
-    /// Cache nothing of it
+    /// Disable caching for this mount
     #[arg(long)]
     force_no_cache: bool,
     #[command(flatten)]
@@ -93,7 +93,7 @@ impl SecretsEnable {
 /// List the mounted secrets engines
 #[derive(Args)]
 pub(crate) struct SecretsList {
-    /// Show lifetimes, versions and options too
+    /// Also show lifetimes, versions and options
     #[arg(long)]
     detailed: bool,
     #[command(flatten)]
@@ -130,7 +130,7 @@ What isn't named stays. A duration of \"system\" goes back to the server's own.
 Example:
   strongroom secrets tune -default-lease-ttl=1h custom/")]
 pub(crate) struct SecretsTune {
-    /// For people
+    /// Description of the mount
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]

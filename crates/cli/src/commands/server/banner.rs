@@ -1,4 +1,4 @@
-//! What is printed at the start. Lines that scripts look for are in
+//! What the server prints when it starts. Lines that scripts search for are in
 //! [`fixed_text`](crate::output::fixed_text).
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::output::fixed_text::{
 use crate::output::text::wrap_text;
 use crate::version;
 
-/// The configuration in short.
+/// Prints a summary of the configuration.
 pub(super) fn print_configuration(
     printer: &mut Printer,
     config: &Config,
@@ -45,7 +45,7 @@ pub(super) fn print_configuration(
     printer.line("");
 }
 
-/// That the server runs. Whoever waits for this line then sends requests.
+/// Prints that the server is running. Programs wait for this line before they send requests.
 pub(super) fn print_server_started(printer: &mut Printer) {
     printer.line(&format!("{SERVER_STARTED} What follows is the log.\n"));
 }
@@ -67,21 +67,21 @@ fn describe_listener(listener: &ListenerConfig, address: &ListenAddress) -> Stri
     format!("{kind} (addr: \"{address}\", {limits}, {last})")
 }
 
-/// What a developer needs.
+/// What `-dev` prints for its user.
 pub(super) struct DevBanner<'a> {
-    /// Where the server is.
+    /// The server's address.
     pub(super) address: &'a str,
-    /// What to trust, if it speaks TLS.
+    /// The CA certificate that clients must trust, with TLS.
     pub(super) ca_file: Option<&'a Path>,
-    /// Its one key share, and the root token.
+    /// The only key share, and the root token.
     pub(super) keys: &'a DevKeys,
-    /// Whether the root token is kept for other commands.
+    /// Whether the root token was stored for other commands.
     pub(super) token_stored: bool,
-    /// Plug-ins that were registered.
+    /// The names of the plug-ins that were registered.
     pub(super) plugins: &'a [String],
 }
 
-/// Says what a developer needs.
+/// Prints the address, the keys and a warning not to use `-dev` in production.
 pub(super) fn print_dev_banner(printer: &mut Printer, dev: &DevBanner<'_>) {
     let token = if dev.token_stored {
         "Its root token is stored for the command line, so commands work at once."

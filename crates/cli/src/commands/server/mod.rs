@@ -1,8 +1,8 @@
 //! `server`
 //!
-//! - [`settings`]: from flags, environment and files to a configuration
-//! - [`banner`]: what is printed at the start, which scripts look for
-//! - [`pid_file`]: where others find the process
+//! - [`settings`]: builds the configuration from flags, environment and files
+//! - [`banner`]: what is printed at the start; scripts search for some of it
+//! - [`pid_file`]: the file with the process id
 
 mod banner;
 mod pid_file;
@@ -41,10 +41,10 @@ Examples:
   strongroom server -config=/etc/strongroom
   strongroom server -dev")]
 pub(crate) struct ServerCommand {
-    /// File or folder of configuration; repeatable, of what is set twice the last wins
+    /// Configuration file or folder; repeatable, the last value of a setting wins
     #[arg(long, value_name = "PATH")]
     config: Vec<PathBuf>,
-    /// Run in memory, initialised and unsealed. Never where it matters
+    /// Development mode: in memory, initialised and unsealed. Never use it in production
     #[arg(long)]
     dev: bool,
     /// The root token of -dev [env: BAO_DEV_ROOT_TOKEN_ID, VAULT_DEV_ROOT_TOKEN_ID]
@@ -53,7 +53,7 @@ pub(crate) struct ServerCommand {
     /// Where -dev listens [env: VAULT_DEV_LISTEN_ADDRESS] [default: 127.0.0.1:8200]
     #[arg(long, value_name = "ADDRESS")]
     dev_listen_address: Option<String>,
-    /// As -dev, with TLS: certificates are made for it, and removed at the end
+    /// Like -dev, with TLS: certificates are created for it, and removed at the end
     #[arg(long)]
     dev_tls: bool,
     /// Folder for the certificates of -dev-tls [default: a temporary one]
@@ -62,13 +62,13 @@ pub(crate) struct ServerCommand {
     /// Folder whose files -dev registers as plug-ins under their names
     #[arg(long, value_name = "FOLDER")]
     dev_plugin_dir: Option<PathBuf>,
-    /// Mount version 1 of KV at secret/ with -dev, and not version 2
+    /// With -dev, mount version 1 of KV at secret/ instead of version 2
     #[arg(long)]
     dev_kv_v1: bool,
-    /// Mount nothing at secret/ with -dev
+    /// With -dev, mount nothing at secret/
     #[arg(long)]
     dev_no_kv: bool,
-    /// Don't keep the root token of -dev for other commands
+    /// Don't store the root token of -dev for other commands
     #[arg(long)]
     dev_no_store_token: bool,
     /// trace, debug, info, warn or error [env: VAULT_LOG_LEVEL]
@@ -77,7 +77,7 @@ pub(crate) struct ServerCommand {
     /// standard or json [env: VAULT_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// File that gets the log as well as standard error
+    /// File to write the log to, in addition to standard error
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
     #[arg(hide = true)]
@@ -140,7 +140,7 @@ impl ServerCommand {
         }
     }
 
-    /// For `-dev-tls`.
+    /// Creates the certificates for `-dev-tls` and sets them in the configuration.
     fn make_dev_certificates(&self, config: &mut Config) -> CliResult<Option<DevTls>> {
         let Some(listener) = config.listeners.first_mut().filter(|_| self.dev_tls) else {
             return Ok(None);
@@ -154,7 +154,7 @@ impl ServerCommand {
         Ok(Some(made))
     }
 
-    /// Waits until the server is to end, and reads again what may have changed until then.
+    /// Waits until the server has to stop, and reloads its files on SIGHUP until then.
     async fn wait_for_shutdown(
         &self,
         context: &mut CommandContext,
@@ -227,7 +227,7 @@ impl ServerCommand {
     }
 }
 
-/// Sets logging up; gives the log file, and what changes the level.
+/// Sets up logging; returns the log file, and the handle that changes the level.
 fn install_logging(config: &Config) -> CliResult<(Option<LogFile>, LogLevelHandle)> {
     let failed = |error: String| CliError::local(format!("logging can't be set up: {error}"));
     let file = config.log_file.as_deref().map(LogFile::open).transpose();
@@ -236,10 +236,10 @@ fn install_logging(config: &Config) -> CliResult<(Option<LogFile>, LogLevelHandl
     Ok((file, level.map_err(|error| failed(error.to_string()))?))
 }
 
-/// A core dump would have the keys in it.
+/// Disables core dumps, which would contain the keys.
 fn disable_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
-    // Lowering a limit is always allowed.
+    // Lowering a limit is always permitted.
     let _ = setrlimit(Resource::Core, none);
 }

@@ -1,4 +1,4 @@
-//! `pid_file`: where others find the process.
+//! `pid_file`: a file with the process id, for other programs.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, CliResult};
 
-/// A file with the number of this process. It is removed with this value.
+/// A file with this process's id. It is removed when this value is dropped.
 pub(super) struct PidFile {
     path: PathBuf,
     text: String,
@@ -16,8 +16,8 @@ pub(super) struct PidFile {
 const WORLD_READABLE_MODE: u32 = 0o644;
 
 impl PidFile {
-    /// Whatever had the name is replaced in one step: a link is not followed, and nobody reads half
-    /// a number.
+    /// Writes the file. An existing file is replaced atomically: a link is not followed, and nobody
+    /// reads an incomplete number.
     pub(super) fn write(path: &Path) -> CliResult<Self> {
         let failed = |error: std::io::Error| {
             CliError::local(format!("pid_file {} can't be written: {error}", path.display()))
@@ -34,7 +34,7 @@ impl PidFile {
 }
 
 impl Drop for PidFile {
-    /// Unless it is another process's by now.
+    /// Removes the file, unless it now holds another process's id.
     fn drop(&mut self) {
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = fs::remove_file(&self.path);

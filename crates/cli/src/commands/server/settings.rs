@@ -1,5 +1,5 @@
-//! From flags, environment and files to a configuration. Flags come before the environment, and that
-//! before the files.
+//! Builds the configuration from flags, environment and files. Flags take precedence over the
+//! environment, which takes precedence over the files.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use strongroom_config::{Config, ListenerConfig, ListenerEndpoint, StorageConfig}
 use super::ServerCommand;
 use crate::environment::Environment;
 
-/// The whole configuration.
+/// The complete configuration of the server.
 pub(super) fn read_config(
     flags: &ServerCommand,
     environment: &Environment,
@@ -36,7 +36,7 @@ pub(super) fn read_config(
         config.log_file = Some(file);
     }
     apply_environment(environment, &mut config)?;
-    // Again, since flags and the environment have moved some.
+    // Check again, since flags and environment may have changed file paths.
     config.check_files().map_err(|error| error.to_string())?;
     Ok(config)
 }
@@ -45,13 +45,13 @@ fn unknown_value(what: &str, value: &str) -> String {
     format!("unknown {what}: {value}")
 }
 
-/// The root token that is chosen for `-dev`.
+/// The root token that the user chose for `-dev`.
 pub(super) fn dev_root_token(flags: &ServerCommand, environment: &Environment) -> Option<String> {
     let flag = flags.dev_root_token_id.clone().filter(|token| !token.is_empty());
     flag.or_else(|| environment.setting("DEV_ROOT_TOKEN_ID"))
 }
 
-/// In memory, on this machine only, without TLS.
+/// The configuration of `-dev`: storage in memory, on this machine only, without TLS.
 fn dev_config(flags: &ServerCommand, environment: &Environment) -> Result<Config, String> {
     let mut listener = ListenerConfig::default();
     let address = flags.dev_listen_address.clone();
@@ -63,14 +63,14 @@ fn dev_config(flags: &ServerCommand, environment: &Environment) -> Result<Config
         let folder = std::path::absolute(folder)
             .map_err(|error| format!("the plug-in folder can't be used: {error}"))?;
         config.plugin.directory = Some(folder);
-        // A developer's first command, with what was just built: on many systems that is open to
-        // the group which its owner alone is in. A server that keeps anything is strict.
+        // For a developer's own builds: many systems make new files writable by the owner's private
+        // group. A server with persistent data refuses such a folder.
         config.plugin.group_may_write = true;
     }
     Ok(config)
 }
 
-/// What the environment says in place of the files.
+/// Applies environment variables that override settings of the files.
 fn apply_environment(environment: &Environment, config: &mut Config) -> Result<(), String> {
     let address = environment.setting("API_ADDR").or_else(|| environment.setting("REDIRECT_ADDR"));
     if let Some(address) = address {

@@ -9,7 +9,7 @@ use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 use crate::output::value::OutputValue;
 
-/// Show what a token may do at a path; by default the one that is used
+/// Show a token's capabilities on a path; by default the client token's
 #[derive(Args)]
 pub(crate) struct TokenCapabilities {
     #[command(flatten)]

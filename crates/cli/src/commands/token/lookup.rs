@@ -7,7 +7,7 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 
-/// Show what is known of a token; by default of the one that is used
+/// Look up a token; by default the client token
 #[derive(Args)]
 pub(crate) struct TokenLookup {
     /// The argument is an accessor. The token itself isn't shown

@@ -36,7 +36,7 @@ impl TokenCommand {
     }
 }
 
-/// The token that is meant: the argument, as a token or as an accessor; without it the caller's own.
+/// The token to work on: the argument, as a token or an accessor; the client token without one.
 fn token_selector(given: &Secret<String>, is_accessor: bool) -> TokenSelector<'_> {
     match (given.expose_secret().as_str(), is_accessor) {
         ("", _) => TokenSelector::OwnToken,
@@ -45,7 +45,7 @@ fn token_selector(given: &Secret<String>, is_accessor: bool) -> TokenSelector<'_
     }
 }
 
-/// The first argument without white space around it; empty if there is none.
+/// The first argument without surrounding white space; empty if there is none.
 fn first_argument(arguments: &[String]) -> Secret<String> {
     Secret::from_text(arguments.first().map_or("", |argument| argument.trim()))
 }

@@ -7,13 +7,13 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 use crate::flags::{DurationSeconds, FormatFlag, HttpFlags, parse_non_negative_duration};
 
-/// Renew a token; by default the one that is used
+/// Renew a token; by default the client token
 #[derive(Args)]
 pub(crate) struct TokenRenew {
     /// The argument is an accessor. The token itself isn't shown
     #[arg(long)]
     accessor: bool,
-    /// How long it shall last from now; the server may give less
+    /// Requested lifetime from now; the server may grant less
     #[arg(long, short, value_name = "DURATION", value_parser = parse_non_negative_duration)]
     increment: Option<DurationSeconds>,
     #[command(flatten)]

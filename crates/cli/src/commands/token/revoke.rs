@@ -15,10 +15,10 @@ pub(crate) struct TokenRevoke {
     /// The argument is an accessor
     #[arg(long)]
     accessor: bool,
-    /// The token that is used
+    /// Revoke the client token
     #[arg(long = "self")]
     own: bool,
-    /// orphan: leave the children, without a parent. path: all tokens of an auth method's path
+    /// orphan: children become orphans. path: revoke all tokens issued at an auth method's path
     #[arg(long, value_name = "MODE", default_value = "")]
     mode: String,
     #[command(flatten)]
@@ -48,7 +48,7 @@ impl TokenRevoke {
         Ok(())
     }
 
-    /// What is wrong with flags and arguments.
+    /// The error for an invalid combination of flags and arguments.
     fn usage_error(&self) -> Option<String> {
         let got = self.arguments.len();
         let text = match (self.own, got) {
@@ -58,7 +58,7 @@ impl TokenRevoke {
             (true, 1..) => format!("Too many arguments with -self (expected 0, got {got})"),
             (false, 2..) => format!("Too many arguments (expected 1 or -self, got {got})"),
             (false, 0) => format!("Not enough arguments (expected 1 or -self, got {got})"),
-            // An empty token would be read as the caller's own.
+            // The API would take an empty token for the client token.
             (false, _) if first_argument(&self.arguments).expose_secret().is_empty() => {
                 "Not enough arguments (expected 1 or -self, got an empty one)".to_owned()
             }

@@ -8,7 +8,7 @@ use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};
 use crate::flags::HttpFlags;
 
-/// Delete a key with all its versions, for good
+/// Delete a key with all its versions permanently
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv metadata delete -mount=secret my-app")]
 pub(crate) struct KvMetadataDelete {

@@ -9,7 +9,7 @@ use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 
-/// Show a key's settings, and when its versions were made and deleted
+/// Show a key's settings, and when its versions were created and deleted
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv metadata get -mount=secret my-app")]
 pub(crate) struct KvMetadataGet {

@@ -1,4 +1,4 @@
-//! `kv metadata`: what is known of a key beside its data.
+//! `kv metadata`: the metadata of a key.
 
 mod delete;
 mod get;
@@ -32,7 +32,7 @@ impl KvMetadataCommand {
     }
 }
 
-/// The API's path of a key's metadata. Only the engine that keeps versions has it.
+/// The API path of a key's metadata, which only version 2 of the engine has.
 async fn metadata_path(client: &Client, flag: &MountFlag, key: &str) -> CliResult<String> {
     let target = KvTarget::resolve(client, flag, key).await?;
     let no_versions = CliError::local("this mount is version 1 of KV, which has no metadata");

@@ -14,7 +14,7 @@ use crate::flags::{
 };
 use crate::output::fixed_text::DATA_WRITTEN;
 
-/// Set a key's settings; those that aren't named stay, custom metadata is replaced as a whole
+/// Set a key's settings; others keep their value, custom metadata is replaced as a whole
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -42,10 +42,10 @@ struct KvMetadataFlags {
     /// Whether writes must name the version that they replace
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     cas_required: Option<bool>,
-    /// What to remember with the key, whatever its version; repeatable
+    /// Custom metadata of the key; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     custom_metadata: Vec<(String, String)>,
-    /// How old a version gets before it is deleted
+    /// Age at which a version is deleted
     #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration, allow_hyphen_values = true)]
     delete_version_after: Option<DurationSeconds>,
     /// How many versions are kept
@@ -89,7 +89,7 @@ impl KvMetadataPatch {
 }
 
 impl KvMetadataFlags {
-    /// What both send alike. A count below zero is "not said".
+    /// The request fields that both commands share. A negative count means "not given".
     fn request_body(&self) -> Fields {
         let mut body = Fields::new();
         if let Some(required) = self.cas_required {
