@@ -1,4 +1,4 @@
-//! [`Client`]: read, write, list and delete at any path.
+//! [`Client`]: reads, writes, lists and deletes at any path of the API.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,9 +20,10 @@ use crate::response::SecretResponse;
 use crate::send::{ApiRequest, RawHttpResponse};
 use crate::tls::{self, TlsServerName};
 
-/// Talks to one server as one caller. Cheap to clone; clones share their connections.
+/// Sends requests to one server with one token. Cheap to clone; clones share their connections.
 ///
-/// Nothing is cancelled on the server when a future is dropped: what was sent may be done.
+/// Dropping the future of a request does not cancel it on the server: a request that was already
+/// sent may still be carried out.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<ClientInner>,
@@ -30,7 +31,7 @@ pub struct Client {
     dry_run: Option<DryRun>,
 }
 
-/// What clones of a client share.
+/// The state that clones of a client share.
 pub(crate) struct ClientInner {
     pub(crate) http: reqwest::Client,
     pub(crate) address: ServerAddress,
@@ -40,24 +41,28 @@ pub(crate) struct ClientInner {
     pub(crate) max_response_bytes: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Where calls go: the address, or the server's other name.
+    /// The base of request URLs: the configured address, with `tls.server_name` as its host if set.
     pub(crate) base_url: Url,
 }
 
-/// Parameters in a URL; a name may be there more than once.
+/// Query parameters of a URL, as names and values; a name may be repeated.
 pub type Query = [(String, String)];
 
-/// Part of a long list.
+/// Which part of a long list to return. The default asks for the whole list.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {
-    /// The key after which the part begins; empty for the start.
+    /// Only keys after this one are returned; empty to begin with the first key.
     pub after: String,
-    /// Most keys; none for all.
+    /// The maximum number of keys to return; `None` for no limit.
     pub limit: Option<u32>,
 }
 
 impl Client {
-    /// A client. Files of certificates are read now; no connection is made yet.
+    /// Creates a client. Certificate files are read now; no connection is opened yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the address, a header, the proxy or a certificate can't be used.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
         let address = ServerAddress::parse(&config.address)?;
         let other_name = match &config.tls.server_name {
@@ -83,20 +88,25 @@ impl Client {
         Ok(Self { inner: Arc::new(link), headers, dry_run: None })
     }
 
-    /// The same client, asking with another token, or with none.
+    /// Returns a copy of the client that sends another token, or none at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the token contains characters that can't be sent in a header.
     pub fn with_token(&self, token: Option<&Secret<String>>) -> Result<Self, Error> {
         let mut headers = self.headers.clone();
         set_token(&mut headers, token)?;
         Ok(Self { headers, ..self.clone() })
     }
 
-    /// The same client, whose answers aren't wrapped.
+    /// Returns a copy of the client that does not ask for response wrapping.
     #[must_use]
     pub fn without_wrapping(&self) -> Self {
         self.without_header("x-vault-wrap-ttl")
     }
 
-    /// The same client outside of any namespace.
+    /// Returns a copy of the client that works in the root namespace (it sends no namespace
+    /// header).
     #[must_use]
     pub fn without_namespace(&self) -> Self {
         self.without_header("x-vault-namespace")
@@ -108,21 +118,21 @@ impl Client {
         Self { headers, ..self.clone() }
     }
 
-    /// The same client, which keeps its first call in `rehearsal` instead of sending it. Every call
-    /// of it is answered with [`Error::NotSent`].
+    /// Returns a copy of the client that records its first request in `rehearsal` and sends
+    /// nothing. Each of its requests fails with [`Error::NotSent`].
     #[must_use]
     pub fn with_dry_run(&self, rehearsal: &DryRun) -> Self {
         Self { dry_run: Some(rehearsal.clone()), ..self.clone() }
     }
 
-    /// The same client, which sends its calls: for what has to be known before the call that is
-    /// rehearsed can be made.
+    /// Returns a copy of the client that does send its requests. A dry run uses it for look-ups
+    /// that are needed to build the recorded request.
     #[must_use]
     pub fn without_dry_run(&self) -> Self {
         Self { dry_run: None, ..self.clone() }
     }
 
-    /// Whether it asks with this very token; without an argument, whether it has one at all.
+    /// Whether the client sends this token; with `None`, whether it sends any token.
     pub(crate) fn has_token(&self, token: Option<&Secret<String>>) -> bool {
         match (self.headers.get(TOKEN_HEADER), token) {
             (Some(own), Some(token)) => token.ct_eq(own.as_bytes()),
@@ -131,20 +141,33 @@ impl Client {
         }
     }
 
-    /// Reads a path. Nothing there is `None`.
+    /// Reads a path. `None` if the server answers 404 without data or warnings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Api`] if the server refuses the request; other kinds if it could not be sent or its
+    /// response could not be read.
     pub async fn read(&self, path: &str, query: &Query) -> Result<Option<SecretResponse>, Error> {
         let mut call = self.new_request(Method::GET, path, query)?;
         let reply = self.send_or_record(&mut call).await?;
         parse_optional(reply, &call)
     }
 
-    /// Reads a path and gives the body as it is. Nothing there is an error of status 404.
+    /// Reads a path and returns the response body unparsed. Here a 404 is an [`Error::Api`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`], but the body may be anything.
     pub async fn read_raw(&self, path: &str, query: &Query) -> Result<Bytes, Error> {
         let mut call = self.new_request(Method::GET, path, query)?;
         Ok(self.send_or_record(&mut call).await?.error_for_status(&call)?.body)
     }
 
-    /// Lists what is below a path. Nothing there is `None`.
+    /// Lists the keys below a path. `None` if the server answers 404 without data or warnings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn list(&self, path: &str, page: &ListPage) -> Result<Option<SecretResponse>, Error> {
         let mut query = vec![("list".to_owned(), "true".to_owned())];
         if !page.after.is_empty() || page.limit.is_some() {
@@ -156,7 +179,11 @@ impl Client {
         parse_optional(reply, &call)
     }
 
-    /// Writes to a path. An answer without content is `None`.
+    /// Writes fields to a path with PUT. `None` if the response has no content.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; a 404 is an [`Error::Api`].
     pub async fn write(
         &self,
         path: &str,
@@ -167,8 +194,12 @@ impl Client {
         SecretResponse::parse(&reply.body)
     }
 
-    /// Changes part of what is at a path, as a JSON merge patch (RFC 7396): `null` removes a field.
-    /// An answer without content is `None`.
+    /// Changes some of the fields at a path with a JSON merge patch (RFC 7396): `null` removes a
+    /// field. `None` if the response has no content.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; a 404 is an [`Error::Api`].
     pub async fn patch(
         &self,
         path: &str,
@@ -181,13 +212,17 @@ impl Client {
         SecretResponse::parse(&reply.body)
     }
 
-    /// Deletes a path. An answer without content is `None`.
+    /// Deletes a path. `None` if the response has no content.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; a 404 is an [`Error::Api`].
     pub async fn delete(&self, path: &str, query: &Query) -> Result<Option<SecretResponse>, Error> {
         let reply = self.send(Method::DELETE, path, query, None).await?;
         SecretResponse::parse(&reply.body)
     }
 
-    /// Sends a call; a refusal is an error.
+    /// Sends a request; an error status becomes [`Error::Api`].
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -200,7 +235,7 @@ impl Client {
         self.send_or_record(&mut call).await?.error_for_status(&call)
     }
 
-    /// Sends a call, or keeps it if this is a rehearsal.
+    /// Sends a request, or records it if this client does a dry run.
     async fn send_or_record(&self, call: &mut ApiRequest) -> Result<RawHttpResponse, Error> {
         match &self.dry_run {
             Some(rehearsal) => {
@@ -211,7 +246,7 @@ impl Client {
         }
     }
 
-    /// Sends a document; a refusal is an error.
+    /// Sends a JSON document with PUT; an error status becomes [`Error::Api`].
     pub(crate) async fn put_json(
         &self,
         path: &str,
@@ -220,7 +255,7 @@ impl Client {
         self.send(Method::PUT, path, &[], Some(to_json(body)?)).await
     }
 
-    /// Sends a document and reads an envelope, which must be there.
+    /// Sends a document and reads the response envelope; an empty response is an error.
     pub(crate) async fn put_for_response(
         &self,
         path: &str,
@@ -230,12 +265,12 @@ impl Client {
         SecretResponse::parse(&reply.body)?.ok_or(Error::InvalidResponse("it is empty"))
     }
 
-    /// Reads a document that has no envelope.
+    /// Reads a response that is a bare document, without the usual envelope.
     pub(crate) async fn get_document<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         parse_document(&self.send(Method::GET, path, &[], None).await?)
     }
 
-    /// Sends a document and reads one that has no envelope.
+    /// Sends a document and reads a response that is a bare document, without the usual envelope.
     pub(crate) async fn put_for_document<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -278,7 +313,7 @@ fn build_http_client(
             let proxy = Proxy::all(proxy).map_err(|_| unusable_setting("the proxy's address"))?;
             builder = builder.proxy(proxy);
         }
-        // What stays on this machine doesn't go through a proxy that the environment names.
+        // Connections to this machine don't use the proxy that environment variables name.
         None if address.is_local() || other_name.is_some() => builder = builder.no_proxy(),
         None => {}
     }
@@ -289,7 +324,7 @@ fn build_http_client(
         builder = builder.unix_socket(socket.clone());
     }
     let builder = tls::configure_tls(builder, &config.tls)?;
-    // Every setting was checked above; what is left is the system's store of certificates.
+    // Every setting was checked above, so only loading the system's certificate store can fail.
     builder.build().map_err(|_| {
         let text = "TLS can't be set up: the system's trusted certificates can't be read";
         Error::Config(text.to_owned())
@@ -347,7 +382,7 @@ pub(crate) const TOKEN_HEADER: &str = "x-vault-token";
 pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
 const MERGE_PATCH_CONTENT_TYPE: &str = "application/merge-patch+json";
 
-/// A header's value that no log shows.
+/// A header value that is marked as sensitive, so that it doesn't appear in logs.
 fn sensitive_header(value: &str, what: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(value).map_err(|_| unusable_setting(what))?;
     value.set_sensitive(true);
@@ -358,7 +393,7 @@ fn unusable_setting(what: &str) -> Error {
     Error::Config(format!("{what} can't be used as it is"))
 }
 
-/// The URL of a path: cleaned, and encoded so that it arrives as it was given.
+/// The URL of an API path, percent-encoded so that the server receives the path as it was given.
 fn request_url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
     let mut segments = Vec::new();
     for segment in base.path().split('/') {
@@ -385,7 +420,7 @@ fn request_url(base: &Url, path: &str, query: &Query) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// What has to be escaped in a segment of a path (RFC 3986, section 3.3).
+/// The characters that are percent-encoded in a path segment (RFC 3986, section 3.3).
 const ESCAPED_IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -406,12 +441,13 @@ pub(crate) fn to_json(body: &impl Serialize) -> Result<Bytes, Error> {
 }
 
 fn parse_document<T: DeserializeOwned>(reply: &RawHttpResponse) -> Result<T, Error> {
-    // What serde says may quote the answer, so it isn't said.
+    // serde's error text may quote the response, so it is dropped.
     serde_json::from_slice(&reply.body)
         .map_err(|_| Error::InvalidResponse("it isn't the JSON document that it should be"))
 }
 
-/// An answer that a 404 may hold: with data or warnings it is one, without it is nothing.
+/// Parses a response that may be a 404: it counts as content if it has data or warnings, and is
+/// `None` otherwise.
 fn parse_optional(
     reply: RawHttpResponse,
     call: &ApiRequest,

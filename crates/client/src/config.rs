@@ -1,4 +1,4 @@
-//! What a client is made with.
+//! The configuration of a client: address, token, headers, certificates and limits.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use strongroom_types::{Clock, Entropy, Secret, SystemClock};
 
 use crate::error::Error;
 
-/// What a client is made with.
+/// The configuration of a [`Client`](crate::Client): server, token, headers, TLS and limits.
 ///
 /// ```
 /// # use strongroom_client::{Client, ClientConfig};
@@ -20,69 +20,73 @@ use crate::error::Error;
 /// # Ok::<(), strongroom_client::Error>(())
 /// ```
 pub struct ClientConfig {
-    /// `https://host:port`, `http://host:port` or `unix:///path`. A path in it is put before every
-    /// request's.
+    /// `https://host:port`, `http://host:port` or `unix:///path`. For HTTP addresses, a path in it
+    /// is prepended to the path of every request.
     pub address: String,
-    /// Who is asking.
+    /// The token that requests are authenticated with (`X-Vault-Token`); `None` to send none.
     pub token: Option<Secret<String>>,
-    /// The namespace that paths are relative to.
+    /// The namespace that request paths are relative to (`X-Vault-Namespace`).
     pub namespace: Option<String>,
-    /// How long the token that wraps the answer lives, if answers are to be wrapped.
+    /// Asks for response wrapping (`X-Vault-Wrap-TTL`): the lifetime of the wrapping token, as a
+    /// duration such as `5m`. `None` for plain responses.
     pub wrap_ttl: Option<String>,
-    /// Headers of every request. Those that begin with `X-Vault-` are the client's own.
+    /// Names and values of headers to add to every request. The names may not begin with
+    /// `X-Vault-`, which the client sets itself.
     pub headers: Vec<(String, String)>,
-    /// Values of `X-Vault-MFA`.
+    /// Values of the `X-Vault-MFA` header, one header for each.
     pub mfa: Vec<Secret<String>>,
-    /// Whether policies that may be overridden are to be (`X-Vault-Policy-Override`).
+    /// Whether to override soft-mandatory policies (`X-Vault-Policy-Override`).
     pub policy_override: bool,
-    /// Certificates.
+    /// Trusted authorities, the client's own certificate and how the server's is checked.
     pub tls: ClientTlsConfig,
-    /// A proxy for all requests. The proxy variables of the environment are honoured without it.
+    /// The URL of a proxy for all requests; `None` to use the proxy variables of the environment.
     pub proxy: Option<String>,
-    /// How long a request may take, its answer included.
+    /// How long one attempt at a request may take, until its whole response has been read.
     pub timeout: Duration,
-    /// How often a request is repeated that failed for a reason that may pass.
+    /// How many times a request that failed for a temporary reason is retried.
     pub max_retries: u32,
-    /// Whether one redirect is followed, as a standby sends it.
+    /// Whether to follow one redirect, such as the one a standby node answers with.
     pub follow_redirect: bool,
-    /// Bytes of an answer; a longer one is an error.
+    /// The maximum size of a response body in bytes; a longer one is [`Error::ResponseTooLarge`].
     pub max_response_bytes: usize,
-    /// The time, for waiting between attempts.
+    /// The clock that the client waits on between attempts. Tests replace it.
     pub clock: Arc<dyn Clock>,
-    /// Chance, so that clients that failed together don't come back together.
+    /// The random numbers that vary the delay between attempts, so that clients that failed at the
+    /// same time don't all retry at the same time.
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Certificates of a client.
+/// TLS settings of a client: whom it trusts and how it identifies itself.
 #[derive(Default)]
 pub struct ClientTlsConfig {
-    /// The authorities that are trusted, instead of the system's.
+    /// Certificate authorities to trust instead of the system's.
     pub ca: Option<PemSource>,
-    /// The same as a folder of PEM files. Only looked at without `ca`.
+    /// A folder of PEM files with authorities to trust. Ignored if `ca` is set.
     pub ca_folder: Option<PathBuf>,
-    /// The client's own certificate.
+    /// The client's own certificate, with its chain, for servers that require one.
     pub client_cert: Option<PemSource>,
-    /// Its private key.
+    /// The private key of `client_cert`. Both must be set, or neither.
     pub client_key: Option<PemSource>,
-    /// The name that the server's certificate must have, instead of the address's host.
+    /// The name that the server's certificate must be valid for, instead of the address's host.
     pub server_name: Option<String>,
-    /// Trust any certificate.
+    /// Accept any server certificate. Only for tests: the connection can be intercepted.
     pub skip_verify: bool,
 }
 
-/// Something in PEM.
+/// Where PEM data, a certificate or a private key, comes from.
 pub enum PemSource {
-    /// In a file.
+    /// The path of a PEM file, which is read when the client is created.
     File(PathBuf),
-    /// Here. It may be a key.
+    /// The PEM text itself, kept as a secret since it may be a private key.
     Text(Secret<String>),
 }
 
-/// Where a client goes when nobody says otherwise.
+/// The address a client uses unless another one is configured.
 pub const DEFAULT_ADDRESS: &str = "https://127.0.0.1:8200";
-/// How long a request may take when nobody says otherwise.
+/// How long one attempt at a request may take unless configured otherwise. It is 60 seconds.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a request is repeated when nobody says otherwise.
+/// How many times a failed request is retried unless configured otherwise. A request is thus sent
+/// at most three times, and after a redirect up to three times again.
 pub const DEFAULT_RETRIES: u32 = 2;
 
 impl Default for ClientConfig {
@@ -108,7 +112,7 @@ impl Default for ClientConfig {
 }
 
 impl fmt::Debug for ClientConfig {
-    /// Where it goes; nothing of who is asking.
+    /// Shows the address and whether there is a token, but no secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address =
             ServerAddress::parse(&self.address).map(|address| address.base_url.to_string());
@@ -119,13 +123,13 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// An address, understood.
+/// A server address, parsed and validated.
 pub(crate) struct ServerAddress {
-    /// Scheme, host, port and perhaps a path; for a socket, what HTTP sees of it.
+    /// Scheme, host, port and an optional path; for a Unix socket, the URL that HTTP requests name.
     pub(crate) base_url: Url,
-    /// The socket, if it is one.
+    /// The path of the Unix socket, if the address is one.
     pub(crate) socket: Option<PathBuf>,
-    /// Name and password in the address. They are kept apart, so that no message shows them.
+    /// User name and password from the address. They are kept apart so that no message shows them.
     pub(crate) login: Option<(String, Secret<String>)>,
 }
 
@@ -141,7 +145,7 @@ impl ServerAddress {
         if !has_scheme {
             return Err(invalid_address("it must begin with https://, http:// or unix://"));
         }
-        // The parser's own words say less than this, and may repeat a password.
+        // The parser's own error text is less specific and may repeat a password.
         let unusable =
             || invalid_address("what follows the scheme must be a host, and perhaps a port");
         let mut base = Url::parse(http).map_err(|_| unusable())?;
@@ -152,7 +156,7 @@ impl ServerAddress {
             let password = Secret::from_text(base.password().unwrap_or_default());
             (base.username().to_owned(), password)
         });
-        // Neither fails for a URL that has a host.
+        // These can only fail for a URL without a host.
         let _ = base.set_username("");
         let _ = base.set_password(None);
         base.set_query(None);
@@ -160,7 +164,7 @@ impl ServerAddress {
         Ok(Self { base_url: base, socket, login })
     }
 
-    /// Whether what is sent stays on this machine.
+    /// Whether connections to this address stay on this machine.
     pub(crate) fn is_local(&self) -> bool {
         let host = self.base_url.host_str().unwrap_or_default();
         let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
@@ -168,7 +172,7 @@ impl ServerAddress {
     }
 }
 
-/// Whether a text begins so, in any case.
+/// Whether a text begins with `start`, ignoring ASCII case.
 fn starts_with_ignoring_case(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|first| first.eq_ignore_ascii_case(start))
 }

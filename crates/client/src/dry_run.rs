@@ -1,4 +1,4 @@
-//! [`DryRun`]: a call that is made up to the point where it would be sent.
+//! [`DryRun`]: records the request that would have been sent, instead of sending it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,36 +8,37 @@ use percent_encoding::percent_decode_str;
 use crate::client::{JSON_CONTENT_TYPE, TOKEN_HEADER};
 use crate::send::ApiRequest;
 
-/// Keeps the first call of a client that rehearses.
+/// Holds the first request of a client that does a dry run; clones share it.
 #[derive(Clone, Default)]
 pub struct DryRun(Arc<OnceLock<DryRunRequest>>);
 
-/// A call that wasn't sent. No `Debug`: body and headers may hold secrets.
+/// A request that was recorded and not sent. No `Debug`: body and headers may hold secrets.
 pub struct DryRunRequest {
-    /// The method.
+    /// The HTTP method, such as `GET` or `PUT`.
     pub method: String,
-    /// The whole URL.
+    /// The whole URL, with its query, as it would have been requested.
     pub url: String,
-    /// The path below `/v1/`, as the API has it: not encoded, without slashes at its ends.
+    /// The API path below `/v1/`: decoded, without slashes at either end.
     pub path: String,
-    /// Whether it lists what is below the path.
+    /// Whether this is a LIST operation (`?list=true`).
     pub is_list: bool,
-    /// Names and values, without the token. `Content-Type` is there only if it isn't JSON.
+    /// Header names and values, sorted, without the token. `Content-Type` is only included if the
+    /// body isn't JSON.
     pub headers: Vec<(String, String)>,
-    /// Whether there is a token.
+    /// Whether the request would have carried a token.
     pub has_token: bool,
-    /// The body.
+    /// The request body, if the request has one.
     pub body: Option<Bytes>,
 }
 
 impl DryRun {
-    /// The call, if there was one.
+    /// The recorded request; `None` if the client has made none yet.
     pub fn request(&self) -> Option<&DryRunRequest> {
         self.0.get()
     }
 
     pub(crate) fn record(&self, call: &ApiRequest) {
-        // Of several calls the first is the one that was asked for.
+        // Of several requests, the first is the one the user asked to see.
         let _ = self.0.set(DryRunRequest::from_request(call));
     }
 }
@@ -49,7 +50,7 @@ impl DryRunRequest {
         let mut headers: Vec<_> = others
             .map(|(name, value)| (header_title_case(name.as_str()), text(value.as_bytes())))
             .collect();
-        // The map keeps no order that means anything.
+        // The header map has no meaningful order.
         headers.sort();
         if call.body.is_some() && call.content_type != JSON_CONTENT_TYPE {
             headers.push(("Content-Type".to_owned(), call.content_type.to_owned()));
@@ -68,7 +69,7 @@ impl DryRunRequest {
     }
 }
 
-/// `x-vault-request` as `X-Vault-Request`.
+/// Capitalises a header name: `x-vault-request` becomes `X-Vault-Request`.
 fn header_title_case(name: &str) -> String {
     let words = name.split('-').map(|word| {
         let mut letters = word.chars();

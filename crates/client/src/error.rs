@@ -1,50 +1,53 @@
-//! What can go wrong between a client and a server.
+//! [`Error`]: why a request failed, on the way to the server or there.
 
 use std::fmt;
 
 use crate::response::SecretResponse;
 use crate::unreachable::UnreachableReason;
 
-/// Why a call didn't give what it should.
+/// Why a request failed: the server refused it, couldn't be reached, or sent an unusable response.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server answered with an error.
+    /// The server answered with an error status.
     #[error(transparent)]
     Api(Box<ApiError>),
-    /// The server could not be reached, or went away before it had answered.
+    /// The server could not be reached, or the connection ended before the response was complete.
     #[error("{call}: {reason}")]
     Unreachable {
-        /// The call: its method and URL.
+        /// The method and URL of the request.
         call: String,
-        /// What happened.
+        /// Why there was no response.
         reason: UnreachableReason,
     },
-    /// The client can't be made, or the call can't be sent, as configured.
+    /// The configuration is unusable, or the request can't be expressed with it; the text says why.
     #[error("{0}")]
     Config(String),
-    /// The server sends on from TLS to an address without. That is never followed.
+    /// The server redirected from `https` to `http`. Such a redirect is never followed.
     #[error("the server redirects from https:// to http://, which is not followed")]
     TlsDowngrade,
-    /// The server sends on to another one. What a call carries, the token first of all, is for the
-    /// server that was named, so nobody else gets it.
+    /// The server redirected to another server. It is not followed, because the request carries a
+    /// token that is meant for the configured server only.
     #[error(
         "the server redirects to {0}, where the token is not sent unasked: use that address instead"
     )]
     RedirectToOtherServer(String),
-    /// The answer is longer than the client takes.
+    /// The response body is longer than [`ClientConfig::max_response_bytes`], the limit given here.
+    ///
+    /// [`ClientConfig::max_response_bytes`]: crate::ClientConfig::max_response_bytes
     #[error("the server's answer is longer than {0} bytes")]
     ResponseTooLarge(usize),
-    /// Nothing was sent: the client only rehearses ([`crate::Client::with_dry_run`]).
+    /// Nothing was sent: the client does a dry run ([`crate::Client::with_dry_run`]).
     #[error("the call was not sent")]
     NotSent,
-    /// The answer isn't what the API says it is. No part of it is repeated.
+    /// The response is not what the API specifies. The text never quotes it.
     #[error("the server's answer can't be understood: {0}")]
     InvalidResponse(&'static str),
 }
 
 impl Error {
-    /// The HTTP status, if the server answered with an error.
+    /// The HTTP status, if the server answered with an error status. `None` if the request failed
+    /// without a response, or the response was invalid.
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Api(error) => Some(error.status),
@@ -52,7 +55,7 @@ impl Error {
         }
     }
 
-    /// What the server answered beside the error, if anything.
+    /// The data and warnings that came with an error status, if any.
     pub fn response(&self) -> Option<&SecretResponse> {
         match self {
             Self::Api(error) => error.response.as_ref(),
@@ -61,23 +64,24 @@ impl Error {
     }
 }
 
-/// What a server refused. Prints exactly as Vault's own tools do, since scripts read it.
+/// An error response of the server. Displayed exactly as Vault's own tools do, since scripts
+/// parse that text.
 pub struct ApiError {
-    /// The method.
+    /// The HTTP method of the request.
     pub method: String,
-    /// The whole URL.
+    /// The whole URL of the request.
     pub url: String,
-    /// The HTTP status.
+    /// The HTTP status of the response.
     pub status: u16,
     /// Whether the request carried a token.
     pub token_sent: bool,
-    /// The namespace that the server names.
+    /// The namespace that the server names in its response, if any.
     pub namespace: Option<String>,
-    /// What it says.
+    /// The messages of the response's `errors` list.
     pub errors: Vec<String>,
-    /// The body, if it isn't the API's kind of error: something between client and server sent it.
+    /// The body, if it isn't an API error: it may come from a proxy in between.
     pub raw: Option<String>,
-    /// An envelope in the same body, if it has data or warnings.
+    /// The response envelope in the same body, if it has data or warnings.
     pub response: Option<SecretResponse>,
 }
 

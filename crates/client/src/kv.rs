@@ -1,5 +1,5 @@
-//! The key-value engine: which version of it is behind a path. What is written and read there is
-//! written and read at its API paths, as with any other engine.
+//! The key-value engine: finds the mount behind a path and its version. Secrets are read and
+//! written at the engine's API paths, like those of any other engine.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/secret/kv>
 
@@ -8,22 +8,26 @@ use std::collections::BTreeMap;
 use crate::client::Client;
 use crate::error::Error;
 
-/// The mount behind a path.
+/// The key-value mount that serves a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KvMount {
-    /// Where it is mounted, with a slash at its end. Empty if the server can't tell.
+    /// The mount path, with a slash at its end. Empty if the server doesn't report it.
     pub path: String,
-    /// Whether it keeps versions.
+    /// Whether it is version 2 of the engine, which keeps versions of each key.
     pub is_versioned: bool,
 }
 
 impl Client {
-    /// Asks for the mount behind a path that the caller may use in some way. The question is sent
-    /// even in a rehearsal, and its answer is never wrapped.
+    /// Looks up the mount that serves a path; the token needs some access below that mount. The
+    /// look-up is sent even in a dry run, and its response is never wrapped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`], and [`Error::InvalidResponse`] for an unknown engine version.
     pub async fn kv_mount(&self, path: &str) -> Result<KvMount, Error> {
         let client = self.without_wrapping().without_dry_run();
         let path = format!("sys/internal/ui/mounts/{}", path.trim_matches('/'));
-        // Servers of long ago know neither the question nor versions.
+        // Very old servers have neither this endpoint nor version 2 of the engine.
         let Some(answer) = client.read(&path, &[]).await? else { return Ok(KvMount::default()) };
         let options: Option<BTreeMap<String, String>> = answer.data_field("options");
         let version = options.and_then(|mut options| options.remove("version"));

@@ -1,26 +1,25 @@
 //! Typed client of the HTTP API, used by the command line, the agent and tests. It speaks to
 //! Strongroom as well as to Vault and OpenBao.
 //!
-//! It knows the API's words and nothing of terminals, files of tokens or environment variables:
-//! whoever makes a [`Client`] says in a [`ClientConfig`] where the server is and who is asking.
+//! It knows the API and nothing of terminals, token files or environment variables: the caller
+//! that creates a [`Client`] passes the server's address and the token in a [`ClientConfig`].
 //!
 //! In reading order:
 //!
-//! - [`config`]: [`ClientConfig`], what a client is made with
+//! - [`config`]: [`ClientConfig`]: address, token, TLS settings and limits
 //! - [`client`]: [`Client`]: read, write, list and delete at any path
-//! - [`response`]: [`SecretResponse`], the envelope; data stays raw JSON, so numbers keep their digits
-//! - [`error`]: [`Error`]; what a server refused is printed as Vault's tools print it
+//! - [`response`]: [`SecretResponse`], the envelope; data stays raw JSON, so numbers keep their
+//!   digits
+//! - [`error`]: [`Error`]; a server's error response is displayed as Vault's tools display it
 //! - [`sys`]: the server itself: seal, mounts, policies, leases, plug-ins
-//! - [`token`]: making, renewing and revoking tokens
-//! - [`login`]: getting a token from an auth method
-//! - [`kv`]: which version of the key-value engine is behind a path
-//! - [`wrapping`]: getting at a wrapped answer
-//! - [`dry_run`]: calls that are shown instead of sent
+//! - [`token`]: creating, renewing and revoking tokens
+//! - [`login`]: logging in with an auth method
+//! - [`kv`]: which version of the key-value engine serves a path
+//! - [`wrapping`]: unwrapping wrapped responses
+//! - [`dry_run`]: requests that are recorded instead of sent
 //! - [`mod@unreachable`]: why a server could not be reached
-//! - `send`: attempts, the one redirect that is followed, and bounds
+//! - `send`: retries, the single redirect that is followed, and the response size limit
 //! - `tls`: certificates
-#![deny(missing_docs)]
-
 pub mod client;
 pub mod config;
 pub mod dry_run;

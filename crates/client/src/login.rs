@@ -1,4 +1,4 @@
-//! Getting a token from an auth method.
+//! Logging in with an auth method.
 //!
 //! <https://developer.hashicorp.com/vault/docs/auth>
 
@@ -10,8 +10,13 @@ use crate::error::Error;
 use crate::response::SecretResponse;
 
 impl Client {
-    /// Logs in at a path below `auth/`, such as `userpass/login/bob`. The answer has a token, or
-    /// says what is still needed before there is one.
+    /// Logs in at a path below `auth/`, such as `userpass/login/bob`, without sending the client's
+    /// own token. The response has a token in `auth`, or in `auth.mfa_requirement` the second
+    /// factors that are required first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; an empty response is an [`Error::InvalidResponse`].
     pub async fn login(&self, path: &str, fields: &Fields) -> Result<SecretResponse, Error> {
         let body = fields.to_object().into_bytes();
         let path = format!("auth/{path}");

@@ -1,4 +1,4 @@
-//! The envelope of the API's answers. Data stays raw JSON, so that numbers keep their digits.
+//! The envelope of API responses. Data stays raw JSON, so that numbers keep their digits.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,72 +10,72 @@ use strongroom_types::{Fields, Secret};
 
 use crate::error::Error;
 
-/// What a server answers: data, perhaps with a lease; or a token; or the token of a wrapped answer.
+/// A response of the API: data, optionally with a lease; a token; or a wrapping token.
 #[derive(Debug, Default)]
 pub struct SecretResponse {
-    /// The request's id, to find it in the server's log.
+    /// The id of the request, by which it can be found in the server's log.
     pub request_id: String,
-    /// The lease; empty without one.
+    /// The id of the lease; empty if the response has none.
     pub lease_id: String,
-    /// Seconds the lease lasts; for data without a lease, after how many seconds to ask again.
+    /// The lifetime of the lease in seconds; without a lease, a hint when to read the data again.
     pub lease_duration: i64,
-    /// Whether the lease can be renewed.
+    /// Whether the lease can be renewed before it expires.
     pub renewable: bool,
-    /// The data.
+    /// The fields of the response data, as raw JSON; `None` without data.
     pub data: Option<Fields>,
-    /// What the server wants to be known.
+    /// Warnings of the server about the request, for the user to read.
     pub warnings: Option<Vec<String>>,
-    /// A token.
+    /// The token of a login, or of a token that was created or renewed.
     pub auth: Option<SecretAuth>,
-    /// Where the wrapped answer is.
+    /// The wrapping token, if the response was wrapped.
     pub wrap_info: Option<SecretWrapInfo>,
 }
 
-/// A token that was made or renewed.
+/// The `auth` part of a response: a token that was created or renewed.
 pub struct SecretAuth {
-    /// The token; empty when a token was renewed by its accessor.
+    /// The token; empty if it was renewed by its accessor.
     pub client_token: Secret<String>,
-    /// Its accessor; empty for a batch token.
+    /// The accessor of the token; empty for a batch token.
     pub accessor: String,
-    /// All policies.
+    /// All policies of the token, its own and those of its identity.
     pub policies: Option<Vec<String>>,
-    /// The token's own policies.
+    /// The policies attached to the token itself.
     pub token_policies: Option<Vec<String>>,
-    /// Policies of its identity.
+    /// The policies that come from the token's entity and groups.
     pub identity_policies: Option<Vec<String>>,
-    /// What the auth method says about whom it is for.
+    /// What the auth method recorded about the user, such as a user name.
     pub metadata: Option<BTreeMap<String, String>>,
-    /// Whether it has no parent.
+    /// Whether the token has no parent, and so is not revoked together with one.
     pub orphan: bool,
-    /// Its entity; empty without one.
+    /// The id of the token's entity; empty if it has none.
     pub entity_id: String,
-    /// Seconds it lasts; zero for ever.
+    /// The lifetime in seconds; zero for a token that does not expire.
     pub lease_duration: i64,
-    /// Whether it can be renewed.
+    /// Whether the token can be renewed before it expires.
     pub renewable: bool,
-    /// What is still needed before there is a token.
+    /// The second factors that must be given before the server issues a token, as raw JSON.
     pub mfa_requirement: Option<Box<RawValue>>,
 }
 
-/// Where a wrapped answer is.
+/// The `wrap_info` part of a response: the token that a wrapped response is kept under.
 pub struct SecretWrapInfo {
-    /// The token that unwraps it, once.
+    /// The wrapping token. It unwraps the response once.
     pub token: Secret<String>,
-    /// That token's accessor.
+    /// The accessor of the wrapping token.
     pub accessor: String,
-    /// Seconds it lasts.
+    /// The lifetime of the wrapping token in seconds.
     pub ttl: i64,
-    /// When it was made, RFC 3339.
+    /// When the wrapping token was created, in RFC 3339 format.
     pub creation_time: String,
-    /// The path that was asked.
+    /// The path of the request whose response was wrapped.
     pub creation_path: String,
-    /// The accessor of a token in it; empty without one.
+    /// The accessor of the token in the wrapped response; empty if there is none.
     pub wrapped_accessor: String,
 }
 
 impl SecretResponse {
-    /// Reads a body. An answer without the envelope (`sys/health` and its like) becomes data; a body
-    /// that only has `errors`, and an empty one, are no answer.
+    /// Parses a body. A bare document (`sys/health` and similar) becomes `data`; an empty body, and
+    /// one that only has `errors`, is `None`.
     pub(crate) fn parse(body: &[u8]) -> Result<Option<Self>, Error> {
         if body.trim_ascii().is_empty() {
             return Ok(None);
@@ -105,18 +105,19 @@ impl SecretResponse {
         }))
     }
 
-    /// The strings of a list answer, in the server's order; none if it isn't one.
+    /// The strings of `data.keys`, in the server's order; `None` if this isn't a list response.
     pub fn list_keys(&self) -> Option<Vec<String>> {
         serde_json::from_str(self.data.as_ref()?.get("keys")?.get()).ok()
     }
 
-    /// Whether it says anything: data or warnings. A 404 that does is an answer.
+    /// Whether there are data or warnings. A 404 with either is treated as a response, not as
+    /// absent.
     pub(crate) fn has_content(&self) -> bool {
         let has_data = self.data.as_ref().is_some_and(|data| !data.is_empty());
         has_data || self.warnings.as_ref().is_some_and(|warnings| !warnings.is_empty())
     }
 
-    /// One field of the data, read as a type.
+    /// One field of the data, deserialised; `None` if it is missing or of another type.
     pub fn data_field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.data.as_ref()?.get(name)?.get()).ok()
     }
@@ -133,8 +134,8 @@ const ENVELOPE_FIELDS: [&str; 8] = [
     "wrap_info",
 ];
 
-/// Whether a field of the envelope says something. `false`, `0` and the like are what a missing one
-/// means too.
+/// Whether a field of the envelope has a value other than its zero value: `false`, `0` and the
+/// like mean the same as a missing field.
 fn is_set(fields: &Fields, name: &str) -> bool {
     let value = fields.get(name).map(RawValue::get);
     value.is_some_and(|value| !matches!(value, "null" | "\"\"" | "0" | "false"))
@@ -149,14 +150,15 @@ fn parse_data(fields: &Fields) -> Result<Option<Fields>, Error> {
     }
 }
 
-/// Reads a field, `null` if it isn't there. What serde says may quote the value, so it isn't said.
+/// Takes and deserialises a field, `null` if it is missing. serde's error text may quote the value,
+/// so it is dropped.
 fn take_field<T: DeserializeOwned>(fields: &mut Fields, name: &str) -> Result<T, Error> {
     let raw = fields.remove(name);
     serde_json::from_str(raw.as_ref().map_or("null", |raw| raw.get()))
         .map_err(|_| Error::InvalidResponse("a field of the envelope is of another type"))
 }
 
-/// [`SecretAuth`] as it is on the wire.
+/// The wire format of [`SecretAuth`].
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -174,7 +176,7 @@ struct SecretAuthJson {
     mfa_requirement: Option<Box<RawValue>>,
 }
 
-/// [`SecretWrapInfo`] as it is on the wire.
+/// The wire format of [`SecretWrapInfo`].
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -219,7 +221,7 @@ impl From<SecretWrapInfoJson> for SecretWrapInfo {
 }
 
 impl fmt::Debug for SecretAuth {
-    /// Without the token.
+    /// Leaves the token out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policies = self.policies.as_deref().unwrap_or_default();
         f.debug_struct("SecretAuth").field("policies", &policies).finish_non_exhaustive()
@@ -227,7 +229,7 @@ impl fmt::Debug for SecretAuth {
 }
 
 impl fmt::Debug for SecretWrapInfo {
-    /// Without the token.
+    /// Leaves the wrapping token out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.creation_path;
         f.debug_struct("SecretWrapInfo").field("creation_path", path).finish_non_exhaustive()

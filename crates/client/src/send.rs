@@ -1,4 +1,4 @@
-//! One call: attempts, the one redirect that is followed, and bounds.
+//! Sending one request: retries, the single redirect that is followed, and the response limit.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::error::{ApiError, Error};
 use crate::response::SecretResponse;
 use crate::unreachable::UnreachableReason;
 
-/// A call that can be sent more than once.
+/// A request that can be sent more than once.
 pub(crate) struct ApiRequest {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
-    /// What the body is, if there is one.
+    /// The media type of the body, if there is one.
     pub(crate) content_type: &'static str,
 }
 
-/// What came back.
+/// A response with its whole body, not parsed yet.
 pub(crate) struct RawHttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
@@ -29,7 +29,7 @@ pub(crate) struct RawHttpResponse {
 }
 
 impl RawHttpResponse {
-    /// Success, or the server's refusal as an error.
+    /// Returns the response if its status is a success or a redirect; otherwise [`Error::Api`].
     pub(crate) fn error_for_status(self, call: &ApiRequest) -> Result<Self, Error> {
         if self.status.is_success() || self.status.is_redirection() {
             return Ok(self);
@@ -59,14 +59,14 @@ impl RawHttpResponse {
     }
 }
 
-/// An attempt that failed, and whether another may do better.
+/// The error of one attempt, and whether a retry may succeed.
 struct AttemptError {
     error: Error,
     is_retryable: bool,
 }
 
 impl ClientInner {
-    /// Sends a call, again if that may help, and to where a standby sends it.
+    /// Sends a request, retries temporary failures, and follows one redirect of a standby node.
     pub(crate) async fn send(&self, call: &mut ApiRequest) -> Result<RawHttpResponse, Error> {
         let reply = self.send_with_retries(call).await?;
         let moved = matches!(reply.status.as_u16(), 301 | 302 | 307);
@@ -77,7 +77,7 @@ impl ClientInner {
         self.send_with_retries(call).await
     }
 
-    /// Where a redirect leads, if it stays on this server.
+    /// The target of a redirect; an error unless it is on the same server.
     fn redirect_url(&self, call: &ApiRequest, reply: &RawHttpResponse) -> Result<Url, Error> {
         let unusable = || Error::InvalidResponse("it redirects to no usable address");
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
@@ -85,7 +85,7 @@ impl ClientInner {
         if call.url.scheme() == "https" && next.scheme() != "https" {
             return Err(Error::TlsDowngrade);
         }
-        // The server may call itself by the address's host where calls go to its other name.
+        // With `tls.server_name` set, the server may redirect to the address's own host instead.
         if ![&self.base_url, &self.address.base_url].iter().any(|own| own.origin() == next.origin())
         {
             return Err(Error::RedirectToOtherServer(next.origin().ascii_serialization()));
@@ -156,25 +156,25 @@ impl ClientInner {
 
     fn connection_error(&self, call: &ApiRequest, error: &reqwest::Error) -> AttemptError {
         let reason = UnreachableReason::new(self, &call.url, error);
-        // A call that reached nobody can be sent again; one that may have been done, only if doing
-        // it twice is the same as once.
+        // A request that never reached the server can be sent again. One that may have been carried
+        // out is retried only if it is a GET.
         let undone = error.is_connect() && !reason.is_tls();
         let may_pass = undone || (call.method == Method::GET && !error.is_timeout());
         let name = format!("{} {}", call.method, call.url);
         AttemptError { error: Error::Unreachable { call: name, reason }, is_retryable: may_pass }
     }
 
-    /// Longer with every attempt, and not the same for everyone.
+    /// The delay before a retry: 1 to 1.5 seconds, chosen at random, times `attempt`.
     fn retry_delay(&self, attempt: u32) -> Duration {
         let jitter = self.entropy.next_u64() % 500;
         Duration::from_millis(1000 + jitter) * attempt
     }
 }
 
-/// No server makes a client wait longer than this between attempts.
+/// The longest delay between attempts, whatever `Retry-After` asks for.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
-/// Whether a status may be another one a little later.
+/// Whether a response with this status is worth retrying.
 fn is_retryable_status(status: StatusCode) -> bool {
     match status.as_u16() {
         412 | 429 => true,
@@ -183,7 +183,7 @@ fn is_retryable_status(status: StatusCode) -> bool {
     }
 }
 
-/// How long the server asks to wait.
+/// The delay that the server asks for with `Retry-After` in seconds, on status 429 and 503.
 fn retry_after(reply: &RawHttpResponse) -> Option<Duration> {
     if !matches!(reply.status.as_u16(), 429 | 503) {
         return None;

@@ -1,4 +1,4 @@
-//! Certificates, and a server that goes by another name than its address.
+//! Certificates, and TLS to a server whose certificate has another name than its address.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use strongroom_types::Secret;
 use crate::config::{ClientTlsConfig, PemSource};
 use crate::error::Error;
 
-/// Sets up a client's certificates.
+/// Applies the TLS settings of a client: trusted authorities, client certificate, verification.
 pub(crate) fn configure_tls(
     builder: ClientBuilder,
     config: &ClientTlsConfig,
@@ -43,7 +43,7 @@ pub(crate) fn configure_tls(
     }
 }
 
-/// Certificate and key of the client, in PEM.
+/// The client's certificate and private key, in PEM.
 type ClientCertAndKey = (Secret<Vec<u8>>, Secret<Vec<u8>>);
 
 fn config_with_authorities(
@@ -69,7 +69,7 @@ fn config_with_authorities(
         .map_err(|_| key_mismatch())
 }
 
-/// The authorities to trust; none for the system's.
+/// The authorities to trust; `None` to use the system's.
 fn trusted_authorities(
     config: &ClientTlsConfig,
 ) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
@@ -147,14 +147,14 @@ fn tls_error(reason: &str) -> Error {
     Error::Config(format!("TLS can't be set up: {reason}"))
 }
 
-/// A server that goes by another name than its address. Calls are made to that name, so that TLS
-/// asks for it and checks it; looking it up gives the address.
+/// Connects to a server whose certificate has another name than its address. Request URLs carry the
+/// certificate's name, so that TLS verifies it; a custom resolver maps that name to the address.
 pub(crate) struct TlsServerName {
-    /// The base of URLs, with the server's name.
+    /// The base of request URLs, with the certificate's name as its host.
     pub(crate) base_url: Url,
-    /// What the server is to be called in HTTP.
+    /// The value of the `Host` header: that of the configured address.
     pub(crate) host: HeaderValue,
-    /// Looks up the address, whatever is asked.
+    /// Resolves every name to the configured address.
     pub(crate) resolver: PinnedResolver,
 }
 
@@ -177,7 +177,7 @@ impl TlsServerName {
     }
 }
 
-/// Looks up one host, whatever is asked.
+/// Resolves one fixed host, whatever name is looked up.
 #[derive(Clone)]
 pub(crate) struct PinnedResolver(String);
 
@@ -185,7 +185,7 @@ impl Resolve for PinnedResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let host = self.0.clone();
         Box::pin(async move {
-            // The port is the URL's.
+            // The port comes from the URL, so none is needed here.
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(found.into_iter()) as Addrs)
         })

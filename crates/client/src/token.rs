@@ -1,4 +1,4 @@
-//! Tokens.
+//! Creating, looking up, renewing and revoking tokens.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/auth/token>
 
@@ -13,57 +13,58 @@ use crate::client::{Client, to_json};
 use crate::error::Error;
 use crate::response::SecretResponse;
 
-/// How to make a token. No `Debug`: it may hold the token.
+/// How to create a token. No `Debug`: `id` may hold the token itself.
 #[derive(Default, Serialize)]
 pub struct TokenRequest {
-    /// The token itself; empty for one that the server draws.
+    /// The token's own value; empty to have the server generate one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// Its policies; none for the caller's.
+    /// The policies of the token; empty to inherit those of the caller's token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
-    /// What to remember with it.
+    /// Metadata to store with the token and show when it is looked up.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub meta: BTreeMap<String, String>,
-    /// How long it lasts; empty for the server's time.
+    /// The lifetime, as a duration; empty for the server's default.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub ttl: String,
-    /// What no renewal gets past; empty for no such limit.
+    /// The total lifetime that renewals can't extend, as a duration; empty for no such limit.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub explicit_max_ttl: String,
-    /// Every renewal gives this long; empty for a token that isn't periodic.
+    /// The lifetime after each renewal of a periodic token; empty for one that isn't periodic.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub period: String,
-    /// Whether it has no parent.
+    /// Whether to create an orphan: a token that is not revoked with the caller's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_parent: bool,
-    /// Whether it lacks the policy `default`.
+    /// Whether to leave the policy `default` out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_default_policy: bool,
-    /// A name for people.
+    /// A name shown in the audit log and in look-ups.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub display_name: String,
-    /// How often it can be used; zero for any number.
+    /// How many requests the token is valid for; zero for no limit.
     pub num_uses: u32,
-    /// Whether it can be renewed.
+    /// Whether the token can be renewed; `None` for the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewable: Option<bool>,
-    /// `service` or `batch`.
+    /// The token type, `service` or `batch`; empty for the default.
     #[serde(skip_serializing_if = "String::is_empty", rename = "type")]
     pub kind: String,
-    /// Whom it is for. Only with a role.
+    /// The alias of the entity to attach. Only allowed together with a token role.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub entity_alias: String,
 }
 
-/// Which token.
+/// Selects the token that a request is about. It determines both the endpoint and the body of the
+/// request.
 #[derive(Clone, Copy)]
 pub enum TokenSelector<'a> {
-    /// The caller's own.
+    /// The token that the client itself uses.
     OwnToken,
-    /// This one.
+    /// The token with this value.
     Token(&'a Secret<String>),
-    /// The one with this accessor.
+    /// The token with this accessor; its value stays unknown.
     Accessor(&'a str),
 }
 
@@ -90,7 +91,11 @@ impl<'a> TokenSelector<'a> {
 }
 
 impl Client {
-    /// Makes a token, as a child of the caller's, with a role's rules if one is named.
+    /// Creates a token as a child of the caller's, under the rules of a token role if one is named.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; an empty response is an [`Error::InvalidResponse`].
     pub async fn create_token(
         &self,
         request: &TokenRequest,
@@ -103,7 +108,11 @@ impl Client {
         self.post_for_response(&path, request).await
     }
 
-    /// What is known of a token.
+    /// Looks up a token's policies, lifetime and metadata.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn look_up_token(&self, which: TokenSelector<'_>) -> Result<SecretResponse, Error> {
         let body = which.request_body(None);
         match which {
@@ -118,7 +127,11 @@ impl Client {
         }
     }
 
-    /// Renews a token, from now; zero for its usual time.
+    /// Renews a token for `increment` from now, rounded up to seconds; zero for its usual lifetime.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn renew_token(
         &self,
         which: TokenSelector<'_>,
@@ -134,7 +147,11 @@ impl Client {
         }
     }
 
-    /// Revokes a token and its children; one that isn't there is no error.
+    /// Revokes a token and its children. Does nothing if there is no such token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn revoke_token(&self, which: TokenSelector<'_>) -> Result<(), Error> {
         let body = which.request_body(None);
         match which {
@@ -149,7 +166,11 @@ impl Client {
         }
     }
 
-    /// Revokes a token; its children stay, without a parent.
+    /// Revokes a token but not its children, which become orphans.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn revoke_token_orphan(&self, token: &Secret<String>) -> Result<(), Error> {
         let body = TokenSelector::Token(token).request_body(None);
         self.put_json("auth/token/revoke-orphan", &body).await.map(drop)

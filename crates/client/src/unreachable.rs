@@ -1,4 +1,4 @@
-//! Why a server could not be reached, in our words: none of a library's text gets into a message.
+//! Why a server could not be reached, in our own words: no library's error text is shown.
 
 use std::error::Error as StdError;
 use std::io;
@@ -10,52 +10,52 @@ use strongroom_crypto::trust::is_unknown_issuer;
 
 use crate::client::ClientInner;
 
-/// Why a server could not be reached, or went away before it had answered.
+/// Why a server could not be reached, or the connection ended before the response was complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnreachableReason {
-    /// Nothing listens at this host and port.
+    /// Nothing listens at this `host:port`: the connection was refused.
     #[error("connection refused at {0}")]
     Refused(String),
-    /// There is no Unix socket of this path.
+    /// There is no Unix socket at this path.
     #[error("there is no socket {0}")]
     NoSocket(String),
-    /// No address is known for this host.
+    /// This host name could not be resolved.
     #[error("the host name {0} can't be resolved to an address")]
     UnknownHost(String),
-    /// The whole answer did not arrive within this time.
+    /// The whole response did not arrive within this time.
     #[error("the server did not answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
-    /// TLS was asked for, and what listens there does not speak it.
+    /// The address is `https`, but the server does not speak TLS.
     #[error("the server does not speak TLS at this address; use http:// if that is intended")]
     NotTls,
-    /// What listens there does not speak HTTP/1.1.
+    /// The server does not speak HTTP/1.1.
     #[error("the server's answer is not HTTP; if it speaks TLS there, use https://")]
     NotHttp,
-    /// The certificate is signed by nobody who is trusted.
+    /// The server's certificate was issued by an authority that is not trusted.
     #[error("the server's certificate is not signed by a trusted authority")]
     UnknownAuthority,
-    /// The certificate can't be accepted; the text says why.
+    /// The server's certificate is not acceptable; the text says why.
     #[error("the server's certificate {0}")]
     Certificate(&'static str),
-    /// TLS could not be set up; the text says why.
+    /// The TLS handshake failed; the text says why.
     #[error("the TLS handshake failed: {0}")]
     Handshake(&'static str),
-    /// Connecting to this place failed; the text is the operating system's.
+    /// Connecting failed with an error of the operating system.
     #[error("{place}: {problem}")]
     Connect {
-        /// Host and port, or the socket.
+        /// `host:port`, or the path of the socket.
         place: String,
-        /// What the operating system says.
+        /// The operating system's error text.
         problem: String,
     },
-    /// The connection ended before the answer was complete.
+    /// The connection ended before the response was complete.
     #[error("the connection was closed before the answer was complete")]
     Interrupted,
 }
 
 impl UnreachableReason {
-    /// Reads what is at the bottom of a failed attempt.
+    /// Classifies a failed attempt by the innermost cause of its error.
     pub(crate) fn new(link: &ClientInner, url: &Url, error: &reqwest::Error) -> Self {
         if error.is_timeout() {
             return Self::Timeout(link.timeout);
@@ -80,7 +80,7 @@ impl UnreachableReason {
         found.unwrap_or(Self::Interrupted)
     }
 
-    /// Whether the server was reached and TLS with it failed.
+    /// Whether a connection was made and TLS failed on it.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::UnknownAuthority | Self::Certificate(_) | Self::Handshake(_))
     }
@@ -103,7 +103,7 @@ impl UnreachableReason {
             (io::ErrorKind::ConnectionRefused, _) => Self::Refused(place),
             (io::ErrorKind::NotFound, Some(path)) => Self::NoSocket(path),
             _ if !is_connecting => Self::Interrupted,
-            // Looking a name up is all of connecting that has no error number of the system.
+            // Of all connection errors, only a failed name look-up has no error number.
             _ if error.raw_os_error().is_none() => Self::UnknownHost(host.to_owned()),
             _ => Self::Connect { place, problem: error.to_string() },
         }
@@ -126,7 +126,7 @@ impl UnreachableReason {
 const NO_COMMON_TLS_PARAMETERS: &str =
     "client and server have no TLS version or cipher suite in common";
 
-/// What is wrong with a certificate.
+/// Describes what is wrong with a certificate.
 fn certificate_problem(reason: &CertificateError) -> &'static str {
     match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
@@ -145,7 +145,7 @@ fn certificate_problem(reason: &CertificateError) -> &'static str {
     }
 }
 
-/// Why a server broke the handshake off, going by its alert (RFC 8446, section 6.2).
+/// Describes why the server ended the handshake, from its alert (RFC 8446, section 6.2).
 fn alert_reason(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateRequired => "the server asks for a client certificate",
@@ -164,7 +164,7 @@ fn alert_reason(alert: AlertDescription) -> &'static str {
     }
 }
 
-/// Errors of the system come wrapped in each other, and their `source` leaves one out.
+/// The innermost I/O error. `io::Error`s wrap each other, and `source` skips one level.
 fn innermost_io_error(error: &io::Error) -> &io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
     inner.map_or(error, innermost_io_error)

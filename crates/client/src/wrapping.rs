@@ -1,4 +1,4 @@
-//! Wrapped answers.
+//! Unwrapping wrapped responses.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/wrapping-unwrap>
 
@@ -11,8 +11,12 @@ use crate::error::Error;
 use crate::response::SecretResponse;
 
 impl Client {
-    /// Gives the answer that a token wraps, once. Without an argument the client's own token is the
-    /// one that wraps; a client that has none asks with the wrapping token itself.
+    /// Unwraps a wrapped response, which works once. With `None`, the client's own token is the
+    /// wrapping token; a client without a token authenticates with the wrapping token itself.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`]; the server refuses a wrapping token that was used or has expired.
     pub async fn unwrap_response(
         &self,
         token: Option<&Secret<String>>,

@@ -1,28 +1,28 @@
-//! What the book says of the configuration: each setting is in it, and each example works.
+//! Tests of the book: it documents every setting, and its configuration examples are valid.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Config;
 
-/// Blocks that begin so are policies.
+/// An HCL example that begins so is a policy, not a configuration.
 const POLICY: &str = "path \"";
-/// So does each of a password policy.
+/// An example that begins so is a password policy.
 const PASSWORD_POLICY: &str = "length =";
-/// And a trust file.
+/// An example that begins so is a plug-in trust file.
 const TRUST_FILE: &str = "plugin \"";
 
 fn book_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src")
 }
 
-/// The blocks of HCL in a page.
+/// The HCL code blocks of a page.
 fn hcl_examples(page: &str) -> Vec<String> {
     let parts = page.split("```hcl\n").skip(1);
     parts.map(|part| part.split("\n```").next().unwrap().to_owned()).collect()
 }
 
-/// An example may leave out what it isn't about.
+/// Adds the mandatory stanzas that an example leaves out.
 fn complete_example(example: &str) -> String {
     let mut text = example.to_owned();
     if !example.contains("storage \"") {

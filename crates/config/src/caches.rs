@@ -1,4 +1,4 @@
-//! Limits on what is kept in memory so that it need not be read again, in bytes.
+//! Limits on the caches in memory, in bytes.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -19,16 +19,16 @@
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Bytes of each cache. The cache of the embedded store is a setting of the storage.
+/// Sizes of the caches in bytes. The cache of the embedded store is set in its `storage` stanza.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Decrypted entries of the store. Keys that are known not to exist get an eighth of it beside
-    /// them.
+    /// The cache of decrypted storage entries. The cache of keys that are known not to exist may
+    /// use another eighth of this.
     pub entries: usize,
-    /// Tokens.
+    /// The cache of tokens that were looked up.
     pub tokens: usize,
-    /// Documents of one mount, such as roles. Names that have no document get an eighth of it beside
-    /// them.
+    /// The cache of one mount's documents, such as roles. The cache of names that are known to have
+    /// no document may use another eighth of this.
     pub documents_per_mount: usize,
 }
 

@@ -1,8 +1,8 @@
-//! Every setting of Vault's and OpenBao's configuration files, and what becomes of it here.
+//! Every setting of Vault's and OpenBao's configuration files, and how it is treated here.
 //!
-//! The tables are what the reader follows: what stands in none of them is unknown, and gets a
-//! warning. The page "Settings of Vault and OpenBao" of the book is made of them, and a test plays
-//! every row.
+//! The configuration reader uses these tables: a setting that is in none of them is unknown and
+//! causes a warning. The book's page "Settings of Vault and OpenBao" is generated from them, and a
+//! test checks every row.
 //!
 //! - [`top_level`]: the file itself, `telemetry`, and blocks that have no settings of their own here
 //! - [`listener`]: `listener "tcp"` and `listener "unix"`, with the blocks in them
@@ -25,54 +25,57 @@ pub use top_level::{TELEMETRY, TOP_LEVEL};
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// What becomes of a setting.
+/// How a setting is treated when a configuration contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingTreatment {
-    /// It does what it does in Vault.
+    /// It works as in Vault.
     Honoured,
-    /// The server starts and warns, with the reason: leaving it out changes nothing that is
-    /// protected.
+    /// The server starts and warns, with this reason: ignoring the setting weakens no protection.
     Ignored(&'static str),
-    /// The server doesn't start, for this reason: leaving it out would change what is protected, or
-    /// where requests or data go.
+    /// The server doesn't start, for this reason: ignoring the setting would weaken protection or
+    /// change where requests or data go.
     Refused(&'static str),
 }
 
-/// Whose setting it is.
+/// Which product's configuration files have the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingOrigin {
-    /// Vault's and OpenBao's.
+    /// Vault and OpenBao.
     Both,
-    /// Vault's alone.
+    /// Only Vault.
     Vault,
-    /// OpenBao's alone.
+    /// Only OpenBao.
     OpenBao,
-    /// Strongroom's own.
+    /// Only Strongroom.
     Own,
 }
 
-/// A setting.
+/// A setting, where it comes from and how it is treated.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingSpec {
+    /// The name of the setting as it stands in a configuration file, without its block.
     pub name: &'static str,
+    /// Which of the reference servers has the setting.
     pub origin: SettingOrigin,
+    /// What this server does when a configuration file contains the setting.
     pub treatment: SettingTreatment,
-    /// Values that ask for what happens anyway. They are taken without a word.
+    /// Values that ask for what the server does anyway. They are accepted without a warning.
     pub as_is: &'static [&'static str],
-    /// The setting as a file has it, in HCL. The last line is the one that is judged.
+    /// The setting as it appears in a file, in HCL. The last line is the one under test.
     pub example: &'static str,
 }
 
-/// The settings of one block.
+/// The settings of one block of the configuration, with the title of its table in the book.
 pub struct SettingTable {
-    /// What the book calls the block.
+    /// The heading of the block's table in the book.
     pub title: &'static str,
-    /// What stands before and after an example of it.
+    /// The HCL before and after an example of the block.
     pub example_context: [&'static str; 2],
+    /// The settings, in the order in which the book lists them.
     pub settings: &'static [SettingSpec],
 }
 
-/// What a switch is without being mentioned.
+/// The values that mean the same as leaving a switch out.
 const OFF: &[&str] = &["false", "0", ""];
 const NEVER: &[&str] = &[];
 
@@ -99,7 +102,7 @@ const fn refused(
 }
 
 impl SettingSpec {
-    /// With other values that ask for what happens anyway.
+    /// Sets other values that ask for what the server does anyway.
     const fn as_is(self, values: &'static [&'static str]) -> Self {
         Self { as_is: values, ..self }
     }
@@ -123,8 +126,8 @@ impl SettingSpec {
 }
 
 impl SettingTable {
-    /// Judges all that stands in a block: refuses, warns, or says nothing. What is honoured is read
-    /// afterwards.
+    /// Checks every setting of a block: returns an error for a refused one, and adds warnings for
+    /// ignored and unknown ones. The values of honoured settings are read afterwards.
     pub(crate) fn check_section(
         &self,
         section: &ConfigSection<'_>,
@@ -142,7 +145,8 @@ impl SettingTable {
             if setting.matches_actual_behaviour(item) {
                 continue;
             }
-            // Vault reads names in any case, and a warning would leave out what protects.
+            // Vault reads names in any case. Treating such a setting as unknown could silently drop
+            // one that protects something.
             if setting.name != *name && !matches!(setting.treatment, SettingTreatment::Ignored(_)) {
                 let text = format!("{name}: write it in lower case: {}", setting.name);
                 return Err(ConfigError::at_location(&place, text));

@@ -1,17 +1,17 @@
-//! The server's configuration, in HCL 1 or JSON, as users of Vault and OpenBao have it.
+//! The server's configuration, in HCL 1 or JSON, in the format of Vault and OpenBao.
 //!
-//! - [`storage`]: where data lies
+//! - [`storage`]: where data is stored
 //! - [`listener`]: where clients connect
-//! - [`plugin`]: where plug-ins come from
-//! - [`requests`]: how many requests are worked on at the same time
-//! - [`caches`]: how many bytes are kept in memory so that they need not be read again
+//! - [`plugin`]: where plug-ins are loaded from
+//! - [`requests`]: how many requests are processed at the same time
+//! - [`caches`]: how many bytes the caches may use
 //! - [`reading`]: files and folders, merged; every message names file, line and column
-//! - [`compatibility`]: every setting of Vault and OpenBao, and what becomes of it
-//! - `seal`, `lockout`, `registration`, `telemetry`: blocks that are judged, and change nothing
+//! - [`compatibility`]: every setting of Vault and OpenBao, and how it is treated
+//! - `seal`, `lockout`, `registration`, `telemetry`: blocks that are checked but have no effect
 //!
-//! Three things can happen to a setting. It is known, and honoured. It can't be honoured and
-//! leaving it out would change what the server protects or where data lies: then the server doesn't
-//! start. Or it is unknown and harmless: a warning.
+//! A setting is honoured if it is supported. If it isn't, and ignoring it would change what the
+//! server protects or where data is stored, the server doesn't start. Any other setting is ignored
+//! with a warning.
 
 #[cfg(test)]
 mod book;
@@ -44,44 +44,46 @@ use strongroom_types::Ttl;
 use crate::compatibility::TOP_LEVEL;
 use crate::reading::ConfigSection;
 
-/// How long leases live, by default and at most, where the configuration says nothing.
+/// The default and the maximum lifetime of leases, unless configured otherwise. It is 768 hours, or
+/// 32 days.
 pub const DEFAULT_LEASE_TTL: Ttl = Ttl::from_secs(768 * 3600);
 
-/// All of it.
+/// The whole configuration of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Where data lies.
+    /// Which storage backend to use, and its settings.
     pub storage: StorageConfig,
-    /// Where clients connect.
+    /// The listeners that serve the API; at least one.
     pub listeners: Vec<ListenerConfig>,
-    /// Where plug-ins come from.
+    /// Settings of external plug-ins.
     pub plugin: PluginConfig,
-    /// The address clients should use; shown, and given to plug-ins that ask.
+    /// The address that clients should use. It is reported in status responses and to plug-ins.
     pub api_addr: String,
-    /// The cluster's name; empty for a generated one.
+    /// The cluster's name; empty to have one generated.
     pub cluster_name: String,
-    /// The server's default lease lifetime; zero for 768 h.
+    /// The default lifetime of leases; zero for 768 h.
     pub default_lease_ttl: Ttl,
-    /// The server's longest lease lifetime; zero for 768 h.
+    /// The maximum lifetime of leases; zero for 768 h.
     pub max_lease_ttl: Ttl,
-    /// Limits on requests that are being worked on at the same time.
+    /// Limits on the number of requests that are processed at the same time.
     pub requests: RequestLimits,
-    /// Limits on what is kept in memory, in bytes.
+    /// Limits on the caches in memory, in bytes.
     pub caches: CacheLimits,
-    /// How much is logged.
+    /// The level from which messages are logged.
     pub log_level: ServerLogLevel,
-    /// What a log line looks like.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// A file that gets the log as well as standard error.
+    /// A file that the log is written to in addition to standard error.
     pub log_file: Option<PathBuf>,
     /// A file that holds the server's process id while it runs.
     pub pid_file: Option<PathBuf>,
-    /// What is unknown or not built, and does no harm.
+    /// Warnings about settings that are unknown or ignored.
     pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// Reads files and folders of files; of what is set twice, the last wins, and listeners add up.
+    /// Reads files and folders of files. If a setting occurs more than once, the last one wins;
+    /// listeners add up.
     ///
     /// ```
     /// # use strongroom_config::Config;
@@ -109,8 +111,8 @@ impl Config {
         merged.build()
     }
 
-    /// Reads files and folders over a configuration that is complete without them, as `-dev` has
-    /// one.
+    /// Reads files and folders on top of a configuration that is already complete, such as that of
+    /// `-dev`.
     pub fn read_over_base(base: Self, paths: &[PathBuf]) -> Result<Self, ConfigError> {
         let mut merged =
             ConfigBuilder { config: base, has_storage: true, ..ConfigBuilder::default() };
@@ -120,16 +122,20 @@ impl Config {
         merged.build()
     }
 
-    /// Reads one text. `name` is what messages call it.
+    /// Parses one text. Messages use `name` as its file name.
     pub fn parse(text: &str, name: &str) -> Result<Self, ConfigError> {
         let mut merged = ConfigBuilder::default();
         merged.merge(text, name)?;
         merged.build()
     }
 
-    /// What the server writes must not lie where it runs programs from: parts of a log are what
-    /// clients sent. Nor may it run programs from where it writes. To be asked again when a flag
-    /// has changed a file's place.
+    /// Checks that nothing the server writes lies in the plug-in folder, and the other way round:
+    /// clients control parts of the log, so written files must never be run as programs. Call it
+    /// again after a flag has changed one of the paths.
+    ///
+    /// # Errors
+    ///
+    /// If one of these paths lies in the other; the text names the setting.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         let Some(plugins) = &self.plugin.directory else { return Ok(()) };
         let plugins = resolve_existing_prefix(plugins);
@@ -142,7 +148,7 @@ impl Config {
         let files = [("log_file", &self.log_file), ("pid_file", &self.pid_file)];
         let files = files.into_iter().filter_map(|(name, file)| Some((name, file.as_deref()?)));
         for (name, file) in files.chain(sockets) {
-            // A file that is a link is where the link is, and where it leads to.
+            // For a link, check both the folder it is in and its target.
             let beside = file.parent().map(resolve_existing_prefix);
             if resolve_existing_prefix(file).starts_with(&plugins)
                 || beside.is_some_and(|folder| folder.starts_with(&plugins))
@@ -173,10 +179,10 @@ impl Config {
     }
 }
 
-/// The folder of copies in `plugin_tmpdir`.
+/// The name of the folder in `plugin_tmpdir` that holds copies of plug-ins.
 pub const PLUGIN_COPIES_FOLDER: &str = "strongroom-plugins";
 
-/// Where a path leads, as far as it is there: links are followed, and what is missing is appended.
+/// Resolves the part of a path that exists, following links, and appends the rest.
 fn resolve_existing_prefix(path: &Path) -> PathBuf {
     for there in path.ancestors() {
         if let (Ok(real), Ok(missing)) = (there.canonicalize(), path.strip_prefix(there)) {
@@ -187,7 +193,7 @@ fn resolve_existing_prefix(path: &Path) -> PathBuf {
                     other => whole.push(other),
                 }
             }
-            // What follows upon a step up may be there again.
+            // With `..` in the missing part, the path may lead back to something that exists.
             let has_step_up = missing.components().any(|it| it == Component::ParentDir);
             return if has_step_up { resolve_existing_prefix(&whole) } else { whole };
         }
@@ -195,20 +201,20 @@ fn resolve_existing_prefix(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// What has been read so far, and what can be said of it only at the end.
+/// Collects the configuration from several texts, and what is only checked at the end.
 #[derive(Default)]
 struct ConfigBuilder {
     config: Config,
     has_storage: bool,
-    /// Where the default lease lifetime was set last.
+    /// Where the default lease lifetime was last set.
     default_lease_location: Option<ConfigLocation>,
-    /// For listeners that set none of their own, and which these are.
+    /// Applies to listeners that set no limit of their own, whose indexes are listed.
     default_max_request_duration: Option<Ttl>,
     listeners_without_duration: Vec<usize>,
 }
 
 impl ConfigBuilder {
-    /// Takes one text in.
+    /// Merges one text into the configuration.
     fn merge(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
         let body = strongroom_hcl::parse(text, &strongroom_hcl::ParseLimits::default())
             .map_err(|error| ConfigError::from_parse_error(name, &error))?;
@@ -413,7 +419,7 @@ mod tests {
                  last one counts",
             ]
         );
-        // What asks for what happens anyway is no news.
+        // Settings that ask for what the server does anyway cause no warning.
         let quiet = "disable_mlock = true\nui = false\nraw_storage_endpoint = \"false\"";
         assert!(parse_with(quiet).unwrap().warnings.is_empty());
     }
@@ -446,9 +452,9 @@ mod tests {
             );
             assert_eq!(error, expected);
         }
-        // A maximum alone also bounds the default that nobody set.
+        // A maximum alone also limits the built-in default.
         assert!(parse_with("max_lease_ttl = \"1h\"").is_ok());
-        // The last of several files counts.
+        // The last of several files wins.
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("a.hcl"), folder.path().join("b.hcl"));
         std::fs::write(&first, format!("{MINIMAL}default_lease_ttl = \"3000h\"")).unwrap();

@@ -1,10 +1,10 @@
 //! `listener`: where clients connect.
 //!
-//! - [`endpoint`]: an address, or a socket file
-//! - [`tls`]: certificates, versions, clients that must have a certificate
-//! - [`forwarding`]: proxies in front
-//! - [`metrics`]: who gets metrics
-//! - [`responses`]: headers of answers, and what is left out of them
+//! - [`endpoint`]: an address or a Unix socket
+//! - [`tls`]: certificates, versions, required client certificates
+//! - [`forwarding`]: trusted proxies
+//! - [`metrics`]: who may read metrics
+//! - [`responses`]: response headers, and redaction of status responses
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -46,48 +46,49 @@ pub use self::tls::{ListenerTlsConfig, TlsVersion};
 use crate::compatibility::{INFLIGHT_REQUESTS, PROFILING, TCP_LISTENER, UNIX_LISTENER};
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Where clients connect.
+/// The settings of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// An address, or a socket file.
+    /// The address or Unix socket that the listener binds.
     pub endpoint: ListenerEndpoint,
-    /// How it speaks TLS; none only if `tls_disable` says so, and for a socket file.
+    /// The TLS settings; `None` with `tls_disable`, and for a Unix socket.
     pub tls: Option<ListenerTlsConfig>,
-    /// Proxies whose word on a client's address is taken.
+    /// Proxies that may set the client's address with `X-Forwarded-For`; `None` to ignore that
+    /// header.
     pub forwarding: Option<ForwardingConfig>,
-    /// Who gets metrics on it.
+    /// Whether and to whom this listener serves metrics.
     pub metrics: MetricsConfig,
-    /// What is left out of answers about the server's state.
+    /// What is redacted in status responses, which need no token.
     pub redact: RedactConfig,
-    /// Headers of answers, in the order in which they are set.
+    /// Response headers, in the order in which they are set.
     pub headers: Vec<HeaderConfig>,
-    /// Bytes of a request's body.
+    /// The maximum size of a request body in bytes.
     pub max_request_size: usize,
-    /// Bytes of the body of a request to a path that needs no token.
+    /// The maximum size in bytes of a request body to a path that needs no token.
     pub max_unauthenticated_request_size: usize,
-    /// Fields of such a body.
+    /// The maximum number of fields in such a body.
     pub max_unauthenticated_request_fields: usize,
-    /// Bytes that requests which are being read or worked on may take together.
+    /// The maximum number of bytes that all requests being read or processed may take together.
     pub max_request_bytes_in_flight: usize,
-    /// Deepest nesting of a body in JSON.
+    /// The deepest allowed nesting of a JSON body.
     pub max_json_depth: usize,
-    /// Most strings of a body in JSON, keys included.
+    /// The maximum number of strings in a JSON body, keys included.
     pub max_request_json_strings: usize,
-    /// Open connections; none for as many as the limit of open files allows.
+    /// The maximum number of open connections; `None` to derive it from the limit of open files.
     pub max_connections: Option<usize>,
-    /// How long a request may take.
+    /// The maximum duration of a request.
     pub max_request_duration: Ttl,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to send the head of a request.
     pub http_read_header_timeout: Ttl,
-    /// How long a client may take to send a request's body.
+    /// How long a client may take to send the body of a request.
     pub http_read_timeout: Ttl,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may read nothing of its response before the connection is closed.
     pub http_write_timeout: Ttl,
-    /// How long an idle connection lives.
+    /// How long an idle connection is kept open.
     pub http_idle_timeout: Ttl,
 }
 
-/// What reads JSON later on follows a nesting of 128.
+/// Stays below 128, the nesting limit of the JSON parser that reads the body later.
 const MAX_JSON_DEPTH: usize = 100;
 
 impl Default for ListenerConfig {
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(listener.max_request_size, 1024);
         assert_eq!(listener.max_request_duration, Ttl::from_secs(5));
         assert_eq!(listener.max_connections, None);
-        // Zero is the default, as in Vault; less would be no limit.
+        // Zero means the default, as in Vault; a negative value would mean no limit.
         let usual = ListenerConfig::default();
         let zero = read("tls_disable = true\nmax_request_size = 0\nmax_json_depth = 0").unwrap();
         assert_eq!((zero.max_request_size, zero.max_json_depth), (usual.max_request_size, 64));

@@ -1,4 +1,4 @@
-//! `user_lockout`: isn't built. A stanza that switches it off asks for what happens anyway.
+//! `user_lockout`: not supported. Only a stanza that disables it is accepted.
 
 use crate::reading::{ConfigError, ConfigSection};
 
@@ -42,7 +42,7 @@ mod tests {
             let error = read(on).unwrap_err();
             assert!(error.starts_with("t.hcl:3:14: user_lockout: "), "{error}");
         }
-        // One that is off doesn't cover for another.
+        // A disabled stanza doesn't make an enabled one acceptable.
         let error = read(&format!("{off}\nuser_lockout \"userpass\" {{}}")).unwrap_err();
         assert!(error.starts_with("t.hcl:4:"), "{error}");
         assert!(read("user_lockout \"all\" { disable_lockout = 7 }").is_err());

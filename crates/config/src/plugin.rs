@@ -1,4 +1,4 @@
-//! Settings of plug-ins.
+//! Settings of external plug-ins.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -17,32 +17,34 @@ use strongroom_types::Ttl;
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Where plug-ins come from, and what they may have.
+/// Where plug-ins are loaded from, and what they are allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginConfig {
-    /// The folder with plug-in binaries; none switches external plug-ins off.
+    /// The folder with plug-in binaries; `None` disables external plug-ins.
     pub directory: Option<PathBuf>,
-    /// Where private copies of plug-in binaries and the sockets of plug-ins are kept; none for a
-    /// place beside the data, and the system's folder for temporary files.
+    /// The folder for private copies of plug-in binaries and for plug-ins' sockets. `None` keeps
+    /// the copies beside the data, and the sockets in the system's folder for temporary files.
     pub tmpdir: Option<PathBuf>,
-    /// A file that lists what may run; none lets run what is registered.
+    /// A file that lists which plug-ins may run; `None` allows every registered plug-in.
     pub trust_file: Option<PathBuf>,
     /// How long a plug-in may take to write its handshake; zero for the default.
     pub start_timeout: Ttl,
-    /// Whether the group may write to the folder. No setting: `-dev-plugin-dir` is lenient.
+    /// Whether the plug-in folder may be writable by the server process's own group. Not a setting:
+    /// only `-dev-plugin-dir` sets it.
     pub group_may_write: bool,
-    /// Whether plug-ins get the server's whole environment. By default they get a few variables.
+    /// Whether plug-ins inherit the server's whole environment. By default they get a few
+    /// variables.
     pub inherit_env: bool,
     /// Whether a plug-in may be a script. By default only ELF binaries are run.
     pub allow_scripts: bool,
 }
 
-/// How long clients wait for an answer when nobody says otherwise. Ours do so exactly (a test of the
-/// command line compares them), and so do those of Vault and OpenBao.
+/// How long clients wait for a response by default: the command line of this project (a test
+/// compares the two), and those of Vault and OpenBao.
 pub const CLIENT_TIMEOUT: Ttl = Ttl::from_secs(60);
-/// What the start of a plug-in may take beside the time for its handshake.
+/// How long starting a plug-in may take in addition to its handshake.
 pub const START_TIME_BESIDE_HANDSHAKE: Ttl = Ttl::from_secs(10);
-/// Whoever starts a plug-in has a place among the few that are started at once.
+/// A starting plug-in occupies one of the few slots for starts, so the timeout has a maximum.
 const MAX_START_TIMEOUT: Ttl = Ttl::from_secs(600);
 
 impl PluginConfig {

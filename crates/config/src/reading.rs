@@ -1,4 +1,4 @@
-//! Reading: files, sections, and messages that name the place.
+//! Reads configuration files and sections; messages name the file, line and column.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::str::FromStr;
 use strongroom_hcl::{HclBlock, HclBody, HclItem, HclKey, HclValue, ParseError, Position};
 use strongroom_types::Ttl;
 
-/// Why the configuration can't be used.
+/// Why the configuration can't be used. The text names the setting and its location, not its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
 
-/// A file, line and column.
+/// A location in a configuration: `file:line:column`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigLocation(String);
 
@@ -27,7 +27,7 @@ impl ConfigError {
         Self(text.into())
     }
 
-    /// The parser's messages begin with line and column.
+    /// The parser's messages begin with line and column; this puts the file name in front.
     pub(crate) fn from_parse_error(file: &str, error: &ParseError) -> Self {
         Self(format!("{file}:{error}"))
     }
@@ -37,7 +37,7 @@ impl ConfigError {
     }
 }
 
-/// The texts of files, and of the `.hcl` and `.json` files of folders in the order of their names.
+/// The texts of the files, and of the `.hcl` and `.json` files in the folders, sorted by name.
 pub(crate) fn read_config_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, ConfigError> {
     let mut texts = Vec::new();
     for path in paths {
@@ -71,7 +71,8 @@ fn unreadable_file(path: &Path, error: &std::io::Error) -> ConfigError {
 const TEMPLATES_NOT_EVALUATED: &str = "holds a go-sockaddr template such as {{ GetPrivateIP }}, and this server \
      evaluates none: write the address itself, or have the file made with it";
 
-/// Whether a text has `{{ … }}` in it, as go-sockaddr's templates have.
+/// Whether a text contains `{{ … }}`, a go-sockaddr template. The braces may enclose anything, and
+/// the template is not evaluated.
 pub fn has_template(text: &str) -> bool {
     text.split_once("{{").is_some_and(|(_, rest)| rest.contains("}}"))
 }
@@ -88,7 +89,7 @@ impl<'t> ConfigSection<'t> {
         Self { body, file }
     }
 
-    /// An object of the same file further down.
+    /// A section for an object nested in this one.
     pub(crate) fn nested<'b>(&self, body: &'b HclBody) -> ConfigSection<'b>
     where
         't: 'b,
@@ -104,12 +105,12 @@ impl<'t> ConfigSection<'t> {
         ConfigLocation(format!("{}:{position}", self.file))
     }
 
-    /// All that stands in it.
+    /// All settings and blocks of the section.
     pub(crate) fn items(&self) -> &'t [HclItem] {
         self.body.items()
     }
 
-    /// The labelled blocks of a name.
+    /// The blocks with this name and number of labels.
     pub(crate) fn blocks<const LABELS: usize>(
         &self,
         name: &str,
@@ -117,7 +118,7 @@ impl<'t> ConfigSection<'t> {
         self.body.blocks(name).map_err(|error| ConfigError::from_parse_error(self.file, &error))
     }
 
-    /// Refuses settings by name.
+    /// Returns an error if one of these settings is present.
     pub(crate) fn refuse_settings(&self, names: &[&str], why: &str) -> Result<(), ConfigError> {
         let items = self.body.items().iter();
         match items.into_iter().find(|item| names.contains(&item.key.text.as_str())) {
@@ -129,14 +130,14 @@ impl<'t> ConfigSection<'t> {
         }
     }
 
-    /// Refuses a setting that is switched on.
+    /// Returns an error if this setting is switched on.
     pub(crate) fn refuse_flag(&self, name: &str, why: &str) -> Result<(), ConfigError> {
         let mut on = false;
         self.read_flag(name, &mut on)?;
         if on { Err(self.invalid_setting(name, why)) } else { Ok(()) }
     }
 
-    /// A setting through one of the readers of [`HclValue`].
+    /// Reads a setting with one of the readers of [`HclValue`].
     pub(crate) fn read<T>(
         &self,
         name: &str,
@@ -147,7 +148,7 @@ impl<'t> ConfigSection<'t> {
             .map_err(|error| ConfigError::from_parse_error(self.file, &error))
     }
 
-    /// Sets `to` if the setting is there.
+    /// Reads a string into `to` if the setting is present.
     pub(crate) fn read_text(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
         if let Some(text) = self.read(name, HclValue::as_str)? {
             text.clone_into(to);
@@ -155,7 +156,7 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there.
+    /// Reads a boolean into `to` if the setting is present.
     pub(crate) fn read_flag(&self, name: &str, to: &mut bool) -> Result<(), ConfigError> {
         if let Some(flag) = self.read(name, HclValue::as_bool_loose)? {
             *to = flag;
@@ -163,7 +164,7 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there: seconds, or text such as `1h`.
+    /// Reads a duration into `to` if the setting is present: seconds, or text such as `1h`.
     pub(crate) fn read_duration(&self, name: &str, to: &mut Ttl) -> Result<(), ConfigError> {
         if let Some(text) = self.read(name, HclValue::as_text)? {
             *to = Ttl::parse(text).map_err(|_| {
@@ -173,7 +174,7 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// The same, where zero means the default, as Vault's listeners have it.
+    /// Like [`Self::read_size`], but zero means the default, as in Vault's listeners.
     pub(crate) fn read_size_or_default(
         &self,
         name: &str,
@@ -186,7 +187,7 @@ impl<'t> ConfigSection<'t> {
         }
     }
 
-    /// Sets `to` if the setting is there: a whole number of at least one.
+    /// Reads an integer of at least one into `to` if the setting is present.
     pub(crate) fn read_size(&self, name: &str, to: &mut usize) -> Result<(), ConfigError> {
         if let Some(number) = self.read(name, HclValue::as_int)? {
             let positive = usize::try_from(number).ok().filter(|number| *number > 0);
@@ -196,7 +197,7 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there, through its own parser.
+    /// Reads a value into `to` with the type's own parser if the setting is present.
     pub(crate) fn read_parsed<T>(&self, name: &str, to: &mut T) -> Result<(), ConfigError>
     where
         T: FromStr,
@@ -208,8 +209,8 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there and not empty: a path, which begins in the folder that the
-    /// server is started in if it isn't absolute.
+    /// Reads a path into `to` if the setting is present and not empty. A relative path is resolved
+    /// against the server's working directory.
     pub(crate) fn read_path(
         &self,
         name: &str,
@@ -229,7 +230,7 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Sets `to` if the setting is there: an address. Templates in it aren't evaluated.
+    /// Reads an address into `to` if the setting is present. Templates in it aren't evaluated.
     pub(crate) fn read_address(&self, name: &str, to: &mut String) -> Result<(), ConfigError> {
         let mut address = to.clone();
         self.read_text(name, &mut address)?;
@@ -240,17 +241,17 @@ impl<'t> ConfigSection<'t> {
         Ok(())
     }
 
-    /// Where a setting stands, if it is there.
+    /// The location of a setting, if it is present.
     pub(crate) fn location_if_set(&self, name: &str) -> Option<ConfigLocation> {
         self.body.last_item(name).map(|item| self.location_of_key(&item.key))
     }
 
-    /// Where a setting stands.
+    /// The location of a setting, or only the file name if it is missing.
     pub(crate) fn location_of(&self, name: &str) -> ConfigLocation {
         self.location_if_set(name).unwrap_or_else(|| ConfigLocation(self.file.to_owned()))
     }
 
-    /// An error about a setting's value, without the value.
+    /// An error about the value of a setting, which doesn't quote the value.
     pub(crate) fn invalid_setting(&self, name: &str, text: impl fmt::Display) -> ConfigError {
         ConfigError::at_location(&self.location_of(name), format!("{name}: {text}"))
     }

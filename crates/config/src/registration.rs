@@ -1,4 +1,4 @@
-//! `service_registration`: isn't built, and what follows from it is said.
+//! `service_registration`: not supported; a warning says what that means.
 
 use crate::compatibility::REGISTRATION_KINDS;
 use crate::reading::{ConfigError, ConfigSection};

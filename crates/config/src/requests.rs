@@ -1,4 +1,4 @@
-//! Limits on requests that are being worked on at the same time.
+//! Limits on the number of requests that are processed at the same time.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -20,16 +20,16 @@
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// How many requests may be worked on at the same time.
+/// How many requests may be processed at the same time. Requests above a limit are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// All of them.
+    /// The limit for all requests together.
     pub all: usize,
-    /// Under one mount.
+    /// The limit for requests to one mount.
     pub per_mount: usize,
-    /// Without a valid token.
+    /// The limit for all requests without a valid token.
     pub unauthenticated: usize,
-    /// Without a valid token, under one mount.
+    /// The limit for requests without a valid token to one mount.
     pub unauthenticated_per_mount: usize,
 }
 

@@ -1,12 +1,12 @@
-//! `seal`: the Shamir seal is the only one, and needs no stanza.
+//! `seal`: only the Shamir seal is supported, which needs no stanza.
 
 use crate::compatibility::SEAL_KINDS;
 use crate::reading::{ConfigError, ConfigSection};
 
-/// `kms` and `hsm` are older names.
+/// The stanza's names; `kms` and `hsm` are older ones.
 const NAMES: [&str; 3] = ["seal", "kms", "hsm"];
 
-/// Refuses a seal that isn't built. One that is disabled asks for nothing.
+/// Refuses a seal that isn't supported. A stanza with `disabled` is ignored.
 pub(crate) fn check_seal(
     section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,

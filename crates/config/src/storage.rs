@@ -1,4 +1,4 @@
-//! `storage`: where data lies.
+//! `storage`: where data is stored.
 //!
 //! ```
 //! # use strongroom_config::{Config, StorageConfig};
@@ -18,25 +18,25 @@ use strongroom_hcl::HclBlock;
 use crate::compatibility::{EMBEDDED_STORAGE, INMEM_STORAGE, STORAGE_KINDS};
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Where data lies.
+/// The storage backend and its settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StorageConfig {
-    /// In memory: gone with the process.
+    /// In memory; the data is lost when the process ends.
     #[default]
     Inmem,
-    /// In a folder, in the embedded store.
+    /// In the embedded store, in a folder.
     Embedded {
-        /// The folder.
+        /// The folder that holds the store's files.
         path: PathBuf,
-        /// The name it was configured under: `embedded`, `file` or `raft`.
+        /// The type in the configuration file: `embedded`, `file` or `raft`.
         configured_type: String,
-        /// Bytes of the store's own cache; zero for its default.
+        /// The size of the store's own cache in bytes; zero for its default.
         cache_bytes: usize,
     },
 }
 
 impl StorageConfig {
-    /// The name in status answers.
+    /// The storage type that status responses report.
     pub fn storage_type(&self) -> &str {
         match self {
             Self::Inmem => "inmem",
@@ -44,7 +44,7 @@ impl StorageConfig {
         }
     }
 
-    /// Takes a `storage` or `backend` stanza in; says whether there was one.
+    /// Reads a `storage` or `backend` stanza; returns whether there was one.
     pub(crate) fn merge(
         &mut self,
         section: &ConfigSection<'_>,

@@ -1,4 +1,4 @@
-//! `telemetry` at the top of the file: metrics are always there, and are scraped.
+//! `telemetry` at the top of the file. Metrics are always collected, and are only scraped.
 
 use strongroom_types::Ttl;
 

@@ -1,4 +1,4 @@
-//! A fake Nomad to try the engine with, on the address given, else 127.0.0.1:4646.
+//! Runs a fake Nomad to try the engine with, on the given address or 127.0.0.1:4646.
 //!
 //! ```text
 //! cargo run -p strongroom-fakes --example nomad

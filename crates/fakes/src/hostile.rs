@@ -1,5 +1,5 @@
-//! A server that answers whatever a test tells it to, byte for byte, and remembers what it was asked:
-//! for what no honest system would say.
+//! A server that responds byte for byte as a test says and records its requests: for responses that
+//! no well-behaved system would send.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// Such a server. Dropped, it is down.
+/// A server with arbitrary responses. It stops when it is dropped.
 #[derive(Debug)]
 pub struct HostileServer {
     url: String,
@@ -17,11 +17,12 @@ pub struct HostileServer {
     _stop: DropGuard,
 }
 
-/// The longest head of a request.
+/// The maximum size of a request head in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 impl HostileServer {
-    /// Starts it. `answer` gets the head of a request and gives the whole response; see [`raw_response`].
+    /// Starts the server. `answer` gets the head of a request and returns the whole response; see
+    /// [`raw_response`].
     pub async fn start(
         answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -40,19 +41,20 @@ impl HostileServer {
         Ok(Self { url, request_heads: heads, _stop: stop.drop_guard() })
     }
 
-    /// The address as clients want it.
+    /// The base URL for clients.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The first lines of the requests so far.
+    /// The request lines received so far.
     pub fn request_lines(&self) -> Vec<String> {
         let heads = self.request_heads.lock().unwrap_or_else(PoisonError::into_inner);
         heads.iter().map(|head| head.lines().next().unwrap_or_default().to_owned()).collect()
     }
 }
 
-/// A response with its length; `status` is like `200 OK`, each of `headers` ends with a line break.
+/// Builds a response with its length. `status` is like `200 OK`; each of `headers` ends with a line
+/// break.
 pub fn raw_response(status: &str, headers: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
@@ -69,9 +71,9 @@ async fn serve_connection(
     let Ok(head) = read_head(&mut stream).await else { return };
     let response = answer(&head);
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(head);
-    // The caller may have heard enough.
+    // The client may stop reading early.
     let sent = stream.write_all(&response).await.is_ok() && stream.shutdown().await.is_ok();
-    // What is closed with something unread takes its answer back.
+    // Closing a socket with unread input would reset the connection and could lose the response.
     let mut rest = [0; 4096];
     while sent && stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
 }

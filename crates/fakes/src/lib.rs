@@ -1,15 +1,13 @@
-//! Outside systems for the tests of engines: they listen on this machine, keep state, obey the clock
-//! they are given, refuse what the real ones refuse and in their words, and fail when they are told
-//! to. A mock remembers calls; a fake behaves.
+//! Fake external systems for tests of engines. They listen on this machine, keep state, use the
+//! clock they are given, refuse what the real systems refuse with the same error texts, and fail on
+//! demand. Unlike a mock, which records calls, a fake has the behaviour of the real system.
 //!
 //! - [`nomad`]: the ACL system of HashiCorp Nomad
-//! - [`tls`]: an authority, and certificates of servers and clients
-//! - [`hostile`]: a server that says what no honest one would
-//! - `serve`: the listening that all of them share
+//! - [`tls`]: a certificate authority, and certificates of servers and clients
+//! - [`hostile`]: a server that sends malformed or dishonest responses
+//! - `serve`: the HTTP listener that the fakes share
 //!
-//! `cargo run -p strongroom-fakes --example nomad` starts one to try an engine with.
-#![deny(missing_docs)]
-
+//! `cargo run -p strongroom-fakes --example nomad` starts a fake to try an engine with.
 pub mod hostile;
 pub mod nomad;
 mod serve;

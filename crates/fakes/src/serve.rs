@@ -1,4 +1,4 @@
-//! Listening on this machine, in the clear or with TLS, for HTTP/1.1.
+//! Serves HTTP/1.1 on this machine, with or without TLS.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// A request, read to its end.
+/// A request with its whole body.
 #[derive(Debug)]
 pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
@@ -31,32 +31,32 @@ pub(crate) struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
-    /// The first value of a name in the query; empty if there is none.
+    /// The first value of a query parameter; empty if there is none.
     pub(crate) fn query_value(&self, name: &str) -> &str {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }
 
-    /// A header as text; empty if there is none.
+    /// A header as text; empty if it is missing or not text.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// What is answered; nothing closes the connection.
+/// The response to a request; `None` closes the connection without one.
 pub(crate) type MaybeResponse = Option<Response<Full<Bytes>>>;
 
-/// The longest body.
+/// The maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// A server that has started. Dropped, it takes no more requests and cuts off those under way.
+/// A running server. Dropping it stops it and interrupts requests in progress.
 #[derive(Debug)]
 pub(crate) struct FakeHttpServer {
     pub(crate) addr: SocketAddr,
     _stop: DropGuard,
 }
 
-/// Listens, and lets `answer` answer.
+/// Listens, and passes each request to `answer`.
 pub(crate) async fn serve<F, Fut>(
     addr: SocketAddr,
     tls: Option<ServerConfig>,
@@ -87,7 +87,7 @@ where
     Fut: Future<Output = MaybeResponse> + Send + 'static,
 {
     let Some(tls) = tls else { return serve_connection(stream, answer).await };
-    // Who fails the handshake has heard why.
+    // If the handshake fails, the client has already received the TLS alert.
     if let Ok(stream) = tls.accept(stream).await {
         serve_connection(stream, answer).await;
     }
@@ -108,13 +108,13 @@ where
             answer(asked).await.ok_or(HangUpError)
         }
     });
-    // The other side may hang up whenever it likes.
+    // The error is ignored: clients may disconnect at any time.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// Closes the connection without an answer.
+/// Closes the connection without a response.
 #[derive(Debug)]
 struct HangUpError;
 

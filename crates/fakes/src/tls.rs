@@ -1,4 +1,4 @@
-//! An authority made on the spot, and certificates of servers and clients in its name.
+//! A certificate authority that is created for a test, and the certificates it issues.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 
-/// An authority.
+/// A certificate authority with its key.
 pub struct FakeAuthority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A certificate of the authority's, with its key, both in PEM.
+/// A certificate that the authority issued and its private key, both in PEM.
 #[derive(Debug)]
 pub struct CertAndKey {
-    /// The certificate.
+    /// The certificate that the authority issued, in PEM.
     pub cert: String,
-    /// Its private key.
+    /// The private key in PEM.
     pub key: String,
 }
 
-/// Something that can't be made: not to be expected on a machine that works.
+/// Creating a key or a certificate failed, which doesn't happen on a working machine.
 pub type FakeTlsError = Box<dyn std::error::Error + Send + Sync>;
 
 impl FakeAuthority {
-    /// A new one.
+    /// Creates an authority with a new key.
     pub fn new() -> Result<Self, FakeTlsError> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "an authority of tests");
@@ -35,17 +35,17 @@ impl FakeAuthority {
         Ok(Self { issuer })
     }
 
-    /// Its own certificate in PEM.
+    /// The authority's own certificate in PEM.
     pub fn cert_pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// A certificate for a name or an address.
+    /// Issues a certificate for a DNS name or an IP address, with a new key.
     pub fn issue_certificate(&self, name: &str) -> Result<CertAndKey, FakeTlsError> {
         self.sign_key(name, &KeyPair::generate()?)
     }
 
-    /// One for a key that has one already, as when a certificate is renewed.
+    /// Issues a certificate for a key that already has one, as in a renewal.
     pub fn reissue_certificate(
         &self,
         name: &str,
@@ -59,8 +59,8 @@ impl FakeAuthority {
         Ok(CertAndKey { cert: cert.pem(), key: key.serialize_pem() })
     }
 
-    /// What a server on 127.0.0.1 goes by that lets only clients with a certificate of this
-    /// authority in.
+    /// The TLS settings for a server on 127.0.0.1 that requires clients to show a certificate of
+    /// this authority.
     pub fn server_config(&self) -> Result<ServerConfig, FakeTlsError> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(["127.0.0.1".to_owned()])?;

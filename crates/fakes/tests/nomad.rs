@@ -1,5 +1,5 @@
-//! The fake Nomad answers as Nomad does. With `NOMAD_ADDR` and `NOMAD_TOKEN` (a management token of a
-//! server nobody needs) the same cases are asked of a real one.
+//! Checks that the fake Nomad responds like Nomad. With `NOMAD_ADDR` and `NOMAD_TOKEN` (a
+//! management token of a disposable server) the same cases run against a real one.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may be blunt")]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use strongroom_types::Ttl;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
 
-/// Somebody who asks.
+/// A client of the fake, or of a real Nomad.
 struct NomadTestClient {
     url: String,
     token: String,
@@ -69,7 +69,7 @@ async fn start_bootstrapped(options: Options) -> (FakeNomad, NomadTestClient) {
     (nomad, caller)
 }
 
-/// On a clock that stands still.
+/// Options with a clock that stands still.
 fn manual_clock_options() -> (ManualClock, Options) {
     let clock = ManualClock::default();
     let entropy = Arc::new(SeededEntropy::new(7));
@@ -94,7 +94,7 @@ async fn nomad_itself_answers_in_these_words() {
     check_statuses_and_texts(&NomadTestClient { url, token }).await;
 }
 
-/// Statuses, texts and shapes, all of them seen on a server of version 2.0.
+/// Statuses, texts and formats, all recorded from a server of version 2.0.
 async fn check_statuses_and_texts(caller: &NomadTestClient) {
     const NOBODY: &str = "11111111-f5f1-6f29-b4b4-9a5fa948757a";
     let wrong = |fault: &str| format!("token 0 invalid: 1 error occurred:\n\t* {fault}\n\n");
@@ -135,7 +135,7 @@ async fn check_statuses_and_texts(caller: &NomadTestClient) {
         assert_eq!((heard.status, heard.text), (400, text), "{body}");
     }
 
-    // A policy needn't be there, and a fraction of a second is no difference.
+    // A policy needn't exist, and fractions of a second don't matter.
     let made = caller.create_token(client("90s")).await;
     let token = made.json();
     assert_eq!(made.status, 200);
@@ -149,14 +149,14 @@ async fn check_statuses_and_texts(caller: &NomadTestClient) {
     assert_eq!(own.get("/v1/acl/token/self").await.json()["AccessorID"], accessor);
     assert_eq!(caller.get(&path).await.json()["SecretID"], secret);
 
-    // Lists have no secrets.
+    // Lists contain no secrets.
     let listed = caller.get(&format!("/v1/acl/tokens?prefix={accessor}")).await.json();
     assert_eq!((&listed[0]["Name"], listed.as_array().unwrap().len()), (&json!("a"), 1));
     assert!(listed[0]["SecretID"].is_null() && listed[0]["ExpirationTime"].is_string());
     let none = caller.get("/v1/acl/tokens?filter=Name%20contains%20%22no-such-name%22").await;
     assert_eq!((none.status, none.text.as_str()), (200, "[]"));
 
-    // Whoever is no management token.
+    // Callers without a management token.
     for other in [
         own.with_token(""),
         own.with_token(NOBODY),
@@ -178,7 +178,7 @@ async fn check_statuses_and_texts(caller: &NomadTestClient) {
     let heard = own.with_token("").get("/v1/acl/token/self").await;
     assert_eq!(heard.json()["AccessorID"], "anonymous");
 
-    // Deleting, twice, and what was never there.
+    // Deleting twice, and deleting a token that never existed.
     let heard = caller.delete_token(accessor).await;
     assert_eq!((heard.status, heard.text.as_str()), (200, ""));
     for accessor in [accessor, NOBODY] {

@@ -1,5 +1,6 @@
-//! Readers: a [`HclValue`] as the type its caller needs, or an error that says where it stands, what
-//! it must be and what it is. Used through [`HclBody::read`] and [`HclItem::read`], which name the key.
+//! Typed access to a [`HclValue`]: each reader returns the type its caller needs, or an error with
+//! the position, the expected type and the actual one. [`HclBody::read`] and [`HclItem::read`] call
+//! the readers and add the key's name to the error.
 //!
 //! [`HclItem::read`]: crate::HclItem::read
 
@@ -7,11 +8,15 @@ use crate::error::ParseError;
 use crate::number;
 use crate::tree::{HclBody, HclValue, ValueKind};
 
-/// What [`HclValue::as_bool_loose`] takes.
+/// The values [`HclValue::as_bool_loose`] accepts, for error messages.
 const BOOLEAN: &str = "true or false, or 1 or 0, with quotes or without";
 
 impl HclValue {
-    /// A string. JSON's `null` is the empty string, as HCL 1 reads it.
+    /// A string. JSON's `null` reads as the empty string, as in HCL 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError::WrongType`] for anything else, as for all readers below.
     pub fn as_str(&self) -> Result<&str, ParseError> {
         match &self.kind {
             ValueKind::String(text) => Ok(text),
@@ -20,8 +25,8 @@ impl HclValue {
         }
     }
 
-    /// A string, or a number as it was written: for durations, sizes and names that may be
-    /// written either way.
+    /// A string, or a number as it was written. Used for durations, sizes and names, which may be
+    /// written with or without quotes.
     pub fn as_text(&self) -> Result<&str, ParseError> {
         match &self.kind {
             ValueKind::String(text) => Ok(text),
@@ -31,7 +36,7 @@ impl HclValue {
         }
     }
 
-    /// `true` or `false`, without quotes.
+    /// `true` or `false`, written without quotes.
     pub fn as_bool(&self) -> Result<bool, ParseError> {
         match self.kind {
             ValueKind::Bool(value) => Ok(value),
@@ -39,9 +44,9 @@ impl HclValue {
         }
     }
 
-    /// `true` or `false` as Vault's configuration files have them: also `1` and `0`, and in quotes
-    /// `"true"`, `"TRUE"`, `"True"`, `"t"`, `"T"`, `"1"` and their opposites. An empty text is
-    /// `false`.
+    /// A boolean in any form that Vault's configuration files accept: `true`, `false`, `1`, `0`,
+    /// and in quotes `"true"`, `"TRUE"`, `"True"`, `"t"`, `"T"`, `"1"` and their opposites. An
+    /// empty string is `false`.
     pub fn as_bool_loose(&self) -> Result<bool, ParseError> {
         let text = match &self.kind {
             ValueKind::Bool(value) => return Ok(*value),
@@ -60,7 +65,7 @@ impl HclValue {
         }
     }
 
-    /// A whole number of 64 bits; also in quotes, as HCL 1 takes it.
+    /// A 64-bit signed integer; a quoted one is accepted too, as in HCL 1.
     pub fn as_int(&self) -> Result<i64, ParseError> {
         let number = match &self.kind {
             ValueKind::Number(number) => number.as_i64(),
@@ -76,7 +81,7 @@ impl HclValue {
         })
     }
 
-    /// A list.
+    /// A list of values of any type.
     pub fn as_list(&self) -> Result<&[HclValue], ParseError> {
         match &self.kind {
             ValueKind::List(entries) => Ok(entries),
@@ -84,12 +89,13 @@ impl HclValue {
         }
     }
 
-    /// A list of strings.
+    /// A list of strings; any other entry is an error.
     pub fn as_str_list(&self) -> Result<Vec<&str>, ParseError> {
         self.as_list()?.iter().map(Self::as_str).collect()
     }
 
-    /// An object; also as the only entry of a list, as generated JSON has it.
+    /// An object; a list with one object counts as that object, since generated JSON has such
+    /// lists.
     pub fn as_map(&self) -> Result<&HclBody, ParseError> {
         match &self.kind {
             ValueKind::Object(body) => Ok(body),

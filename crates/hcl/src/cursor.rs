@@ -1,9 +1,9 @@
-//! Walks a text once, character by character, and knows where it stands.
+//! Reads a text once, character by character, and tracks the line and column.
 
 use crate::error::Position;
 
-/// A place in a text that only moves forward. Counting as it goes keeps positions linear, however
-/// long a line is.
+/// A position in a text that only moves forward. Line and column are counted along the way, so
+/// finding a position stays linear even in very long lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Cursor<'t> {
     text: &'t str,
@@ -16,24 +16,24 @@ impl<'t> Cursor<'t> {
         Self { text, rest: text.chars(), position: Position::START }
     }
 
-    /// The position just after a text.
+    /// The position just after the end of a text.
     pub(crate) fn end_of(text: &str) -> Position {
         let mut cursor = Cursor::new(text);
         while cursor.advance().is_some() {}
         cursor.position
     }
 
-    /// Where the next character stands.
+    /// The position of the next character.
     pub(crate) fn position(&self) -> Position {
         self.position
     }
 
-    /// The same in bytes, for [`Self::text_since`].
+    /// The byte offset of the next character, for [`Self::text_since`].
     pub(crate) fn offset(&self) -> usize {
         self.text.len() - self.rest.as_str().len()
     }
 
-    /// The text from an earlier offset up to here.
+    /// The text from an earlier byte offset up to the current position.
     pub(crate) fn text_since(&self, offset: usize) -> &'t str {
         self.text.get(offset..self.offset()).unwrap_or_default()
     }
@@ -57,7 +57,7 @@ impl<'t> Cursor<'t> {
         Some(c)
     }
 
-    /// Steps over this character if it is the next one.
+    /// Consumes this character if it is the next one; returns whether it was.
     pub(crate) fn eat_char(&mut self, wanted: char) -> bool {
         let found = self.peek() == Some(wanted);
         if found {
@@ -66,7 +66,7 @@ impl<'t> Cursor<'t> {
         found
     }
 
-    /// Steps over the longest run of such characters and returns it.
+    /// Consumes the longest run of matching characters and returns it.
     pub(crate) fn eat_while(&mut self, wanted: impl Fn(char) -> bool) -> &'t str {
         let start = self.offset();
         while self.peek().is_some_and(&wanted) {

@@ -1,18 +1,18 @@
-//! Why a text is refused, and where.
+//! Why a text is refused, and at which position.
 
 use std::fmt;
 
-/// A place in a text. Prints as `line:column`, to follow a file name and a colon.
+/// A position in a text. Displays as `line:column`, so that it can follow a file name and a colon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The line, from 1.
+    /// The line number, starting at 1.
     pub line: u32,
-    /// The character in the line, from 1. A byte-order mark doesn't count.
+    /// The column in characters, starting at 1. A byte-order mark doesn't count.
     pub column: u32,
 }
 
 impl Position {
-    /// Where every text begins.
+    /// The position of the first character of a text.
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
@@ -22,65 +22,65 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a text, or a value in it, is refused. Carries keys and places, never a value: what is said
-/// about the text itself is fixed.
+/// Why a text, or a value in it, is refused. Holds positions, keys and fixed descriptions, but
+/// never a value or other text from the input, which may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// The text breaks the grammar.
+    /// The text violates the grammar.
     #[error("{position}: {problem}")]
     Syntax {
-        /// Where.
+        /// Where the violation is.
         position: Position,
-        /// What is wrong and, where it can be told, what to write instead.
+        /// What is wrong and, where that is clear, what to write instead.
         problem: &'static str,
     },
-    /// More bytes than [`crate::ParseLimits::max_bytes`].
+    /// The text has more bytes than [`crate::ParseLimits::max_bytes`].
     #[error("text is longer than {limit} bytes")]
     TooLong {
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// More levels than [`crate::ParseLimits::max_depth`].
+    /// The nesting is deeper than [`crate::ParseLimits::max_depth`].
     #[error("{position}: nested more than {limit} levels deep")]
     TooDeep {
-        /// Where the first level too many begins.
+        /// Where the first level beyond the limit begins.
         position: Position,
-        /// The limit.
+        /// The limit in levels.
         limit: usize,
     },
-    /// More keys and entries than [`crate::ParseLimits::max_nodes`].
+    /// There are more keys, labels and list entries than [`crate::ParseLimits::max_nodes`].
     #[error("{position}: more than {limit} keys and list entries")]
     TooMany {
-        /// Where the first one too many begins.
+        /// Where the first one beyond the limit begins.
         position: Position,
-        /// The limit.
+        /// The limit in nodes.
         limit: usize,
     },
-    /// A value is of another type than its reader wants.
+    /// A value has another type than its reader expects.
     #[error("{position}: {}must be {expected}, not {found}", named(key.as_deref()))]
     WrongType {
         /// Where the value begins.
         position: Position,
-        /// The key it stands under; none for an entry of a list.
+        /// The key of the value; `None` for an entry of a list.
         key: Option<String>,
-        /// What it must be, with its article.
+        /// The expected type, with its article.
         expected: &'static str,
-        /// What it is, with its article.
+        /// The actual type, with its article.
         found: &'static str,
     },
-    /// A block has fewer labels than its reader wants.
+    /// A block has fewer labels than its reader expects.
     #[error("{position}: {key:?} needs a label in quotes between its name and the brace")]
     MissingLabel {
         /// Where the block begins.
         position: Position,
-        /// Its name.
+        /// The name of the block.
         key: String,
     },
 }
 
 impl ParseError {
-    /// Where, unless it is about the text as a whole.
+    /// The position of the error; `None` if it concerns the text as a whole.
     pub fn position(&self) -> Option<Position> {
         match self {
             Self::TooLong { .. } => None,
@@ -96,7 +96,7 @@ impl ParseError {
         Self::Syntax { position, problem }
     }
 
-    /// Names the key, unless one is named already.
+    /// Adds the key to the error, unless the error names one already.
     pub(crate) fn with_key(mut self, name: &str) -> Self {
         if let Self::WrongType { key: key @ None, .. } = &mut self {
             *key = Some(name.to_owned());

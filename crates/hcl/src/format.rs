@@ -1,19 +1,22 @@
-//! A text as it is usually laid out: an item a line, two spaces a level, equals signs below each
-//! other. Comments stay; values stay as they were spelled.
+//! Formats a text in the usual layout: one item per line, indentation by two spaces, aligned equals
+//! signs. Comments are kept, and values stay as they were spelled.
 
 mod layout;
 mod layout_tree;
 
 use crate::error::{ParseError, Position};
-use crate::lexer::{Lexer, LexerToken, Syntax};
+use crate::lexer::{Lexer, LexerToken};
+use crate::syntax::Syntax;
 use crate::{ParseLimits, parse};
 
-/// Lays an HCL text out. It ends with a line break, unless it is empty, and says the same: laying
-/// it out once more changes nothing.
+/// Formats an HCL text. The result has the same content and ends with a line break, unless it is
+/// empty; formatting it again changes nothing.
 ///
-/// A text in JSON is refused, as is one that [`parse`] refuses.
+/// # Errors
+///
+/// A text in JSON is refused, and so is one that [`parse`] refuses.
 pub fn format(text: &str, limits: &ParseLimits) -> Result<String, ParseError> {
-    // What follows relies on the text being bounded and whole.
+    // The layout code below assumes text that is within the limits and valid.
     parse(text, limits)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {
@@ -22,19 +25,19 @@ pub fn format(text: &str, limits: &ParseLimits) -> Result<String, ParseError> {
     }
     let pieces = scan_tokens(text)?;
     let laid_out = layout::render_document(&layout_tree::parse_document(&pieces));
-    // Losing a comment or a rule would be worse than any layout.
+    // A check against bugs in the layout: refuse rather than lose a comment or a policy rule.
     if same_content(&pieces, &scan_tokens(&laid_out)?) {
         return Ok(laid_out);
     }
     Err(ParseError::syntax_error(Position::START, "the text can't be laid out without changing it"))
 }
 
-/// A token or a comment, as it is written.
+/// A token or a comment with its source text.
 #[derive(Clone, Copy)]
 pub(crate) struct SourceToken<'t> {
     kind: SourceTokenKind,
     text: &'t str,
-    /// The lines on which it begins and ends.
+    /// The first and the last line it occupies.
     first_line: u32,
     last_line: u32,
 }
@@ -44,7 +47,7 @@ pub(crate) enum SourceTokenKind {
     Comment,
     /// A key, a label or a value.
     Word,
-    /// A value that ends with its line.
+    /// A heredoc; nothing may follow on the line that ends it.
     Heredoc,
     Assign,
     Comma,
@@ -90,7 +93,7 @@ fn scan_tokens(text: &str) -> Result<Vec<SourceToken<'_>>, ParseError> {
     }
 }
 
-/// Whether both have the same tokens in the same order, and the same comments. Commas say nothing.
+/// Whether both have the same tokens in the same order, and the same comments. Commas are ignored.
 fn same_content(a: &[SourceToken<'_>], b: &[SourceToken<'_>]) -> bool {
     fn token_texts<'p>(pieces: &[SourceToken<'p>], comments: bool) -> Vec<&'p str> {
         let wanted = pieces.iter().filter(|piece| {

@@ -1,32 +1,24 @@
-//! Text to tokens, for both syntaxes.
+//! Splits a text into tokens, for both syntaxes.
 
 use crate::cursor::Cursor;
 use crate::error::{ParseError, Position};
 use crate::number::NumberLiteral;
 use crate::string;
+use crate::syntax::{Syntax, is_letter_or_digit};
 
-/// Which grammar a text follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    /// HCL 1.
-    Native,
-    /// RFC 8259.
-    Json,
-}
-
-/// No `Debug`: tokens hold values.
+/// A token. No `Debug`, because tokens hold values, which may be secret.
 pub(crate) enum LexerToken {
-    /// A key or label without quotes.
+    /// An unquoted key or label.
     Ident(String),
     /// A quoted string: a key, a label or a value.
     Text(String),
-    /// A heredoc: a value only.
+    /// A heredoc, which can only be a value.
     Heredoc(String),
     Number(NumberLiteral),
     Bool(bool),
-    /// JSON only.
+    /// JSON's `null`; HCL has none.
     Null,
-    /// What stands between key and value: `=`, in JSON `:`.
+    /// The separator of key and value: `=` in HCL, `:` in JSON.
     Assign,
     Comma,
     OpenBrace,
@@ -50,7 +42,7 @@ impl<'t> Lexer<'t> {
         self.syntax
     }
 
-    /// The next token and where it begins.
+    /// Returns the next token and its position.
     pub(crate) fn next(&mut self) -> Result<(LexerToken, Position), ParseError> {
         self.skip_blank()?;
         let start = self.cursor.position();
@@ -86,7 +78,7 @@ impl<'t> Lexer<'t> {
         Ok(())
     }
 
-    /// Skips white space, and the comment that stands after it, which is returned as it is written.
+    /// Skips white space; if a comment follows, consumes it and returns its source text.
     pub(crate) fn next_comment(&mut self) -> Result<Option<(&'t str, Position)>, ParseError> {
         self.cursor.eat_while(|c| matches!(c, ' ' | '\t' | '\r' | '\n'));
         let (start, from) = (self.cursor.position(), self.cursor.offset());
@@ -101,12 +93,12 @@ impl<'t> Lexer<'t> {
         Ok(Some((self.cursor.text_since(from), start)))
     }
 
-    /// Where the next character stands, as an offset and as a position.
+    /// The byte offset and the position of the next character.
     pub(crate) fn offset_and_position(&self) -> (usize, Position) {
         (self.cursor.offset(), self.cursor.position())
     }
 
-    /// The text from an earlier offset up to here, as it is written.
+    /// The source text from an earlier offset up to the current position.
     pub(crate) fn text_since(&self, offset: usize) -> &'t str {
         self.cursor.text_since(offset)
     }
@@ -185,9 +177,4 @@ impl<'t> Lexer<'t> {
 
 fn is_letter(c: char) -> bool {
     c.is_alphabetic() || c == '_'
-}
-
-/// What goes on a word, and all that may follow `<<`.
-pub(crate) fn is_letter_or_digit(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
 }

@@ -1,32 +1,33 @@
-//! The syntax of configuration files and policies: HCL 1, or its JSON convention, read into one
-//! tree with positions. It knows no key by name: what may stand in a policy or a configuration is
-//! the business of those crates.
+//! The syntax of configuration files and policies: parses HCL 1, or its JSON form, into one tree
+//! with positions. This crate knows no key by name; which keys a policy or a configuration may have
+//! is checked by those crates.
 //!
-//! The text is input like any other. It is bounded in bytes, depth and nodes before anything is
-//! built from it, is read once from front to back, and no error or `Debug` output carries a value:
-//! a value may be a password.
+//! The text is treated as untrusted input. Bytes, depth and number of nodes are limited before
+//! anything is built, the text is read once from front to back, and no error or `Debug` output
+//! shows a value, since it may be a password.
 //!
 //! In reading order:
 //!
 //! - [`error`]: [`ParseError`] and [`Position`]
-//! - [`tree`]: [`HclBody`], [`HclItem`] and [`HclValue`], and asking for blocks without minding the syntax
-//! - [`access`]: values as strings, numbers, lists …
-//! - [`format()`]: a text as it is usually laid out, with its comments
+//! - [`tree`]: [`HclBody`], [`HclItem`] and [`HclValue`], and access to blocks in either syntax
+//! - [`access`]: readers that return values as strings, numbers, lists and so on
+//! - [`format()`]: formats a text in the usual layout and keeps its comments
 //! - `parser`: tokens to tree, both syntaxes
 //! - `lexer`, `number`, `string`, `cursor`: text to tokens
-//! - `fuzz/`, beside the sources: what must hold for any input
+//! - `fuzz/`, beside the sources: checks what must hold for any input
 //!
 //! ```
-//! use strongroom_hcl::{Limits, Value, parse};
+//! use strongroom_hcl::{HclValue, ParseLimits, parse};
 //!
 //! let native = r#"path "secret/*" { capabilities = ["read"] }"#;
 //! let json = r#"{"path": {"secret/*": {"capabilities": ["read"]}}}"#;
 //! for text in [native, json] {
-//!     let policy = parse(text, &Limits::default())?;
+//!     let policy = parse(text, &ParseLimits::default())?;
 //!     for block in policy.blocks("path")? {
 //!         let [path] = block.labels;
 //!         assert_eq!(path.text, "secret/*");
-//!         assert_eq!(block.body.read("capabilities", Value::as_str_list)?, Some(vec!["read"]));
+//!         let capabilities = block.body.read("capabilities", HclValue::as_str_list)?;
+//!         assert_eq!(capabilities, Some(vec!["read"]));
 //!     }
 //! }
 //! # Ok::<(), strongroom_hcl::ParseError>(())
@@ -42,13 +43,11 @@
 //! - Strings with the escapes of HCL 1; heredocs, `<<END` and `<<-END`; whole numbers in decimal,
 //!   hex (`0x1f`) and octal (`017`), fractions, `true` and `false`, lists, objects.
 //! - Comments: `# …`, `// …`, `/* … */`.
-//! - `${ … }` in a string is copied as it stands. Quotes and line breaks in it don't end the
-//!   string and escapes in it aren't resolved.
+//! - `${ … }` in a string is kept as it is written. Quotes and line breaks inside it don't end the
+//!   string, and escapes inside it aren't resolved.
 //!
 //! Keys are compared byte by byte. HCL 1's own decoder ignores case in places; here two spellings
-//! are two keys.
-#![deny(missing_docs)]
-
+//! are two different keys.
 pub mod access;
 mod cursor;
 pub mod error;
@@ -57,9 +56,10 @@ mod lexer;
 mod number;
 mod parser;
 mod string;
+mod syntax;
 pub mod tree;
 
-// The fuzz target's check, which the tests share, sees the crate from outside.
+// The fuzz target's check, which the tests share, refers to this crate by its external name.
 #[cfg(test)]
 extern crate self as strongroom_hcl;
 #[cfg(test)]
@@ -71,35 +71,40 @@ pub use number::NumberLiteral;
 pub use tree::{DuplicateKey, HclBlock, HclBody, HclItem, HclKey, HclValue, ValueKind};
 
 use cursor::Cursor;
-use lexer::Syntax;
+use syntax::Syntax;
 
-/// How much a text may ask of the parser.
+/// Limits on the size and nesting of a text that is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseLimits {
-    /// The longest text that is looked at, in bytes.
+    /// The maximum length of a text in bytes. A longer text is refused without being read.
     pub max_bytes: usize,
-    /// The most objects, lists and labels around a value. Never more than [`ParseLimits::MAX_DEPTH`],
-    /// whatever is set here.
+    /// The maximum number of objects, lists and labels around a value. A setting above
+    /// [`ParseLimits::MAX_DEPTH`] counts as that.
     pub max_depth: usize,
-    /// The most keys, labels and list entries in the whole text. One takes up to 250 bytes of
-    /// memory beside its own text.
+    /// The maximum number of keys, labels and list entries in the whole text. Each takes up to 250
+    /// bytes of memory in addition to its own text.
     pub max_nodes: usize,
 }
 
 impl ParseLimits {
-    /// The deepest nesting that any setting allows: a tree of this depth is read and dropped well
+    /// The deepest nesting that any setting allows. A tree of this depth can be parsed and dropped
     /// within the stack of a worker thread.
     pub const MAX_DEPTH: usize = 64;
 }
 
 impl Default for ParseLimits {
-    /// Room for a policy or configuration as large as one entry of the storage, 1 MiB.
+    /// Allows a policy or configuration as large as one storage entry, 1 MiB.
     fn default() -> Self {
         Self { max_bytes: 1 << 20, max_depth: 32, max_nodes: 1 << 17 }
     }
 }
 
-/// Reads a text into its tree. A byte-order mark in front is skipped, a NUL is refused.
+/// Parses a text. A leading byte-order mark is skipped; a NUL character is refused.
+///
+/// # Errors
+///
+/// [`ParseError::Syntax`] for an invalid text, [`ParseError::TooLong`], [`ParseError::TooDeep`] or
+/// [`ParseError::TooMany`] for one that exceeds a limit.
 pub fn parse(text: &str, limits: &ParseLimits) -> Result<HclBody, ParseError> {
     if text.len() > limits.max_bytes {
         return Err(ParseError::TooLong { limit: limits.max_bytes });
@@ -116,7 +121,7 @@ pub fn parse(text: &str, limits: &ParseLimits) -> Result<HclBody, ParseError> {
     parser::parse(text, syntax, limits)
 }
 
-/// Reads the bytes of a file: [`parse`], which refuses what isn't UTF-8.
+/// Parses the bytes of a file like [`parse`], and refuses bytes that aren't UTF-8.
 pub fn parse_bytes(bytes: &[u8], limits: &ParseLimits) -> Result<HclBody, ParseError> {
     if bytes.len() > limits.max_bytes {
         return Err(ParseError::TooLong { limit: limits.max_bytes });

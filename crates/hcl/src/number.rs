@@ -1,15 +1,15 @@
-//! Numbers and how they may be written.
+//! Number literals of both syntaxes.
 
 use std::fmt;
 
-use crate::lexer::Syntax;
+use crate::syntax::Syntax;
 
-/// A number as it was written, which keeps what no single number type could hold.
+/// A number as it was written, so that no digits are lost to a number type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NumberLiteral(String);
 
 impl NumberLiteral {
-    /// Takes what the lexer found to look like a number, or says what is wrong with it.
+    /// Validates a literal that the lexer took for a number; the error says what is wrong.
     pub(crate) fn parse(literal: &str, syntax: Syntax) -> Result<Self, &'static str> {
         let problem = match syntax {
             Syntax::Native => native_problem(literal),
@@ -18,22 +18,22 @@ impl NumberLiteral {
         problem.map_or_else(|| Ok(Self(literal.to_owned())), Err)
     }
 
-    /// As it was written.
+    /// The literal as it was written in the text.
     pub fn literal(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is a whole number: no point, no exponent.
+    /// Whether it is an integer literal: without decimal point or exponent.
     pub fn is_whole(&self) -> bool {
         self.is_hex() || !self.0.contains(['.', 'e', 'E'])
     }
 
-    /// The whole number, if it is one and fits.
+    /// The integer, if the literal is one and fits into 64 bits.
     pub fn as_i64(&self) -> Option<i64> {
         if self.is_whole() { parse_whole(&self.0) } else { None }
     }
 
-    /// The nearest finite fraction.
+    /// The nearest floating-point number; `None` if it isn't finite.
     pub fn as_f64(&self) -> Option<f64> {
         if let Some(whole) = self.as_i64() {
             return Some(whole as f64);
@@ -52,7 +52,7 @@ impl fmt::Debug for NumberLiteral {
     }
 }
 
-/// Reads a whole number in decimal, hex or octal, with a minus in front or without.
+/// Parses an integer in decimal, hex or octal, with an optional minus sign.
 pub(crate) fn parse_whole(literal: &str) -> Option<i64> {
     let (negative, digits) = match literal.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -63,7 +63,7 @@ pub(crate) fn parse_whole(literal: &str) -> Option<i64> {
         None if digits.len() > 1 && digits.starts_with('0') => (8, digits),
         None => (10, digits),
     };
-    // The standard library would take a second sign.
+    // The standard library would accept a second sign here.
     if digits.starts_with(['+', '-']) {
         return None;
     }

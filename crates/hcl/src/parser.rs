@@ -1,8 +1,10 @@
-//! Tokens to tree, for both syntaxes. They differ only in how the items of an object are written.
+//! Builds the tree from tokens, for both syntaxes. They differ only in how object items are
+//! written.
 
 use crate::ParseLimits;
 use crate::error::{ParseError, Position};
-use crate::lexer::{Lexer, LexerToken, Syntax};
+use crate::lexer::{Lexer, LexerToken};
+use crate::syntax::Syntax;
 use crate::tree::{HclBody, HclItem, HclKey, HclValue, ItemForm, ValueKind};
 
 pub(crate) fn parse(
@@ -25,7 +27,7 @@ pub(crate) fn parse(
     }
 }
 
-/// What may still be built.
+/// How many more nodes and levels may be built.
 struct ParseBudget {
     nodes_left: usize,
     max_nodes: usize,
@@ -33,15 +35,15 @@ struct ParseBudget {
 }
 
 impl ParseBudget {
-    /// Pays for a key, a label or a list entry at `position`.
+    /// Counts a key, a label or a list entry at `position` against the limit.
     fn count_node(&mut self, position: Position) -> Result<(), ParseError> {
         let left = self.nodes_left.checked_sub(1);
         self.nodes_left = left.ok_or(ParseError::TooMany { position, limit: self.max_nodes })?;
         Ok(())
     }
 
-    /// The level inside what opens at `position` on level `depth`. Asked before going there: the
-    /// bound on the parser's own recursion.
+    /// The level below `depth`, or an error if that is too deep. Called before descending, so it
+    /// bounds the parser's own recursion.
     fn next_depth(&self, depth: usize, position: Position) -> Result<usize, ParseError> {
         if depth >= self.max_depth {
             return Err(ParseError::TooDeep { position, limit: self.max_depth });
@@ -57,8 +59,9 @@ struct Parser<'t> {
 }
 
 impl Parser<'_> {
-    /// The items of an object whose brace at `open` is behind us, and its closing brace; without
-    /// a brace, those of a whole HCL text. `depth` is the level the items stand on.
+    /// Parses the items of an object, up to and including its closing brace; the opening one, at
+    /// `open`, is already consumed. Without a brace, parses the items of a whole HCL text. `depth`
+    /// is the level of the items.
     fn parse_items(
         &mut self,
         open: Option<Position>,
@@ -80,7 +83,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The rest of an HCL item.
+    /// Parses the rest of an HCL item, after its key.
     fn parse_item(&mut self, key: HclKey, depth: usize) -> Result<HclItem, ParseError> {
         self.budget.count_node(key.position)?;
         let mut labels = Vec::new();
@@ -132,7 +135,7 @@ impl Parser<'_> {
         Ok(HclValue { position, kind })
     }
 
-    /// An object whose brace at `open`, on level `depth`, is behind us.
+    /// Parses an object on level `depth` whose opening brace, at `open`, is already consumed.
     fn parse_object(&mut self, open: Position, depth: usize) -> Result<HclValue, ParseError> {
         let depth = self.budget.next_depth(depth, open)?;
         let items = match self.lexer.syntax() {
@@ -142,12 +145,12 @@ impl Parser<'_> {
         Ok(HclValue { position: open, kind: ValueKind::Object(HclBody { position: open, items }) })
     }
 
-    /// A list whose bracket at `open`, on level `depth`, is behind us.
+    /// Parses a list on level `depth` whose opening bracket, at `open`, is already consumed.
     fn parse_list(&mut self, open: Position, depth: usize) -> Result<HclValue, ParseError> {
         let depth = self.budget.next_depth(depth, open)?;
         let mut entries = Vec::new();
         loop {
-            // HCL 1 takes any number of commas between entries.
+            // HCL 1 accepts any number of commas between entries.
             while self.lexer.syntax() == Syntax::Native && self.eat_comma()? {}
             match self.peek()? {
                 (LexerToken::CloseBracket, _) => break,
@@ -188,7 +191,8 @@ impl Parser<'_> {
         }
     }
 
-    /// The members of a JSON object whose brace at `open` is behind us, and its closing brace.
+    /// Parses the members of a JSON object, up to and including its closing brace; the opening one,
+    /// at `open`, is already consumed.
     fn parse_members(&mut self, open: Position, depth: usize) -> Result<Vec<HclItem>, ParseError> {
         let mut items = Vec::new();
         loop {
@@ -246,7 +250,7 @@ impl Parser<'_> {
     }
 }
 
-/// A block with its labels as levels, the tree that JSON's `{"a": {"b": {…}}}` has.
+/// Nests a block in one object per label: the same tree as JSON's `{"a": {"b": {…}}}`.
 fn nest_in_labels(key: HclKey, labels: Vec<HclKey>, block: HclValue) -> HclItem {
     let mut value = block;
     for key in labels.into_iter().rev() {

@@ -2,17 +2,17 @@
 
 use crate::cursor::Cursor;
 use crate::error::{ParseError, Position};
-use crate::lexer::{Syntax, is_letter_or_digit};
+use crate::syntax::{Syntax, is_letter_or_digit};
 
-/// Reads a quoted string, its opening quote at `start` already behind the cursor.
+/// Reads a quoted string whose opening quote, at `start`, is already consumed.
 pub(crate) fn read_quoted(
     cursor: &mut Cursor<'_>,
     syntax: Syntax,
     start: Position,
 ) -> Result<String, ParseError> {
-    // Bytes, since `\xNN` names a byte: several may make up one character.
+    // Bytes, since `\xNN` is one byte and several may form one character.
     let mut bytes = Vec::new();
-    // Open braces of `${ … }`. In it only braces count; escapes are checked and stay as written.
+    // Depth of open braces of `${ … }`. Inside, escapes are checked but kept as written.
     let mut braces = 0_usize;
     loop {
         let at = cursor.position();
@@ -28,7 +28,7 @@ pub(crate) fn read_quoted(
                 read_escape(cursor, syntax, at, &mut Vec::new())?;
                 bytes.extend(cursor.text_since(from).bytes());
             }
-            // HCL 1 sees line feeds only.
+            // HCL 1 only counts a line feed as a line break.
             Some('\r') if braces > 0 && cursor.peek() == Some('\n') => {}
             Some(c) => {
                 match c {
@@ -50,7 +50,7 @@ pub(crate) fn read_quoted(
 const UNCLOSED_STRING: &str =
     "string is not closed: add a quote, or use a heredoc for a text of several lines";
 
-/// Reads what follows a backslash at `at`.
+/// Reads the rest of an escape sequence whose backslash is at `at`.
 fn read_escape(
     cursor: &mut Cursor<'_>,
     syntax: Syntax,
@@ -94,7 +94,7 @@ fn read_escape(
     Ok(())
 }
 
-/// Exactly this many digits.
+/// Reads exactly `count` digits.
 fn read_digits(cursor: &mut Cursor<'_>, base: u32, count: u32) -> Option<u32> {
     let mut value = 0;
     for _ in 0..count {
@@ -104,8 +104,8 @@ fn read_digits(cursor: &mut Cursor<'_>, base: u32, count: u32) -> Option<u32> {
     Some(value)
 }
 
-/// A JSON escape: four digits, or twice four for what lies beyond 16 bits. Half of such a pair is
-/// returned as it is, and is no character.
+/// Reads a JSON escape: four digits, or two escapes of four for a surrogate pair. An unpaired
+/// surrogate is returned as it is, and the caller refuses it as no character.
 fn read_utf16_escape(cursor: &mut Cursor<'_>) -> Option<u32> {
     let high = read_digits(cursor, 16, 4)?;
     if (0xd800..0xdc00).contains(&high) && cursor.eat_char('\\') && cursor.eat_char('u') {
@@ -117,10 +117,11 @@ fn read_utf16_escape(cursor: &mut Cursor<'_>) -> Option<u32> {
     Some(high)
 }
 
-/// Reads a heredoc, its first `<` at `start` already behind the cursor.
+/// Reads a heredoc whose first `<` is at `start` and already consumed.
 ///
-/// The value ends with the line break before the closing word. What is blank before that word
-/// belongs to the value of `<<`; `<<-` takes it as the indentation to remove, if every line has it.
+/// The value ends with the line break before the closing word. With `<<`, white space before that
+/// word is part of the value; with `<<-`, it is the indentation to remove from every line, provided
+/// that every line has it.
 pub(crate) fn read_heredoc(cursor: &mut Cursor<'_>, start: Position) -> Result<String, ParseError> {
     let refused = |problem| Err(ParseError::syntax_error(start, problem));
     if !cursor.eat_char('<') {
@@ -154,7 +155,8 @@ fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\u{b}' | '\u{c}')
 }
 
-/// Takes `padding` off every line, or off none. A blank line without it counts as one.
+/// Removes `padding` from every line, or from none unless all lines have it. A blank line without
+/// it counts as a line that lacks it.
 fn strip_indentation(value: &str, padding: &str) -> String {
     let lines = value.strip_suffix(padding).unwrap_or(value);
     if lines.split_terminator('\n').all(|line| line.starts_with(padding)) {

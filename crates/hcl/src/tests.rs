@@ -1,4 +1,5 @@
-//! What is accepted, what is refused and how it reads, case by case; in `generated` by the thousand.
+//! Which texts are accepted or refused, and how they are read. `generated` does so for random
+//! input.
 
 mod accepted;
 mod blocks;
@@ -21,7 +22,7 @@ fn error_of(text: &str) -> ParseError {
     }
 }
 
-/// The value under the only key of a text.
+/// The value of the only key of a text.
 fn sole_value(text: &str) -> HclValue {
     let mut body = parse_to_text(text);
     let item = body.items.pop().unwrap_or_else(|| panic!("empty: {text}"));
@@ -29,7 +30,7 @@ fn sole_value(text: &str) -> HclValue {
     item.value
 }
 
-/// A tree on one line: `key:value`, labels as levels.
+/// Renders a tree on one line: `key:value`, with labels as levels.
 fn append_text(body: &HclBody) -> String {
     let items =
         body.items().iter().map(|item| format!("{}:{}", item.key.text, show_value(&item.value)));

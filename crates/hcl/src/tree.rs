@@ -1,8 +1,8 @@
-//! The tree a text is read into, the same for both syntaxes.
+//! The tree that a text is parsed into, the same for both syntaxes.
 //!
-//! A label is a level: `path "a" { … }` is the key `path` over an object with the one key `a`,
-//! exactly what JSON writes as `{"path": {"a": …}}`. [`HclBody::blocks`] turns levels back into
-//! labels, as many as its caller knows the block to have.
+//! Each label is a level: `path "a" { … }` becomes the key `path` with an object whose one key is
+//! `a`, exactly as JSON writes it: `{"path": {"a": …}}`. [`HclBody::blocks`] turns levels back into
+//! labels; its caller says how many labels the block has.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,100 +11,102 @@ use std::fmt;
 use crate::error::{ParseError, Position};
 use crate::number::NumberLiteral;
 
-/// The items of an object, or of a whole text, in the order they were written.
+/// The items of an object, or of a whole text, in source order.
 pub struct HclBody {
-    /// Where its brace opens, or the start of the text.
+    /// The position of the opening brace, or the start of the text.
     pub position: Position,
     pub(crate) items: Vec<HclItem>,
 }
 
-/// A key and what stands under it.
+/// A key and its value.
 pub struct HclItem {
-    /// The key.
+    /// The key or block name.
     pub key: HclKey,
-    /// What stands under it.
+    /// The value assigned to the key, or the body of the block.
     pub value: HclValue,
     pub(crate) form: ItemForm,
 }
 
-/// A key or a label.
+/// A key or a label, with its position.
 #[derive(Debug)]
 pub struct HclKey {
-    /// Its text, without quotes.
+    /// The key's text, without quotes.
     pub text: String,
-    /// Where it begins.
+    /// The position of its first character.
     pub position: Position,
 }
 
-/// A value and where it begins. Its readers are in [`crate::access`].
+/// A value and its position. Its readers are in [`crate::access`].
 pub struct HclValue {
-    /// Where it begins.
+    /// The position of the first character of the value.
     pub position: Position,
-    /// What it is.
+    /// The type of the value, and the value itself.
     pub kind: ValueKind,
 }
 
-/// What a value is.
+/// The type and content of a value.
 pub enum ValueKind {
-    /// JSON only. HCL 1 reads it as an empty string.
+    /// JSON's `null`. HCL 1 reads it as an empty string.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number.
+    /// A number, as it was written.
     Number(NumberLiteral),
     /// A string or heredoc, its escapes resolved.
     String(String),
-    /// A list.
+    /// A list of values, which may have different types.
     List(Vec<HclValue>),
-    /// An object, assigned or as a block.
+    /// An object: assigned with `=`, or the body of a block.
     Object(HclBody),
 }
 
-/// How an item was written.
+/// How an item was written in the source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ItemForm {
-    /// With `=`; every member of a JSON object.
+    /// With `=`. Every member of a JSON object counts as assigned.
     Assigned,
-    /// With a brace.
+    /// As a block, with a brace after the key.
     Block,
     /// As a label of a block.
     Label,
 }
 
-/// One block, found by [`HclBody::blocks`].
+/// A block with its labels, as returned by [`HclBody::blocks`].
 #[derive(Clone, Copy, Debug)]
 pub struct HclBlock<'t, const LABELS: usize> {
-    /// Its labels, from the left.
+    /// The labels, from left to right.
     pub labels: [&'t HclKey; LABELS],
-    /// What stands in its braces.
+    /// The content of the block's braces.
     pub body: &'t HclBody,
-    /// Where its name begins. Entries of one list share it; see the position of their bodies.
+    /// The position of the block's name. Blocks from one list share it; their bodies' positions
+    /// differ.
     pub position: Position,
 }
 
-/// A key that is assigned twice in one object.
+/// A key that is assigned twice in the same object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DuplicateKey<'t> {
-    /// The key.
+    /// The key that is repeated.
     pub key: &'t str,
-    /// Where it was assigned first.
+    /// The position of the first assignment.
     pub first: Position,
-    /// Where it is assigned again.
+    /// The position of the later assignment.
     pub again: Position,
 }
 
 impl HclBody {
-    /// Everything in it.
+    /// All items, in source order and with duplicates.
     pub fn items(&self) -> &[HclItem] {
         &self.items
     }
 
-    /// The item of this name: the last one, if there are several.
+    /// The item with this name; the last one if there are several.
     pub fn last_item(&self, name: &str) -> Option<&HclItem> {
         self.items.iter().rfind(|item| item.key.text == name)
     }
 
-    /// The value of this name through one of the readers of [`HclValue`]. Errors name the key.
+    /// Reads the value with this name through a reader of [`HclValue`]; `None` if it is missing.
+    /// Errors name the key.
     pub fn read<'t, T>(
         &'t self,
         name: &str,
@@ -113,13 +115,13 @@ impl HclBody {
         self.last_item(name).map(|item| item.read(reader)).transpose()
     }
 
-    /// The blocks of this name, each with this many labels, in order. Say how many by
-    /// destructuring: `let [path] = block.labels`.
+    /// Returns the blocks with this name and number of labels, in source order. The caller sets the
+    /// number of labels by destructuring: `let [path] = block.labels`.
     ///
-    /// `a "b" { … }`, `a = { b = { … } }` and JSON's `{"a": {"b": {…}}}` are the same block `a`
-    /// with the label `b`. In a list of objects each entry is a block. A block written with too
-    /// few labels is refused, or the keys in it would pass for labels; a label too many is a key
-    /// of the block, which its caller finds unknown.
+    /// `a "b" { … }`, `a = { b = { … } }` and JSON's `{"a": {"b": {…}}}` all are a block `a` with
+    /// the label `b`. In a list of objects, each entry is a block. A block with too few labels is
+    /// refused, since its keys would otherwise be taken for labels. An extra label becomes a key of
+    /// the block, which the caller will find unknown.
     pub fn blocks<const LABELS: usize>(
         &self,
         name: &str,
@@ -131,13 +133,13 @@ impl HclBody {
         Ok(found)
     }
 
-    /// The items whose keys are none of these.
+    /// The items whose keys are not in `known`.
     pub fn unknown_items(&self, known: &[&str]) -> impl Iterator<Item = &HclItem> {
         self.items.iter().filter(move |item| !known.contains(&item.key.text.as_str()))
     }
 
-    /// Every key that is assigned (`=`, in JSON any) more than once in the same object, here and
-    /// in everything below. Blocks repeat and don't count.
+    /// Every key that is assigned more than once in the same object, here and at all levels below.
+    /// In JSON every member counts as assigned. Blocks may repeat and are not reported.
     pub fn duplicate_keys(&self) -> Vec<DuplicateKey<'_>> {
         let mut found = Vec::new();
         self.find_duplicates(&mut found);
@@ -163,7 +165,7 @@ impl HclBody {
 }
 
 impl HclItem {
-    /// Its value through one of the readers of [`HclValue`]. Errors name the key.
+    /// Reads the item's value through a reader of [`HclValue`]. Errors name the key.
     pub fn read<'t, T>(
         &'t self,
         reader: impl FnOnce(&'t HclValue) -> Result<T, ParseError>,
@@ -171,7 +173,7 @@ impl HclItem {
         reader(&self.value).map_err(|error| error.with_key(&self.key.text))
     }
 
-    /// The objects under this key: one, or each entry of a list.
+    /// The objects under this key: the value itself, or each entry of a list.
     fn block_bodies(&self) -> Result<Vec<&HclBody>, ParseError> {
         let entries = match &self.value.kind {
             ValueKind::List(entries) => entries.as_slice(),
@@ -185,7 +187,7 @@ impl HclItem {
     }
 }
 
-/// Collects the blocks under `item`, which is `named` or stands below it with `labels` between.
+/// Collects the blocks below `item`, which belong to the block `named` and already have `labels`.
 fn collect_blocks<'t, const LABELS: usize>(
     named: &'t HclItem,
     item: &'t HclItem,
@@ -224,7 +226,7 @@ impl HclValue {
 }
 
 impl ValueKind {
-    /// What it is, with its article.
+    /// The name of the type, with its article.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -237,7 +239,7 @@ impl ValueKind {
     }
 }
 
-// Values may be secrets: what they are is printed, what they say is not.
+// Values may be secrets: print their types only.
 
 impl fmt::Debug for HclBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
-//! What `-dev` does after the start: initialises, unseals, and mounts a place for secrets. Nothing
-//! of it outlives the process.
+//! What `-dev` does after the start: initialises and unseals the server, and mounts the key-value
+//! engine. Nothing of it outlives the process.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,31 +13,31 @@ use strongroom_types::{Fields, Secret};
 
 use crate::RunningServer;
 
-/// What a developer needs to know.
+/// The keys of a development server, to be shown to its user.
 pub struct DevKeys {
-    /// The one key share.
+    /// The only key share, which unseals the server.
     pub unseal_key: Secret<Vec<u8>>,
-    /// The root token.
+    /// The root token: the configured one, or a random one.
     pub root_token: Secret<String>,
     /// The names of the plug-ins that were registered, sorted.
     pub plugins: Vec<String>,
 }
 
-/// What is mounted at `secret/`.
+/// Which version of the key-value engine to mount at `secret/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DevKvVersion {
-    /// KV with versions.
+    /// Version 2, which keeps versions of each key.
     #[default]
     Version2,
-    /// KV without.
+    /// Version 1, without versions.
     Version1,
-    /// Nothing.
+    /// Nothing is mounted at `secret/`.
     None,
 }
 
 /// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every program in
-/// `plugin_dir` under its own name. What is no program is told of in the log and left out; a program
-/// that can't be registered is an error.
+/// `plugin_dir` under its own name. A file that is not a program is skipped with a log message; a
+/// program that can't be registered is an error.
 pub fn set_up<'a>(
     running: &'a RunningServer,
     root_token: Option<Secret<String>>,
@@ -108,7 +108,7 @@ async fn write_as_root(
     running.core().handle(permit, request).await.map(|_| ())
 }
 
-/// The programs of a folder with their SHA-256, by name.
+/// The programs of a folder and their SHA-256, by name.
 fn list_programs(folder: &Path, allow_scripts: bool) -> Result<Vec<(String, String)>, Error> {
     let unreadable =
         |error: io::Error| Error::invalid(format!("the plug-in folder can't be read: {error}"));
@@ -137,7 +137,7 @@ const EXECUTABLE_BITS: u32 = 0o111;
 const ELF_MAGIC: &[u8] = b"\x7fELF";
 const SCRIPT_MAGIC: &[u8] = b"#!";
 
-/// The content of a file that can be run; nothing if it can't.
+/// The content of an executable file; `None` if the file can't be run.
 fn read_program(path: &Path, allow_scripts: bool) -> io::Result<Option<Vec<u8>>> {
     let mut file = File::open(path)?;
     if file.metadata()?.permissions().mode() & EXECUTABLE_BITS == 0 {

@@ -1,5 +1,5 @@
-//! Certificates for `-dev-tls`: an authority that nobody else has, and a server's certificate of
-//! it. The authority's key is never written; the files are removed with the server.
+//! Certificates for `-dev-tls`: a new certificate authority, and a server certificate issued by it.
+//! The authority's key is never written; the files are removed when the server ends.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,25 +14,29 @@ use rcgen::{
 use strongroom_config::{ListenerTlsConfig, TlsVersion};
 use strongroom_types::{Clock, Secret, Timestamp};
 
-/// The files. They are removed with this value.
+/// The certificate files of a `-dev-tls` server. They are removed when this value is dropped.
 #[derive(Debug)]
 pub struct DevTls {
     files: [PathBuf; 3],
-    /// Only if nobody named a folder.
+    /// The temporary folder; `None` if a folder was configured.
     _folder: Option<tempfile::TempDir>,
 }
 
-/// Named as Vault names them.
+/// The file names that Vault uses.
 const CA_FILE: &str = "vault-ca.pem";
 const CERT_FILE: &str = "vault-cert.pem";
 const KEY_FILE: &str = "vault-key.pem";
-/// The client's clock may be behind ours.
+/// How far the validity begins in the past, since the client's clock may be behind ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl DevTls {
-    /// Makes them, in a folder that is there or in a temporary one. They are for this machine, and
-    /// for the host that the server listens on.
+    /// Creates the files, in `folder` (which must exist) or in a temporary folder. The certificate
+    /// is valid for this machine and for `host`, which the server listens on.
+    ///
+    /// # Errors
+    ///
+    /// If a certificate can't be created or a file can't be written.
     pub fn generate(folder: Option<&Path>, host: &str, clock: &dyn Clock) -> io::Result<Self> {
         let temporary = match folder {
             Some(_) => None,
@@ -51,13 +55,13 @@ impl DevTls {
         Ok(made)
     }
 
-    /// What clients have to trust.
+    /// The file of the certificate authority that clients have to trust.
     pub fn ca_file(&self) -> &Path {
         let [ca, _, _] = &self.files;
         ca
     }
 
-    /// The listener's settings.
+    /// The TLS settings for the listener, which name the generated files.
     pub fn listener_config(&self) -> ListenerTlsConfig {
         let [_, cert, key] = &self.files;
         ListenerTlsConfig {
@@ -74,13 +78,14 @@ impl DevTls {
 impl Drop for DevTls {
     fn drop(&mut self) {
         for file in &self.files {
-            // It may not have been written, or be gone already.
+            // The file may never have been written, or may already have been removed.
             let _ = fs::remove_file(file);
         }
     }
 }
 
-/// For its owner alone, and in the place of whatever had the name: a link is not followed.
+/// Writes a file that only its owner can read. It replaces an existing file; a link is not
+/// followed.
 fn write_private(file: &Path, pem: &Secret<String>) -> io::Result<()> {
     let folder = file.parent().unwrap_or(file);
     let mut written = tempfile::NamedTempFile::new_in(folder)?;
@@ -89,7 +94,7 @@ fn write_private(file: &Path, pem: &Secret<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Authority, certificate and key, in PEM.
+/// The authority's certificate, the server's certificate and its key, in PEM.
 fn generate_certificates(host: &str, now: Timestamp) -> Result<[Secret<String>; 3], rcgen::Error> {
     let mut authority = CertificateParams::new([])?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -1,9 +1,10 @@
-//! Gives memory back once the store has little to do.
+//! Returns memory to the operating system once the store is idle.
 //!
 //! After a burst of writes the store holds up to two log files of changes in memory, and the C
-//! library's allocator keeps what was freed for later. [`run_maintenance`] looks at the store now and then. When
-//! it has become quiet, the log is carried over into the tree, and then free memory goes back to the
-//! system, once. Reads that are answered from caches don't reach the store, and go on meanwhile.
+//! library's allocator keeps freed memory for later use. [`run_maintenance`] checks the store
+//! periodically. Once the store is idle, it moves the log into the tree and then returns free
+//! memory to the operating system, once. Reads that are served from caches don't reach the store;
+//! they don't count as activity and aren't delayed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::ServerStore;
 
-/// How often the store is looked at.
+/// How often the store's activity is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// A store that did less than this between two looks is quiet: tidying and the expiry of leases write
-/// now and then on a server that nobody asks anything.
+/// The store is idle if it did fewer operations than this between two checks. Some always happen:
+/// periodic cleanup and the expiry of leases write even without requests.
 const BUSY_OPERATIONS: u64 = 50;
-/// A log with less in it is left alone. Carrying it over would cost more writes than it saves memory.
+/// A smaller log is left alone: moving it would cost more writes than it saves memory.
 const MIN_CHECKPOINT_BYTES: u64 = 1 << 20;
 
-/// What a look leads to.
+/// What to do after a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MaintenanceStep {
     Nothing,
@@ -29,16 +30,16 @@ enum MaintenanceStep {
     TrimHeap,
 }
 
-/// What was seen of the store so far.
+/// Detects from operation counts when the store has become idle.
 #[derive(Debug, Default)]
 struct IdleDetector {
     operations_seen: u64,
-    /// Looks since the store was last seen busy; none before it was.
+    /// Checks since the store was last busy; `None` until it has been busy.
     quiet_rounds: Option<u32>,
 }
 
 impl IdleDetector {
-    /// Takes note of how much the store has done since it was opened.
+    /// Records the number of operations since the store was opened, and says what to do now.
     fn observe(&mut self, done: u64) -> MaintenanceStep {
         let busy = done.saturating_sub(self.operations_seen) >= BUSY_OPERATIONS;
         self.operations_seen = done;
@@ -46,14 +47,14 @@ impl IdleDetector {
             if busy { Some(0) } else { self.quiet_rounds.map(|looks| looks.saturating_add(1)) };
         match self.quiet_rounds {
             Some(0) => MaintenanceStep::Nothing,
-            // First what is held is made less, then what was freed is given back.
+            // First reduce what is held, then return what was freed.
             Some(2) => MaintenanceStep::TrimHeap,
             _ => MaintenanceStep::Checkpoint,
         }
     }
 }
 
-/// Runs until it is told to stop.
+/// Runs until `stop` is cancelled.
 pub(crate) async fn run_maintenance(
     store: ServerStore,
     clock: Arc<dyn Clock>,
@@ -71,19 +72,19 @@ pub(crate) async fn run_maintenance(
                 MaintenanceStep::Nothing => {}
                 MaintenanceStep::Checkpoint => store.checkpoint(MIN_CHECKPOINT_BYTES).await,
                 MaintenanceStep::TrimHeap => {
-                    // Not on the runtime's threads: it goes through the whole heap.
+                    // Trimming walks the whole heap, so it doesn't run on the runtime's threads.
                     let _ = tokio::task::spawn_blocking(give_memory_back).await;
                 }
             }
         };
-        // The end of the server doesn't wait for a store that hangs.
+        // A store that hangs must not delay the end of the server.
         if stop.run_until_cancelled(done).await.is_none() {
             return;
         }
     }
 }
 
-/// Returns pages of the heap in which nothing is allocated to the system.
+/// Returns heap pages without allocations to the operating system.
 #[cfg(target_env = "gnu")]
 fn give_memory_back() {
     #[expect(unsafe_code, reason = "there is no safe way to call the C library's allocator")]
@@ -94,7 +95,7 @@ fn give_memory_back() {
     }
 }
 
-/// Other C libraries do so by themselves, or offer no way.
+/// Does nothing: other C libraries do this by themselves, or have no function for it.
 #[cfg(not(target_env = "gnu"))]
 fn give_memory_back() {}
 
@@ -120,7 +121,7 @@ mod tests {
             (MaintenanceStep::Checkpoint, MaintenanceStep::Nothing)
         );
         assert_eq!((look(0), look(0)), (MaintenanceStep::Checkpoint, MaintenanceStep::TrimHeap));
-        // Then it is left alone: what is small is not carried over.
+        // Afterwards the store is left alone: a small log is not moved.
         assert!((0..100).all(|_| look(3) == MaintenanceStep::Checkpoint));
     }
 
@@ -134,7 +135,7 @@ mod tests {
         }
         let mut small: Vec<Option<Box<[u8]>>> =
             (0..64 << 10).map(|_| Some(vec![1; 1024].into_boxed_slice())).collect();
-        // One of a hundred stays, so that the heap can't simply end earlier.
+        // One in a hundred allocations stays, so that the heap can't simply shrink at its end.
         for (n, place) in small.iter_mut().enumerate() {
             if n % 100 != 0 {
                 *place = None;

@@ -1,15 +1,17 @@
-//! The composition root: it alone sees core, HTTP, plug-in host, engines and stores, and wires them.
+//! The composition root: the only crate that depends on core, HTTP, plug-in host, engines and
+//! stores, and connects them.
 //!
 //! - [`Server::start`]: from a configuration to a running server; [`RunningServer`] is its handle
-//! - [`store`]: the physical store, measured
-//! - [`plugins`]: linked-in engines and plug-in processes, as the core wants them
-//! - `idle`: gives memory back once the store has little to do
-//! - [`tls`]: certificates from files, which can change while the server runs
+//! - [`store`]: the physical store, with metrics
+//! - [`plugins`]: built-in engines and plug-in processes, behind the core's launcher trait
+//! - `idle_maintenance`: returns memory to the system once the store is idle
+//! - [`tls`]: certificates from files, which can be reloaded while the server runs
 //! - [`socket`]: socket files of listeners
 //! - [`dev`]: what `-dev` does after the start; [`dev_tls`]: certificates for it
 //!
-//! Futures that leave this crate are boxed: the code of a future is made where it is polled, and the
-//! command line, which polls these, is built to be small. The server is built to be fast.
+//! Futures that leave this crate are boxed: a future's code is generated in the crate that polls
+//! it, and the command line, which polls these, is optimised for size. This crate is optimised for
+//! speed.
 
 pub mod dev;
 pub mod dev_tls;
@@ -49,20 +51,20 @@ use crate::plugins::EngineLauncher;
 use crate::store::ServerStore;
 use crate::tls::TlsFromFiles;
 
-/// What a server is made with.
+/// What [`Server::start`] needs: configuration, version, clock, random numbers and metrics.
 #[derive(Clone)]
 pub struct Options {
-    /// The configuration.
+    /// The validated configuration, from files or from `-dev`.
     pub config: Config,
-    /// The server's version, as clients parse it.
+    /// The API version that the server reports, as clients parse it.
     pub version: String,
-    /// When this build was made; empty if unknown.
+    /// The date of this build, as status responses report it; empty if unknown.
     pub build_date: String,
-    /// The time.
+    /// The clock for leases, timeouts and timestamps. Tests replace it.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of random numbers for keys, tokens and ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Where metrics are rendered.
+    /// The exporter that renders metrics for `sys/metrics` and metrics listeners.
     pub exporter: MetricsExporter,
 }
 
@@ -70,35 +72,36 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The store.
+    /// The store can't be opened.
     #[error("the storage can't be opened: {0}")]
     Storage(#[from] strongroom_storage::Error),
-    /// A listener's address.
+    /// A listener can't listen on its address.
     #[error("can't listen on {address}: {reason}")]
     Listen {
-        /// As configured.
+        /// The address, as configured.
         address: String,
-        /// What the system says.
+        /// The operating system's error.
         reason: std::io::Error,
     },
-    /// A listener's certificate.
+    /// A listener's certificate can't be used.
     #[error("the TLS files of the listener on {address} can't be used: {reason}")]
     Tls {
-        /// As configured.
+        /// The address of the listener, as configured.
         address: String,
-        /// What is wrong with them.
+        /// What is wrong with the certificate or its settings.
         reason: String,
     },
-    /// What says which plug-ins may run.
+    /// The plug-in settings, such as the trust file, can't be used.
     #[error("plug-ins can't be run: {0}")]
     Plugins(String),
 }
 
-/// Starts servers.
+/// Starts servers in this process; has no state of its own. [`Server::start`] takes the
+/// configuration and returns a [`RunningServer`].
 #[derive(Debug)]
 pub struct Server;
 
-/// A running server.
+/// A running server. [`RunningServer::stop`] ends it in an orderly way.
 pub struct RunningServer {
     core: Core,
     addresses: Vec<ListenAddress>,
@@ -112,12 +115,12 @@ pub struct RunningServer {
     tasks: TaskTracker,
 }
 
-/// Where a listener listens.
+/// The address that a listener is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// With the port it got.
+    /// IP address and port; a configured port 0 shows as the port that was assigned.
     Tcp(SocketAddr),
-    /// A socket file.
+    /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
@@ -130,24 +133,26 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// How often metrics are folded. Until then each measurement takes 8 bytes, of which there are a few
-/// hundred thousand a second under load.
+/// How often recorded measurements are aggregated. Until then each takes 8 bytes, and under load
+/// there are a few hundred thousand a second.
 const METRICS_FOLD_INTERVAL: Duration = Duration::from_secs(1);
-/// How long requests, the seal and engines may take at the end, and how long the store beside that.
-/// Together less than the 30 s after which service managers kill.
+/// How long requests, the seal and engines may take at shutdown; the store has a limit of its own.
+/// Together they stay below the 30 s after which service managers kill a process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(24);
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
-/// How much of that listeners and other tasks may take, so that the seal begins whatever hangs.
+/// The part of [`SHUTDOWN_TIMEOUT`] for listeners and other tasks, so that sealing begins even if
+/// one of them hangs.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(12);
-/// What a timeout of zero stands for.
+/// The timeout that stands for a configured zero, "no timeout".
 const NO_TIMEOUT: Ttl = Ttl::from_secs(24 * 3600);
 
 impl Server {
-    /// From here on the memory of this process is closed to others of its user, and no core is
-    /// dumped.
+    /// Opens the store, binds all listeners and serves requests. The server is sealed at first. If
+    /// the store can't be opened or a listener can't be bound, the start fails before any request
+    /// is served.
     ///
-    /// Opens the store, binds all listeners and serves. The server is sealed; a listener that can't
-    /// be bound, or a store that can't be opened, stops the start before anything is served.
+    /// It also protects the memory of this process: other processes of its user can't read it any
+    /// more, and no core is dumped.
     pub fn start(options: Options) -> BoxFuture<'static, Result<RunningServer, StartError>> {
         Box::pin(Self::start_now(options))
     }
@@ -223,23 +228,23 @@ impl Server {
 }
 
 impl RunningServer {
-    /// The core, for what has no HTTP form.
+    /// The core, for operations that have no HTTP endpoint.
     pub fn core(&self) -> &Core {
         &self.core
     }
 
-    /// Where it listens, in the order of the configuration.
+    /// The addresses of the listeners, in the order of the configuration.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
-    /// Whether plug-ins may be something else than ELF.
+    /// Whether plug-ins may be scripts and not only ELF binaries.
     pub(crate) fn allows_scripts(&self) -> bool {
         self.allows_scripts
     }
 
-    /// Reads certificates again, for connections that are made from now on. Of one that can't be
-    /// used the old one stays, and the log says which file is wrong. Says whether all could be used.
+    /// Reloads certificates for new connections. If one can't be used, its listener keeps the old
+    /// one and the log names the file. Returns whether all could be used.
     pub fn reload_certificates(&self) -> bool {
         let mut all = true;
         for source in &self.certificates {
@@ -251,9 +256,9 @@ impl RunningServer {
         all
     }
 
-    /// Takes no more connections, lets requests being answered finish, seals, and closes the store.
-    /// What doesn't end in time is given up, so that the process ends whatever hangs. Whether
-    /// everything ended in order.
+    /// Stops the server: accepts no more connections, lets running requests finish, seals, and
+    /// closes the store. A step that exceeds its timeout is abandoned, so that the process always
+    /// ends. Returns whether every step finished in time.
     pub fn stop(self) -> BoxFuture<'static, bool> {
         Box::pin(self.stop_now())
     }
@@ -271,7 +276,8 @@ impl RunningServer {
             self.engines.close().await;
         };
         let ended = with_timeout(&*self.clock, SHUTDOWN_TIMEOUT, in_order).await;
-        // Begun in any case: what was acknowledged is on disk, and what is in memory gets there.
+        // Close the store in any case: this also writes what is in memory only. Acknowledged writes
+        // are already on disk.
         let closed = with_timeout(&*self.clock, STORE_CLOSE_TIMEOUT, self.store.close()).await;
         if ended.is_none() || closed.is_none() {
             let what = if ended.is_none() { "requests or engines" } else { "the store" };
@@ -287,9 +293,10 @@ impl fmt::Debug for RunningServer {
     }
 }
 
-/// The keys are in it. Plug-ins run as the same user: without this they could read it (ptrace(2),
-/// `/proc/<pid>/mem`), unless the machine forbids that anyway. What is world-readable in `/proc`
-/// stays so. A program that is started begins with memory of its own, open as usual.
+/// Makes this process's memory private, since it holds the keys. Plug-ins run as the same user and
+/// could otherwise read it (ptrace(2), `/proc/<pid>/mem`), unless the machine forbids that anyway.
+/// World-readable files in `/proc` stay readable. Programs that are started are not affected: they
+/// have their own memory with the usual permissions.
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
@@ -313,7 +320,7 @@ async fn bind_listener(
     match endpoint {
         ListenerEndpoint::Tcp(address) => {
             let socket = match address.strip_prefix(':') {
-                // As in Go: on all addresses of the machine, in both families if it has both.
+                // As in Go: listen on all addresses of the machine, IPv6 and IPv4 if it has both.
                 Some(port) => match TcpListener::bind(format!("[::]:{port}")).await {
                     Ok(socket) => Ok(socket),
                     Err(_) => TcpListener::bind(format!("0.0.0.0:{port}")).await,
@@ -349,7 +356,7 @@ fn response_settings(listener: &ListenerConfig) -> ResponseRules {
             StatusMatcher::Class(class) => StatusSelector::Class(class),
             StatusMatcher::Status(only) => StatusSelector::Exact(only),
         };
-        // The configuration is checked, so that none is left out.
+        // Names and values were validated with the configuration, so none is dropped here.
         let (name, value) = (header.name.parse().ok()?, header.value.parse().ok()?);
         Some(CustomHeader { statuses: of, name, value })
     };
@@ -371,7 +378,7 @@ fn forwarding_settings(config: &ListenerConfig) -> Option<ForwardedForRules> {
     })
 }
 
-/// What is set to zero gets as long as is as good as for ever, and every clock can count it.
+/// Zero means no limit; it becomes 24 h so that deadlines never overflow.
 fn to_timeout(ttl: Ttl) -> Duration {
     ttl.nonzero_or(NO_TIMEOUT).min(NO_TIMEOUT).as_duration()
 }
@@ -407,7 +414,7 @@ fn listener_limits(config: &ListenerConfig, files: usize, listeners: usize) -> H
     }
 }
 
-/// As the core counts them.
+/// Converts a limit to the core's type.
 fn to_u64(configured: usize) -> u64 {
     u64::try_from(configured).unwrap_or(u64::MAX)
 }
@@ -420,7 +427,8 @@ fn core_settings(options: &Options) -> Settings {
     let usual = Settings::default();
     Settings {
         lifetimes: MountLifetimes {
-            // Only a default that nobody set is above the maximum: the configuration is checked.
+            // The configuration is validated: only the built-in default can exceed the maximum
+            // here.
             default: config.default_lease_ttl.nonzero_or(DEFAULT_LEASE_TTL).min(max),
             max,
         },

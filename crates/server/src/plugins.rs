@@ -1,4 +1,4 @@
-//! Linked-in engines and plug-in processes, as the core wants them.
+//! Built-in engines and plug-in processes, behind the core's launcher trait.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,17 +16,17 @@ use strongroom_sdk::engine::{Engine, EngineFactory, MountContext, MountKind};
 
 use crate::Options;
 
-/// All engines this server can run.
+/// Launches every kind of engine this server can run: built-in ones and plug-ins.
 #[derive(Debug)]
 pub struct EngineLauncher {
     linked_in: BTreeMap<(PluginKind, String), Arc<dyn EngineFactory>>,
     host: Option<PluginHost>,
-    /// A folder of copies that nobody needs after this server.
+    /// A temporary folder of plug-in copies, removed when the server ends.
     temporary_copies: Option<PathBuf>,
 }
 
 impl EngineLauncher {
-    /// The linked-in engines, and plug-ins if the configuration has a folder for them.
+    /// The built-in engines, and plug-ins if a plug-in folder is configured.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let factories: [Arc<dyn EngineFactory>; 2] = [
             Arc::new(strongroom_engine_kv::engine()),
@@ -91,8 +91,8 @@ impl EngineLauncher {
     }
 }
 
-/// Where copies are kept: where the configuration says, beside the data, or for a server without
-/// data in a folder of its own that goes with it.
+/// The folder for copies of plug-in binaries: the configured one, one beside the data, or for a
+/// server without data a temporary folder that is removed at the end.
 fn copies_folder(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf>) {
     if let Some(folder) = &config.plugin.tmpdir {
         return (folder.join(PLUGIN_COPIES_FOLDER), None);
@@ -131,7 +131,7 @@ impl PluginLauncher for EngineLauncher {
     }
 
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError> {
-        // Whoever registers a plug-in may know what it printed and where its files are.
+        // The operator who registers a plug-in may see its output and its file paths.
         let explained = |error: Error| plugin_error_with_text(&error, error.explanation());
         self.require_host()?.probe(&to_host_spec(spec)).await.map_err(explained)
     }
@@ -177,8 +177,8 @@ fn to_host_spec(spec: &PluginSpec) -> LaunchSpec {
     }
 }
 
-/// What another registration or another file would mend is the caller's to mend. Whatever else the
-/// host meets, a folder, a lack of processes, its own end, is the server's.
+/// Converts an error of the plug-in host. What another registration or another binary would fix is
+/// reported to the caller; everything else (folder, process limits, shutdown) is a server fault.
 fn plugin_error_from(error: &Error) -> PluginError {
     plugin_error_with_text(error, error.to_string())
 }
@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    /// An entry of the catalog may have come with a restored store.
+    /// A catalog entry may come from a restored store.
     #[tokio::test]
     async fn cve_2026_105816_without_a_plugin_folder_nothing_is_started() {
         let engines =
@@ -212,7 +212,7 @@ mod tests {
         assert!(engines.require_host().is_err(), "opening an instance asks for the same");
     }
 
-    /// Else whoever mounts it is not told why it doesn't start.
+    /// Otherwise the client that mounts a plug-in would time out before it learns why it failed.
     #[test]
     fn start_limit_is_below_timeout() {
         use strongroom_config::plugin::{CLIENT_TIMEOUT, START_TIME_BESIDE_HANDSHAKE};

@@ -1,5 +1,5 @@
-//! Whoever can write a store, or have one restored, chooses what stands in the catalog and in the
-//! mount table. What the server judges at a registration it judges at each launch.
+//! Someone who can write or restore a store controls the catalog and the mount table in it. So the
+//! checks made when a plug-in is registered are repeated each time it is launched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +24,7 @@ use strongroom_types::{Fields, Secret};
 use crate::Options;
 use crate::plugins::EngineLauncher;
 
-/// What is stored of a registration.
+/// The stored form of a registration.
 #[derive(serde::Serialize)]
 struct StoredPluginSpec<'a> {
     v: u8,
@@ -40,7 +40,8 @@ struct RestoreFixture {
 }
 
 impl RestoreFixture {
-    /// A server with a mount, and a program beside its plug-in folder that leaves a mark.
+    /// A server with a mount, and a program outside of its plug-in folder that leaves a mark if
+    /// run.
     async fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         for folder in ["bin", "etc/plugins", "tmp"] {
@@ -96,7 +97,7 @@ impl RestoreFixture {
         self.root.path().join("mark")
     }
 
-    /// What would leave the mark, were it run.
+    /// A plug-in that would leave the mark if it were run.
     fn plugin_spec(&self, command: &str) -> PluginSpec {
         let file = fs::read(self.root.path().join("etc/plugins").join(command)).unwrap();
         let digest = sha256(&file);
@@ -111,8 +112,8 @@ impl RestoreFixture {
         }
     }
 
-    /// Writes it into the catalog and as what the mount runs, and starts a server from that. Gives
-    /// what it says of the mount, and of another that is made of the catalog's entry.
+    /// Writes the plug-in into the catalog and into the mount, and starts a server from that store.
+    /// Returns the errors of that mount and of a new mount made from the catalog entry.
     async fn mount_errors_after_restore(&self, spec: &PluginSpec) -> [String; 2] {
         let options = strongroom_barrier::BarrierOptions {
             physical: self.physical.clone(),
@@ -194,7 +195,7 @@ async fn cve_2026_105816_what_a_restored_store_names_is_judged_before_it_is_run(
         }
         assert!(!scene.marker_file().exists(), "{hostile:?} was run");
     }
-    // The control: what is fit is run, and is no plug-in.
+    // The control: a valid program is run, and fails only because it isn't a plug-in.
     for told in scene.mount_errors_after_restore(&fit).await {
         assert!(told.contains("before it was ready"), "{told}");
     }

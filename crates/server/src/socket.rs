@@ -1,7 +1,8 @@
-//! Socket files of listeners: made so that nobody else gets in on the way, and removed at the end.
+//! Socket files of listeners, created without a moment when others could connect, and removed at
+//! the end.
 //!
-//! No link is followed in the last part of the path, and nothing but a socket that nobody listens
-//! on any more is ever removed.
+//! No link is followed in the last component of the path, and only a socket that nobody listens on
+//! any more is ever removed.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -18,21 +19,21 @@ use rustix::net::{
 use strongroom_config::UnixSocketConfig;
 use tokio::net::UnixListener;
 
-/// A socket file of ours. It is removed with this value.
+/// A socket file that we created. It is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct SocketFileGuard {
     path: PathBuf,
-    /// Device and number of the file, so that another's is never removed.
+    /// Device and inode of the file, so that another process's file is never removed.
     identity: (u64, u64),
 }
 
-/// Connections that wait to be accepted.
+/// The maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Makes the file and listens on it.
+/// Creates the socket file and listens on it.
 pub(crate) fn bind_socket_file(
     config: &UnixSocketConfig,
 ) -> io::Result<(UnixListener, SocketFileGuard)> {
@@ -55,8 +56,8 @@ pub(crate) fn bind_socket_file(
     Ok((UnixListener::from_std(listener)?, bound))
 }
 
-/// The file gets no more permissions than its socket has: none but we can connect until it is given
-/// to whom it is for.
+/// Binds the socket with permissions for its owner only. The file inherits the socket's mode, so
+/// nobody else can connect until ownership and mode are set.
 fn bind_privately(path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket()?;
     fchmod(&socket, OWNER_ONLY)?;
@@ -64,12 +65,12 @@ fn bind_privately(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The part of a file's mode that says what it is.
+/// The bits of a file's mode that hold the file type.
 const FILE_TYPE_MASK: u32 = 0o170_000;
 const SOCKET_FILE_TYPE: u32 = 0o140_000;
 
-/// Owner first, since a change of it may take permissions away. All through the open file: by its
-/// name it might be another by now.
+/// Sets owner and mode through the open file, since its name may refer to another file by now. The
+/// owner comes first, because changing it may clear permissions.
 fn set_ownership(
     file: &OwnedFd,
     owner: Option<Uid>,
@@ -88,8 +89,8 @@ fn new_socket() -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
 }
 
-/// Whoever may rename files of the folder could put a socket of their own there, and be given
-/// tokens.
+/// Refuses a folder that everybody may write to, unless its sticky bit is set: someone could
+/// replace the socket with their own and receive clients' tokens.
 fn check_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     let mode = fs::metadata(folder)?.permissions().mode();
@@ -99,7 +100,7 @@ fn check_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a socket that was left behind by a server that was killed.
+/// Removes the socket of a server that was killed.
 fn remove_stale_socket(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -153,7 +154,7 @@ fn resolve_group(text: &str) -> io::Result<Gid> {
     found.and_then(valid_id).map(Gid::from_raw).ok_or_else(|| unknown_name("group", text))
 }
 
-/// The last number means that nothing is to be changed.
+/// The highest number is reserved: chown(2) takes it as "don't change".
 fn valid_id(number: u32) -> Option<u32> {
     (number != u32::MAX).then_some(number)
 }
@@ -210,7 +211,7 @@ mod tests {
     async fn only_stale_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
-        // Dropped, the file stays: as after a kill.
+        // A dropped listener leaves its file behind, as a killed server does.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let (listener, bound) = bind_socket_file(&config_at(&path)).unwrap();
 

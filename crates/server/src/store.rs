@@ -1,4 +1,4 @@
-//! The physical store, measured.
+//! The physical store, with metrics.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 use strongroom_telemetry::{Stopwatch, names};
 
-/// The store of a server.
+/// The kinds of stores a server can use.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerStore {
     Memory(Arc<MemoryStorage>),
     Embedded(Arc<EmbeddedStorage>),
-    /// One that a test wants.
+    /// A store passed in by a test.
     #[cfg(test)]
     Given(Arc<dyn Physical>),
 }
@@ -38,7 +38,7 @@ impl ServerStore {
         }
     }
 
-    /// The store as the core gets it.
+    /// The store wrapped so that its operations are measured, as the core uses it.
     pub(crate) fn instrumented(&self) -> Arc<dyn Physical> {
         match self {
             Self::Memory(store) => Arc::new(InstrumentedStorage::new(store.clone())),
@@ -48,7 +48,7 @@ impl ServerStore {
         }
     }
 
-    /// How many batches it committed and how often it read its file, since it was opened.
+    /// The number of batch commits and file reads since the store was opened.
     pub(crate) fn operations(&self) -> u64 {
         match self {
             Self::Memory(_) => 0,
@@ -61,7 +61,7 @@ impl ServerStore {
         }
     }
 
-    /// Moves what the log holds into the tree, if that is at least so many bytes.
+    /// Moves the store's log into its tree if it holds at least this many bytes.
     pub(crate) async fn checkpoint(&self, at_least: u64) {
         if let Self::Embedded(store) = self
             && let Err(error) = store.start_checkpoint(at_least).await
@@ -77,11 +77,11 @@ impl ServerStore {
     }
 }
 
-/// Times what passes through.
+/// A wrapper that measures how long each operation takes.
 #[derive(Debug)]
 struct InstrumentedStorage<P> {
     store: Arc<P>,
-    /// Looked up once: a lookup takes longer than recording a value.
+    /// Looked up once, because a look-up takes longer than recording a value.
     get: Histogram,
     scan: Histogram,
     commit: Histogram,
@@ -127,7 +127,7 @@ impl<P: Physical> Physical for InstrumentedStorage<P> {
     }
 }
 
-/// A precondition that doesn't hold is an answer, not an error.
+/// Counts an error, except for a failed precondition, which is a normal outcome.
 fn count_error<T>(operation: &'static str, outcome: Result<T, Error>) -> Result<T, Error> {
     if let Err(error) = &outcome
         && !matches!(error, Error::Precondition { .. })

@@ -1,4 +1,4 @@
-//! The server as its callers see it, and how it ends.
+//! The server as its callers see it, and its shutdown.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ fn test_options(config: &str, clock: &ManualClock) -> Options {
     }
 }
 
-/// A store that answers no reads of the cluster's names once it is told so.
+/// A store whose reads of the cluster's names hang from when the test requests it.
 #[derive(Debug, Default)]
 struct StallingStorage {
     below: MemoryStorage,
@@ -73,7 +73,7 @@ async fn stop_ignores_hanging_store() {
     let (core, share) = (running.core().clone(), made.shares.pop().unwrap());
     let unsealing = TaskTracker::new().spawn(async move { core.unseal(share).await });
     store.asked.notified().await;
-    // The clock stands still: nothing is waited for.
+    // The clock stands still, so no timeout can have expired.
     assert!(running.stop().await, "something was cut off");
     assert!(unsealing.await.unwrap().is_err());
 }
@@ -122,7 +122,7 @@ async fn a_listener_answers_with_its_headers_and_without_what_it_redacts() {
     let config = SealConfig::new(1, 1).unwrap();
     let mut made = running.core().initialise(config, None).await.unwrap();
     running.core().unseal(made.shares.pop().unwrap()).await.unwrap();
-    // What is answered without a token, and whether it tells the version otherwise.
+    // Paths served without a token, and whether they show the version unless it is redacted.
     for (path, tells) in [
         ("sys/seal-status", true),
         ("sys/health", true),
@@ -158,7 +158,7 @@ fn the_core_keeps_in_memory_what_the_configuration_says() {
         (settings.cache_bytes, settings.token_cache_bytes, settings.document_cache_bytes)
     };
     assert_eq!(caches(&core_settings(&options(text))), (1001, 1002, 1003));
-    // What is documented as the default is that of the crates below.
+    // The documented defaults are those of the crates below.
     let minimal = text.split("max_").next().unwrap();
     assert_eq!(caches(&core_settings(&options(minimal))), caches(&Settings::default()));
 }
@@ -169,7 +169,7 @@ fn a_duration_of_zero_is_a_day_and_not_none() {
     assert_eq!(to_timeout(Ttl::from_secs(5)), Duration::from_secs(5));
 }
 
-/// Figures are read by others, and read of children, all the same.
+/// Metrics about the process, and about children, still work while its memory is private.
 #[test]
 fn process_memory_is_private() {
     assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
@@ -183,7 +183,7 @@ fn process_memory_is_private() {
         format!("{}/statm", child.id()),
     ];
     for path in public {
-        // Without root's rights to read everything.
+        // Run without root's permission to read everything.
         let mut reader = Command::new("cat");
         if rustix::process::geteuid().is_root() {
             reader = Command::new("setpriv");

@@ -1,4 +1,4 @@
-//! TLS settings from files, which can change while the server runs.
+//! TLS settings from files, which can be reloaded while the server runs.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -14,20 +14,20 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use strongroom_config::{ListenerTlsConfig, TlsVersion};
 use strongroom_http::TlsSource;
 
-/// How a listener speaks TLS.
+/// The TLS settings of a listener, loaded from files.
 pub(crate) struct TlsFromFiles {
     config: ListenerTlsConfig,
     current: ArcSwap<ServerConfig>,
 }
 
 impl TlsFromFiles {
-    /// Reads the files.
+    /// Loads the certificate, the key and the client authorities.
     pub(crate) fn load(config: ListenerTlsConfig) -> Result<Self, String> {
         let current = ArcSwap::new(build_server_config(&config)?);
         Ok(Self { config, current })
     }
 
-    /// Reads them again. Connections that are open keep what they have.
+    /// Loads the files again. Open connections keep the old settings.
     pub(crate) fn reload(&self) -> Result<(), String> {
         self.current.store(build_server_config(&self.config)?);
         Ok(())
@@ -40,7 +40,7 @@ impl TlsSource for TlsFromFiles {
     }
 }
 
-/// Errors name the file.
+/// Builds the TLS settings from the files. Errors name the file.
 fn build_server_config(config: &ListenerTlsConfig) -> Result<Arc<ServerConfig>, String> {
     let provider = Arc::new(crypto_provider(config));
     let chain = read_certificates(&config.cert_file)?;
@@ -72,7 +72,7 @@ fn file_error(file: &Path, why: impl Display) -> String {
     format!("{}: {why}", file.display())
 }
 
-/// A client has to show a certificate that one of the file's authorities issued.
+/// Requires clients to show a certificate issued by one of the authorities in the file.
 fn client_verifier(
     file: &Path,
     provider: Arc<CryptoProvider>,
@@ -95,7 +95,8 @@ fn protocol_versions(config: &ListenerTlsConfig) -> Vec<&'static SupportedProtoc
     all.into_iter().filter(|(it, _)| allowed.contains(it)).map(|(_, version)| version).collect()
 }
 
-/// With the cipher suites that are named. TLS 1.3 keeps all of its own if none of them is.
+/// The provider with the configured cipher suites. If none of them is for TLS 1.3, all of its
+/// suites stay enabled.
 fn crypto_provider(config: &ListenerTlsConfig) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     if config.cipher_suites.is_empty() {
@@ -108,7 +109,7 @@ fn crypto_provider(config: &ListenerTlsConfig) -> CryptoProvider {
     provider
 }
 
-/// As its registry has it; rustls puts the version into the names of the new ones.
+/// The suite's registered name. rustls adds the version to the names of TLS 1.3 suites.
 fn suite_name(suite: &SupportedCipherSuite) -> String {
     let name = format!("{:?}", suite.suite());
     match name.strip_prefix("TLS13_") {

@@ -1,5 +1,5 @@
-//! What is built. Cases and client programs that need more are named, not played: as soon as their
-//! feature is listed, they must hold.
+//! The list of implemented features. Test cases and client programs that need others are reported
+//! and skipped; once their feature is listed as implemented, they must pass.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,14 +8,16 @@ use serde_json::Value;
 
 use crate::programs::repository_root;
 
-/// `tests/features.json`: the features that are built, and those that cases wait for.
+/// `tests/features.json`: the implemented features, and those that test cases wait for. Each name
+/// must be on exactly one of the two lists.
 pub struct FeatureList {
     built_features: Vec<String>,
     awaited_features: BTreeMap<String, String>,
 }
 
 impl FeatureList {
-    /// Reads the list.
+    /// Reads the list; fails the test if the file can't be read or does not contain both lists,
+    /// `built` and `awaited`.
     pub fn load() -> Self {
         let text = fs::read_to_string(repository_root().join("tests/features.json")).unwrap();
         let lists: Value = serde_json::from_str(&text).unwrap();
@@ -28,7 +30,8 @@ impl FeatureList {
         Self { built_features: built, awaited_features: awaited }
     }
 
-    /// Whether a feature is built. A name that is on neither list fails the test.
+    /// Whether a feature is implemented. A name on neither list fails the test, and so does a name
+    /// on both.
     pub fn is_built(&self, name: &str) -> bool {
         let built = self.built_features.iter().any(|built| built == name);
         assert!(
@@ -38,7 +41,7 @@ impl FeatureList {
         built
     }
 
-    /// All that is built, with commas between.
+    /// All implemented features, separated by commas.
     pub fn built_list(&self) -> String {
         self.built_features.join(",")
     }

@@ -1,5 +1,5 @@
-//! Programs in Python and Node below `tests/interop`, each with the packages that its lock names, in
-//! an environment of its own beside the binaries.
+//! Runs the Python and Node programs below `tests/interop`. Each gets the packages its lock file
+//! names, in an environment of its own beside the binaries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Command;
 
 use crate::programs::{binaries_folder, repository_root, skip_test};
 
-/// A Python program. None, with a line that says so, where there is no Python; with
-/// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
+/// The command for a Python program. `None` if there is no Python, with a message; with
+/// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test instead.
 pub fn python_interop_command(test: &str, name: &str) -> Option<Command> {
-    // Some systems split these two from the interpreter.
+    // Some systems package these two apart from the interpreter.
     let modules = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
     if !modules.is_ok_and(|it| it.status.success()) {
         skip_test(test, "Python 3 with venv is not installed");
@@ -27,12 +27,12 @@ pub fn python_interop_command(test: &str, name: &str) -> Option<Command> {
         run_to_success(pip.args(["--disable-pip-version-check", "--requirement"]).arg(&lock));
     });
     let mut program = Command::new(python);
-    // Nothing is written beside the source.
+    // Write no bytecode beside the source.
     program.arg("-B").arg(source.join("walk.py"));
     Some(program)
 }
 
-/// A Node program. As [`python_interop_command`].
+/// The command for a Node program; `None` as in [`python_interop_command`].
 pub fn node_interop_command(test: &str, name: &str) -> Option<Command> {
     let has =
         |tool| Command::new(tool).arg("--version").output().is_ok_and(|it| it.status.success());
@@ -51,7 +51,7 @@ pub fn node_interop_command(test: &str, name: &str) -> Option<Command> {
             Command::new("npm").args(["ci", "--ignore-scripts", "--silent"]).current_dir(&home),
         );
     });
-    // Node looks for packages beside the program.
+    // Node searches for packages beside the program.
     for entry in fs::read_dir(&source).unwrap().flatten() {
         if entry.path().extension().is_some_and(|it| it == "js") {
             fs::copy(entry.path(), home.join(entry.file_name())).unwrap();
@@ -62,7 +62,7 @@ pub fn node_interop_command(test: &str, name: &str) -> Option<Command> {
     Some(program)
 }
 
-/// Makes an environment anew, unless it was made whole from the same lock.
+/// Creates an environment, unless a complete one from the same lock file exists.
 fn prepare_environment(home: &Path, lock: &Path, make: impl FnOnce()) {
     let made_from: PathBuf = home.join("made-from");
     let lock = fs::read(lock).unwrap();

@@ -1,16 +1,15 @@
-//! A whole server in a test. Everything is real: the programs of this repository run as processes,
-//! are asked over HTTP, and can be killed at any moment.
+//! Runs a whole server in a test. Nothing is simulated: this repository's programs run as
+//! processes, receive requests over HTTP, and can be killed at any time.
 //!
-//! - [`programs`]: the binaries of this build, and those made of Go
-//! - [`server`]: [`ServerProcess`], a server over a folder that outlives it
+//! - [`programs`]: the binaries of this build, and programs in Go
+//! - [`server`]: [`ServerProcess`], a server whose folder outlives it
 //! - [`api`]: [`ApiClient`], requests in JSON
-//! - [`features`]: what is built, and what tests wait for
+//! - [`features`]: which features are implemented, and which ones tests wait for
 //! - [`interpreted`]: programs in Python and Node
-//! - [`external_service`]: the token service with a count of its own
-//! - [`wait`]: waiting for what must come true
+//! - [`external_service`]: the token service, with counters
+//! - [`wait`]: waiting for a condition
 //!
-//! It is for tests alone, so it panics where something else than the tested thing fails.
-#![deny(missing_docs)]
+//! It is only for tests, so it panics if something other than the tested behaviour fails.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The binaries of this build, and those made of Go.
+//! The binaries of this build, and programs in Go that tests build.
 
 use std::fs;
 use std::io::Write;
@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 use data_encoding::HEXLOWER;
 use strongroom_crypto::digest::sha256;
 
-/// The folder with the programs of this repository, built the way the running test was.
+/// The folder with this repository's programs, built with the same profile as the running test.
 pub fn binaries_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
-        // <target>/<profile>/deps/<test>
+        // The test binary is <target>/<profile>/deps/<test>
         let folder = test.ancestors().nth(2).unwrap().to_owned();
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--workspace", "--all-features", "--bins", "--quiet"]);
@@ -28,35 +28,36 @@ pub fn binaries_folder() -> &'static Path {
     })
 }
 
-/// One of them.
+/// The path of one of these programs.
 pub fn program_path(name: &str) -> PathBuf {
     binaries_folder().join(name)
 }
 
-/// The top of the repository.
+/// The root folder of the repository.
 pub fn repository_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
-/// SHA-256 of a file, in hex.
+/// The SHA-256 of a file, hexadecimal.
 pub fn sha256_hex(file: &Path) -> String {
     HEXLOWER.encode(&sha256(&fs::read(file).unwrap()))
 }
 
-/// Builds a Go program below `tests/interop`. None, with a line that says so, where there is no Go;
-/// with `STRONGROOM_REQUIRE_INTEROP=1` that fails the test.
+/// Builds a Go program below `tests/interop`. `None` if there is no Go, with a message; with
+/// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test instead.
 pub fn build_go_program(test: &str, name: &str) -> Option<PathBuf> {
     has_go(test).then(|| go_build(&interop_folder().join(name), name))
 }
 
-/// Builds `tests/interop/go-host` with the SDK of `vault` or of `openbao`. As [`build_go_program`].
+/// Builds `tests/interop/go-host` with the SDK of `vault` or `openbao`; `None` as in
+/// [`build_go_program`].
 pub fn build_go_host(test: &str, family: &str) -> Option<PathBuf> {
     if !has_go(test) {
         return None;
     }
     let name = format!("go-host-{family}");
     let source = binaries_folder().join("interop").join(format!("{name}-source"));
-    // What was left by an older state of the source must not be built in.
+    // Files of an older state of the source must not be built in.
     let _ = fs::remove_dir_all(&source);
     fs::create_dir_all(&source).unwrap();
     let from = interop_folder().join("go-host");
@@ -102,16 +103,17 @@ fn go_build(source: &Path, name: &str) -> PathBuf {
     built
 }
 
-/// Says that a test is skipped, unless nothing may be.
+/// Reports that a test is skipped; fails it if `STRONGROOM_REQUIRE_INTEROP=1` forbids skipping. The
+/// report, with the reason, goes to standard error.
 pub fn skip_test(test: &str, why: &str) {
     let required = std::env::var("STRONGROOM_REQUIRE_INTEROP").is_ok_and(|value| value == "1");
     assert!(!required, "{test}: {why}, and STRONGROOM_REQUIRE_INTEROP=1 forbids skipping");
     print_to_stderr(&format!("SKIPPED {test}: {why}"));
 }
 
-/// A line for whoever runs the tests, also when they pass: what is printed otherwise is kept back
-/// from them then.
+/// Prints a line that is shown even if the test passes. The test harness captures other output of a
+/// passing test.
 pub fn print_to_stderr(line: &str) {
-    // Where nobody reads it, nothing is lost.
+    // Ignored: without a reader there is nothing to report to.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! [`ServerProcess`]: a server over a folder that outlives it.
+//! [`ServerProcess`]: a server process whose folder outlives it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::api::ApiClient;
 use crate::programs::{program_path, sha256_hex};
 
-/// A folder with a configuration, data and plug-ins; what is in it survives servers.
+/// A folder with a configuration, data and plug-ins, which servers can be started on in turn.
 pub struct ServerFolder {
     folder: tempfile::TempDir,
     keys: Option<InitKeys>,
@@ -25,18 +25,20 @@ struct InitKeys {
     root: String,
 }
 
-/// A running server. Dropping it kills it.
+/// A running server process. Dropping it kills the process. [`ServerProcess::stop`] ends it in an
+/// orderly way and returns its exit code.
 pub struct ServerProcess {
     child: Child,
     address: String,
 }
 
-/// The server's first lines come within this time.
+/// How long a server may take to print its first lines.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const LISTENER_PREFIX: &str = "(addr: \"";
 
 impl ServerFolder {
-    /// An empty site. `settings` are added to the listener, such as `max_request_duration = "5s"`.
+    /// Creates a folder without data. `settings` are added to the listener's stanza, such as
+    /// `max_request_duration = "5s"`.
     pub fn new(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let plugins = folder.path().join("plugins");
@@ -54,17 +56,19 @@ impl ServerFolder {
         Self { folder, keys: None }
     }
 
-    /// The folder of plug-ins.
+    /// The folder that plug-in binaries are loaded from. It is the subfolder `plugins` of this
+    /// server's temporary folder.
     pub fn plugins_folder(&self) -> PathBuf {
         self.folder.path().join("plugins")
     }
 
-    /// The whole folder.
+    /// The folder with configuration, data and plug-ins.
     pub fn root_path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Puts a plug-in into the folder of plug-ins and gives its digest.
+    /// Copies a plug-in into the plug-in folder and returns its SHA-256, hexadecimal. The copy
+    /// keeps its file name and gets mode 0755.
     pub fn install_plugin(&self, binary: &Path) -> String {
         let to = self.plugins_folder().join(binary.file_name().unwrap());
         fs::copy(binary, &to).unwrap();
@@ -72,7 +76,8 @@ impl ServerFolder {
         sha256_hex(&to)
     }
 
-    /// Starts a server on the site; it is sealed.
+    /// Starts a server in the folder; it is sealed. The process appends its log to the folder's
+    /// file `log`, so earlier runs stay readable.
     pub async fn start_sealed(&self) -> ServerProcess {
         let log = fs::OpenOptions::new()
             .create(true)
@@ -104,7 +109,8 @@ impl ServerFolder {
         ServerProcess { child, address: format!("http://{address}") }
     }
 
-    /// Starts a server, initialises it if it is new, and unseals it. Gives it with the root token.
+    /// Starts a server, initialises it if it is new, and unseals it. Returns it with a client that
+    /// uses the root token.
     pub async fn start_unsealed(&mut self) -> (ServerProcess, ApiClient) {
         let server = self.start_sealed().await;
         let sealed = server.api_with_token("");
@@ -119,41 +125,47 @@ impl ServerFolder {
         (server, api)
     }
 
-    /// Unseals a server on a site that was opened before.
+    /// Unseals a server in a folder that has been initialised. Fails the test if one key share
+    /// doesn't unseal it.
     pub async fn unseal(&self, server: &ServerProcess) {
         let share = json!({ "key": self.key_share() });
         let answer = server.api_with_token("").write("sys/unseal", share).await.assert_ok();
         assert_eq!(answer.body.get("sealed"), Some(&false.into()));
     }
 
-    /// The one key share of a site that was opened before, in hex.
+    /// The only key share of an initialised folder, hexadecimal. Fails the test if the folder was
+    /// not initialised.
     pub fn key_share(&self) -> &str {
         &self.keys.as_ref().expect("the site was opened").share
     }
 
-    /// What all servers on this site have logged.
+    /// The log of all servers that ran in this folder. Servers append to it; the result is empty if
+    /// none was started.
     pub fn read_log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
 
 impl ServerProcess {
-    /// Requests with a token; empty for none.
+    /// A client with this token; empty for none. It sends its requests to the address on which this
+    /// server process listens.
     pub fn api_with_token(&self, token: &str) -> ApiClient {
         ApiClient::new(&self.address, token)
     }
 
-    /// Its process id.
+    /// The process id of the server.
     pub fn process_id(&self) -> u32 {
         self.child.id().expect("the server runs")
     }
 
-    /// Kills it with no chance to do anything more.
+    /// Kills the process with SIGKILL, so it can't finish anything, such as writes in progress, and
+    /// waits until it has ended.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks it to end and waits for that. Gives its exit code.
+    /// Asks the process to stop, waits until it ends, and returns its exit code. It sends SIGTERM;
+    /// a signal as the cause gives `None`.
     pub async fn stop(mut self) -> Option<i32> {
         let pid =
             rustix::process::Pid::from_raw(i32::try_from(self.process_id()).unwrap()).unwrap();
@@ -162,11 +174,11 @@ impl ServerProcess {
         ended.expect("the server ends in time").unwrap().code()
     }
 
-    /// The process ids of its children.
+    /// The ids of its child processes.
     pub fn child_processes(&self) -> Vec<u32> {
         let mut all = Vec::new();
         for entry in fs::read_dir(format!("/proc/{}/task", self.process_id())).unwrap().flatten() {
-            // A thread may end while we look.
+            // A thread may end between listing it and reading it.
             let children = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
             all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
         }
@@ -174,23 +186,24 @@ impl ServerProcess {
     }
 }
 
-/// Kills a process that isn't ours to wait for.
+/// Kills a process that is not a child of this one. It sends SIGKILL and does not wait for the end.
 pub fn kill_process(pid: u32) {
     send_signal(pid, rustix::process::Signal::KILL);
 }
 
-/// Suspends a process: it takes nothing and answers nothing until [`resume_process`].
+/// Suspends a process, so that it neither reads nor responds until [`resume_process`]. It sends
+/// SIGSTOP, which a process can't ignore.
 pub fn suspend_process(pid: u32) {
     send_signal(pid, rustix::process::Signal::STOP);
 }
 
-/// Lets a suspended process go on.
+/// Lets a suspended process continue.
 pub fn resume_process(pid: u32) {
     send_signal(pid, rustix::process::Signal::CONT);
 }
 
 fn send_signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    // It may be gone already.
+    // Ignored: the process may have ended already.
     let _ = rustix::process::kill_process(pid, signal);
 }

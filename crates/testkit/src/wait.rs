@@ -1,11 +1,12 @@
-//! Waiting for what must come true.
+//! Waiting for a condition to become true.
 
 use std::future::Future;
 use std::time::Duration;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Asks again and again until `probe` gives something; fails the test after `limit`.
+/// Calls `probe` repeatedly until it returns a value; fails the test after `limit`, measured in
+/// real time, with a message that contains `what`.
 #[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
 pub async fn wait_until<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
 where
@@ -25,7 +26,7 @@ where
     }
 }
 
-/// Lets another process go on for a while: where a test cuts it off at some moment.
+/// Lets another process run for a while, before the test interrupts it at an arbitrary point.
 #[expect(clippy::disallowed_methods, reason = "other processes live in the machine's time")]
 pub async fn let_others_run(time: Duration) {
     tokio::time::sleep(time).await;

@@ -1,9 +1,7 @@
-//! Issues API tokens of a token service, for as long as their leases last.
+//! Issues API tokens of a token service. Each token is valid as long as its lease.
 //!
 //! Paths: `config` (where the service is, and the key to it), `roles/:name` (what a token may do),
 //! `creds/:name` (a token). Guide and API reference: `docs/src/engines/api-token.md`.
-#![deny(missing_docs)]
-
 mod service;
 
 use std::time::Duration;
@@ -15,7 +13,7 @@ use strongroom_sdk::{
     ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
 };
 
-/// The engine.
+/// The blueprint of the engine, which a server or a plug-in process is started with.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("api-token", env!("CARGO_PKG_VERSION"))
         .help("Issues API tokens of a token service and revokes them when their leases end.")
@@ -39,8 +37,8 @@ struct Config {
     request_timeout: DurationSecs,
 }
 
-/// No time at all would let every call fail; a token whose making got no answer waits this long, and
-/// longer, until it is looked for and deleted.
+/// Limits the timeout. With zero every call would fail; a large one delays the clean-up of a token
+/// whose creation got no response, which starts only after the timeout.
 fn validate_config(config: &Config) -> Result<(), String> {
     if (1..=300).contains(&config.request_timeout.0.as_secs()) {
         Ok(())
@@ -70,7 +68,7 @@ fn validate_role(role: &Role) -> Result<(), String> {
     Ok(())
 }
 
-/// What the client gets.
+/// The response of `creds/:name`.
 #[derive(ResponseData)]
 struct ApiTokenResponse {
     /// The token.
@@ -79,19 +77,19 @@ struct ApiTokenResponse {
     permissions: CommaList,
 }
 
-/// What is kept: the token's id. The token itself is known to the client alone.
+/// What is stored with the lease: the token's id. Only the client has the token itself.
 #[derive(Receipt)]
 struct ApiTokenReceipt {
     id: Identifier,
 }
 
-/// Tokens of the token service.
+/// The credential type: tokens of the token service.
 #[derive(Default)]
 struct ApiToken {
     service: TokenService,
 }
 
-/// The longest name the token service takes.
+/// The maximum length of a token's name in the token service, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
 impl Credential for ApiToken {

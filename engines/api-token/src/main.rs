@@ -1,4 +1,4 @@
-//! The engine as a plug-in process.
+//! Runs the engine as a plug-in process.
 
 fn main() -> std::process::ExitCode {
     strongroom_sdk::serve(strongroom_engine_api_token::blueprint())

@@ -1,8 +1,8 @@
-//! The token service's HTTP API, as far as the engine needs it.
+//! A client of the token service's HTTP API, with the calls that the engine needs.
 //!
-//! What the service says is not trusted further than it must be: answers are bounded, ids must be
-//! plain, redirects are not followed (the key would go with them), and no text of the service's
-//! reaches a message, since it may quote a token.
+//! The service is trusted as little as possible: responses are bounded, ids must be plain
+//! identifiers, redirects are not followed (the key would be sent along), and error messages
+//! contain none of the service's text, since it may quote a token.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use strongroom_sdk::{CommaList, Error, Identifier, Secret};
 
 use crate::Config;
 
-/// What the token service is called in errors.
+/// The name of the token service in errors.
 pub(crate) const SYSTEM: &str = "token service";
 
-/// A client of the token service. It keeps connections, not addresses or keys: those come with
+/// A client of the token service. It keeps connections, but no address or key, which are passed to
 /// each call.
 #[derive(Default)]
 pub(crate) struct TokenService {
-    /// Made at the first call: making it reads the machine's certificates, and can fail.
+    /// Created by the first call, because that reads the system's certificates and can fail.
     http: OnceLock<Client>,
 }
 
-/// A token that was made.
+/// A newly created token.
 pub(crate) struct ServiceToken {
     pub(crate) id: Identifier,
     pub(crate) token: Secret<String>,
@@ -60,7 +60,7 @@ struct ApiTokenListItem {
 }
 
 impl TokenService {
-    /// Makes a token that the service itself will drop after `lasts_for`.
+    /// Creates a token that the service itself will delete after `lasts_for`.
     pub(crate) async fn create_token(
         &self,
         config: &Config,
@@ -79,7 +79,7 @@ impl TokenService {
         if !answer.status().is_success() {
             return Err(unexpected_status(CALL, &answer));
         }
-        // From here on the token exists: an answer that can't be read is an uncertain end.
+        // The token exists from here on: if the response can't be read, the outcome is uncertain.
         let made: CreateApiTokenResponse =
             read_json(answer, CALL, MAX_TOKEN_RESPONSE_BYTES).await?;
         let token = Secret::new(made.token);
@@ -89,7 +89,7 @@ impl TokenService {
         }
     }
 
-    /// Sets the token's end to `lasts_for` from now.
+    /// Sets the token's expiry to `lasts_for` from now.
     pub(crate) async fn renew_token(
         &self,
         config: &Config,
@@ -109,7 +109,7 @@ impl TokenService {
         }
     }
 
-    /// Deletes a token. Says whether it was there.
+    /// Deletes a token; returns whether it existed.
     pub(crate) async fn delete_token(
         &self,
         config: &Config,
@@ -126,14 +126,14 @@ impl TokenService {
         }
     }
 
-    /// The ids of the tokens with this name.
+    /// The ids of all tokens with this name.
     pub(crate) async fn find_by_name(
         &self,
         config: &Config,
         name: &str,
     ) -> Result<Vec<Identifier>, Error> {
         const CALL: &str = "GET /tokens";
-        // Names are letters, digits and dashes: nothing to escape.
+        // The name has letters, digits and dashes only, so it needs no escaping.
         let path = format!("/tokens?name={name}");
         let answer =
             send_request(self.authorized_request(config, Method::GET, &path)?, CALL).await?;
@@ -141,8 +141,8 @@ impl TokenService {
             return Err(unexpected_status(CALL, &answer));
         }
         let list: ListApiTokensResponse = read_json(answer, CALL, MAX_LIST_RESPONSE_BYTES).await?;
-        // What is found is deleted, so the service's own filter isn't enough: one that ignores it
-        // answers with everybody's tokens.
+        // The caller deletes every token returned here, so check the name again: a service that
+        // ignored the filter would return other people's tokens.
         let ours = list.tokens.iter().filter(|token| token.name == name);
         ours.map(|token| parse_plain_id(&token.id).ok_or_else(|| unreadable_response(CALL)))
             .collect()
@@ -176,19 +176,19 @@ impl TokenService {
 
 /// How long connecting alone may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest answer with one token in it.
+/// The maximum size in bytes of a response with one token.
 const MAX_TOKEN_RESPONSE_BYTES: usize = 16 << 10;
-/// The longest list.
+/// The maximum size in bytes of a list.
 const MAX_LIST_RESPONSE_BYTES: usize = 1 << 20;
 
-/// The service takes whole seconds, and 0 for "an hour".
+/// Rounds down to whole seconds for the service, but never to 0, which it takes for an hour.
 fn whole_secs(lasts_for: Duration) -> u64 {
     lasts_for.as_secs().max(1)
 }
 
 async fn send_request(call: RequestBuilder, name: &str) -> Result<Response, Error> {
     call.send().await.map_err(|error| {
-        // Its own words name the address, which the caller may not know.
+        // The error's own text shows the address, which the caller may not be allowed to know.
         let reason = match () {
             () if error.is_timeout() => "timed out",
             () if error.is_connect() => "could not connect",
@@ -198,16 +198,16 @@ async fn send_request(call: RequestBuilder, name: &str) -> Result<Response, Erro
     })
 }
 
-/// Reads an answer of at most `limit` bytes. The decoder's own words may quote it, and with it a
-/// token, so they are dropped.
+/// Reads a response of at most `limit` bytes. The decoder's error text is dropped, because it may
+/// quote a token.
 async fn read_json<T: for<'de> Deserialize<'de>>(
     mut answer: Response,
     name: &str,
     limit: usize,
 ) -> Result<T, Error> {
     let broken = |_| Error::unanswered(SYSTEM, name, "the answer broke off");
-    // Wiped when dropped; with room for a token from the start, so that none is left behind by
-    // growing.
+    // Wiped when dropped. It is large enough for a token from the start, because a buffer that
+    // grows would leave a copy behind.
     let mut body = Secret::new(Vec::with_capacity(limit.min(MAX_TOKEN_RESPONSE_BYTES)));
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         let body = body.expose_secret_mut();
@@ -219,13 +219,14 @@ async fn read_json<T: for<'de> Deserialize<'de>>(
     serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable_response(name))
 }
 
-/// An id that can stand in a path as it is.
+/// Parses an id that needs no escaping in a path.
 fn parse_plain_id(id: &str) -> Option<Identifier> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     Identifier::parse(id).filter(|id| id.as_str().len() <= 128 && id.as_str().chars().all(plain))
 }
 
-/// The id of a receipt, looked at again: a lease may be older than this version.
+/// The id in a receipt as a path segment. Checked again, since the lease may be from an older
+/// version.
 fn path_segment(id: &Identifier) -> Result<&str, Error> {
     let unusable = || Error::internal("the lease's receipt names no token");
     parse_plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)

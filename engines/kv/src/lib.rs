@@ -1,27 +1,25 @@
-//! Key/value secrets, kept encrypted and given back exactly as they were written.
+//! The key/value engine: stores secrets encrypted and returns them exactly as they were written.
 //!
-//! - version 1 ([`blueprint`]): JSON objects under paths; a write replaces
-//! - version 2 ([`versioned_blueprint`]): each write makes a new version; versions can be read,
-//!   deleted, undeleted and destroyed, writes can depend on the version they replace, and entries
-//!   have metadata of their own
+//! - version 1 ([`blueprint`]): JSON objects at paths; a write replaces the previous one
+//! - version 2 ([`versioned_blueprint`]): each write creates a new version. Versions can be read,
+//!   deleted, undeleted and destroyed; a write can require that it replaces a certain version, and
+//!   entries have metadata
 //!
-//! Which of them a mount runs, its option `version` says. A mount of version 1 becomes one of
-//! version 2 when it is opened so; there is no way back.
+//! A mount's option `version` selects the version. Setting it to 2 upgrades a mount of version 1
+//! when it is next opened; there is no downgrade.
 //!
 //! API: <https://developer.hashicorp.com/vault/api-docs/secret/kv>
-#![deny(missing_docs)]
-
 mod versioned;
 
 use strongroom_sdk::{Blueprint, FreeForm, VersionedEngine};
 pub use versioned::versioned_blueprint;
 
-/// Both versions, as mounts choose by the option `version`.
+/// Both versions of the engine; the mount's option `version` selects one.
 pub fn engine() -> VersionedEngine {
     VersionedEngine::by_option("version", "1", blueprint()).add_version("2", versioned_blueprint())
 }
 
-/// Version 1.
+/// The blueprint of version 1, which keeps only the latest data of a secret.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
         .help("Keeps arbitrary secrets, encrypted at rest.")

@@ -24,13 +24,13 @@ pub(crate) struct NomadAccessConfig {
     pub(crate) client_key: Option<Secret<String>>,
 }
 
-/// The longest name that Nomad takes.
+/// The maximum length of a token's name in Nomad.
 const MAX_NAME_LENGTH: u32 = 256;
-/// The part of a name that nobody can guess, which is never cut.
+/// The length of the random part of a name, which is never truncated.
 const MIN_NAME_LENGTH: u32 = 26;
 
 impl NomadAccessConfig {
-    /// The characters there are for a token's name.
+    /// The maximum number of characters in a token's name.
     pub(crate) fn max_name_length(&self) -> usize {
         let chosen = match self.max_token_name_length {
             0 => MAX_NAME_LENGTH,
@@ -39,7 +39,7 @@ impl NomadAccessConfig {
         usize::try_from(chosen).unwrap_or(usize::MAX)
     }
 
-    /// The management token as a header.
+    /// The management token as a header value.
     pub(crate) fn token_header(&self) -> Result<HeaderValue, Error> {
         let header = self.token.as_ref().and_then(token_to_header);
         header.ok_or_else(|| Error::internal("the stored management token can't be used"))
@@ -75,6 +75,6 @@ fn validate_access(access: &NomadAccessConfig) -> Result<(), String> {
     if for_tls && !access.address.as_str().starts_with("https:") {
         return refuse("ca_cert, client_cert and client_key need an https address");
     }
-    // A client is made here only to see that it can be.
+    // This client only shows that the certificates are usable.
     http_client::build_client(access).map(drop).map_err(str::to_owned)
 }

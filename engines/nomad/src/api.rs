@@ -1,4 +1,4 @@
-//! Nomad's HTTP API, as far as the engine needs it.
+//! A client of Nomad's HTTP API, with the calls that the engine needs.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -9,39 +9,39 @@ use crate::exchange::{NomadRequest, NomadResponse, SYSTEM};
 use crate::http_client::HttpClientCache;
 use crate::role::Role;
 
-/// Nomad.
+/// A client of Nomad's ACL API.
 #[derive(Default)]
 pub(crate) struct NomadClient {
     clients: HttpClientCache,
 }
 
-/// A token that is wanted.
+/// A token to be created.
 pub(crate) struct NomadTokenSpec<'a> {
     pub(crate) name: &'a str,
     pub(crate) role: &'a Role,
-    /// After how long Nomad is to end it by itself; zero for never.
+    /// The lifetime after which Nomad itself deletes the token; zero for none.
     pub(crate) expires: Ttl,
 }
 
-/// A token that was made.
+/// A newly created token.
 pub(crate) struct CreatedNomadToken {
     pub(crate) accessor: Identifier,
     pub(crate) secret: Secret<String>,
-    /// Whether Nomad will end it by itself.
+    /// Whether Nomad will delete it by itself.
     pub(crate) expires: bool,
 }
 
-/// What came of a wish.
+/// The outcome of a request to create a token.
 pub(crate) enum CreateTokenOutcome {
     Created(CreatedNomadToken),
-    /// Refused: Nomad lets tokens live this long at most.
+    /// Refused: this is the longest lifetime that Nomad allows.
     ExpirationTooLong(Ttl),
-    /// Refused: Nomad's shortest expiry is longer.
+    /// Refused: the lifetime is below Nomad's minimum.
     ExpirationTooShort,
 }
 
 impl CreateTokenOutcome {
-    /// The token. A second refusal is one for good.
+    /// The token; a refusal is an error now, since there is no third attempt.
     pub(crate) fn into_created(self) -> Result<CreatedNomadToken, Error> {
         match self {
             Self::Created(made) => Ok(made),
@@ -84,16 +84,17 @@ struct AclTokenStub {
 const CREATE: &str = "POST /v1/acl/token";
 const DELETE: &str = "DELETE /v1/acl/token/:accessor";
 const LIST: &str = "GET /v1/acl/tokens";
-/// The longest answer with one token in it: it repeats the policies' names.
+/// The maximum size in bytes of a response with one token, which repeats the policy names.
 const MAX_TOKEN_RESPONSE_BYTES: usize = 512 << 10;
-/// The longest page of a list.
+/// The maximum size in bytes of one page of a list.
 const MAX_PAGE_BYTES: usize = 8 << 20;
-/// Tokens on a page, and pages that are read. The call's deadline ends a list before that.
+/// The number of tokens per page, and of pages to read. The call's deadline usually ends a list
+/// earlier.
 const TOKENS_PER_PAGE: usize = 500;
 const MAX_PAGES: usize = 10_000;
 
 impl NomadClient {
-    /// Makes a token.
+    /// Creates a token.
     pub(crate) async fn create_token(
         &self,
         access: &NomadAccessConfig,
@@ -112,11 +113,11 @@ impl NomadClient {
         match answer.status() {
             200..=299 => {}
             400 => return classify_refusal(&answer.refusal_text().await, wish.expires),
-            // A cluster that lost its leader over it may still have done it.
+            // A cluster that lost its leader during the request may still have created the token.
             status @ 500.. => return Err(Error::in_doubt(SYSTEM, CREATE, status)),
             status => return Err(Error::answered(SYSTEM, CREATE, status)),
         }
-        // From here on the token exists: an answer that can't be read is an uncertain end.
+        // The token exists from here on: if the response can't be read, the outcome is uncertain.
         let unreadable = answer.unreadable_error();
         let made: CreateAclTokenResponse = answer.read_json(MAX_TOKEN_RESPONSE_BYTES).await?;
         let secret = Secret::new(made.secret_id);
@@ -132,7 +133,7 @@ impl NomadClient {
         }
     }
 
-    /// Deletes a token. Says whether it was there.
+    /// Deletes a token; returns whether it existed.
     pub(crate) async fn delete_token(
         &self,
         access: &NomadAccessConfig,
@@ -143,7 +144,7 @@ impl NomadClient {
         let answer = self.authorized_request(access, Method::DELETE, &path, DELETE)?.send().await?;
         match answer.status() {
             200..=299 => Ok(true),
-            // Its own words, since another 400, and any 404, says nothing about the token.
+            // Only Nomad's own text counts: another 400, and any 404, says nothing about the token.
             status @ (400 | 500) => {
                 let gone = format!("Cannot delete nonexistent tokens: {accessor}");
                 if answer.refusal_text().await.contains(&gone) {
@@ -155,7 +156,7 @@ impl NomadClient {
         }
     }
 
-    /// Whether a token is there. Asked of the list, which doesn't repeat the token itself.
+    /// Whether a token exists. This reads a list, because lists don't contain the tokens' secrets.
     pub(crate) async fn token_exists(
         &self,
         access: &NomadAccessConfig,
@@ -168,7 +169,7 @@ impl NomadClient {
         Ok(tokens.iter().any(|token| token.accessor_id == accessor))
     }
 
-    /// The accessors of the tokens whose name ends with this one: letters and digits that nobody can
+    /// The accessors of the tokens whose name has this ending, the random part that nobody can
     /// guess.
     pub(crate) async fn find_by_name_suffix(
         &self,
@@ -184,8 +185,8 @@ impl NomadClient {
             let unreadable = answer.unreadable_error();
             let more = answer.header("x-nomad-nexttoken");
             let tokens: Vec<AclTokenStub> = read_token_list(answer).await?;
-            // What is found is deleted, so Nomad's own filter isn't enough: a version that ignores
-            // it answers with everybody's tokens.
+            // The caller deletes every token returned here, so check the name again: a version of
+            // Nomad that ignores the filter returns other people's tokens.
             for token in tokens.iter().filter(|token| token.name.ends_with(end)) {
                 match parse_plain_id(&token.accessor_id) {
                     Some(accessor) => found.push(accessor),
@@ -221,7 +222,7 @@ async fn read_token_list(answer: NomadResponse) -> Result<Vec<AclTokenStub>, Err
     }
 }
 
-/// Why Nomad refused to make a token. Only its refusal of an expiry is of use to us.
+/// Classifies a refusal to create a token. Only a refused lifetime can be handled.
 fn classify_refusal(text: &str, asked: Ttl) -> Result<CreateTokenOutcome, Error> {
     if !asked.is_zero() {
         if let Some(limit) =
@@ -244,7 +245,7 @@ fn text_between<'t>(text: &'t str, before: &str, behind: &str) -> Option<&'t str
     rest.split_once(behind).map(|(inner, _)| inner)
 }
 
-/// An id that can stand in a path as it is.
+/// Parses an id that needs no escaping in a path.
 fn parse_plain_id(id: &str) -> Option<Identifier> {
     Identifier::parse(id).filter(|id| is_url_safe(id.as_str()))
 }
@@ -254,7 +255,8 @@ fn is_url_safe(text: &str) -> bool {
     text.len() <= 128 && text.chars().all(plain) && !text.starts_with('.')
 }
 
-/// The accessor of a receipt, looked at again: a lease may be older than this version.
+/// The accessor in a receipt as a path segment. Checked again, since the lease may be from an older
+/// version.
 fn path_segment(id: &Identifier) -> Result<&str, Error> {
     let unusable = || Error::internal("the lease's receipt names no token");
     parse_plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
@@ -281,7 +283,7 @@ mod tests {
             ),
             ("* expiration time cannot be more than 1h30m0.5s in the future (was 768h)", "1h30m0s"),
             ("* expiration time cannot be less than 1m0s in the future (was 30s)", "short"),
-            // Nothing that could be tried again.
+            // Refusals that a second attempt can't avoid.
             (
                 "* expiration time cannot be more than 900h0m0s in the future (was 768h0m0s)",
                 refused,

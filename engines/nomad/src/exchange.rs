@@ -1,5 +1,5 @@
-//! One request and its answer. What Nomad says is not trusted further than it must be: answers are
-//! bounded, and none of its words reach a message, since they may quote a token.
+//! One request and its response. Nomad is trusted as little as possible: responses are bounded, and
+//! error messages contain none of its text, since that may quote a token.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use reqwest::{RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 use strongroom_sdk::{Error, Secret};
 
-/// What Nomad is called in errors.
+/// The name of Nomad in errors.
 pub(crate) const SYSTEM: &str = "nomad";
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// As much of a refusal as is looked at.
+/// How many bytes of an error response are read.
 const MAX_REFUSAL_BYTES: usize = 4 << 10;
-/// Room for an answer with a token in it, from the start: a buffer that grows leaves copies.
+/// The initial size of a response buffer: a buffer that grows would leave copies of a token behind.
 const INITIAL_CAPACITY: usize = 16 << 10;
 
-/// A request under its name.
+/// A request, with its name for errors.
 pub(crate) struct NomadRequest {
     request: RequestBuilder,
     name: &'static str,
 }
 
-/// An answer.
+/// A response whose body has not been read yet.
 pub(crate) struct NomadResponse {
     response: Response,
     name: &'static str,
@@ -40,7 +40,7 @@ impl NomadRequest {
     pub(crate) async fn send(self) -> Result<NomadResponse, Error> {
         let name = self.name;
         let response = self.request.send().await.map_err(|error| {
-            // Its own words name the address, which the caller may not know.
+            // The error's own text shows the address, which the caller may not be allowed to know.
             let reason = match () {
                 () if error.is_timeout() => "timed out",
                 () if error.is_connect() => "could not connect",
@@ -61,13 +61,13 @@ impl NomadResponse {
         Some(self.response.headers().get(name)?.to_str().ok()?.to_owned())
     }
 
-    /// What to say of it when it makes no sense.
+    /// The error for a response that can't be understood.
     pub(crate) fn unreadable_error(&self) -> Error {
         unreadable_response(self.name)
     }
 
-    /// The body as JSON, of at most `limit` bytes. The decoder's own words may quote it, and with it
-    /// a token, so they are dropped.
+    /// Reads the body as JSON, of at most `limit` bytes. The decoder's error text is dropped,
+    /// because it may quote a token.
     pub(crate) async fn read_json<T: for<'de> Deserialize<'de>>(
         self,
         limit: usize,
@@ -77,7 +77,7 @@ impl NomadResponse {
         serde_json::from_slice(body.expose_secret()).map_err(|_| unreadable_response(name))
     }
 
-    /// The text of a refusal; nothing if there is none to be had.
+    /// The text of an error response; empty if it can't be read.
     pub(crate) async fn refusal_text(self) -> String {
         let body = self.read_body(MAX_REFUSAL_BYTES).await;
         body.map_or_else(

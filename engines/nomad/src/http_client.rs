@@ -1,4 +1,4 @@
-//! HTTP clients: one for each set of certificates, kept as long as that is configured.
+//! HTTP clients: the latest one is reused as long as its certificates are configured.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use strongroom_sdk::Secret;
 
 use crate::access::NomadAccessConfig;
 
-/// The client in use. It keeps connections, not addresses or tokens: those come with each call.
+/// The client in use. It keeps connections, but no address or token, which are passed to each call.
 #[derive(Default)]
 pub(crate) struct HttpClientCache {
     cached: Mutex<Option<CachedHttpClient>>,
@@ -22,7 +22,7 @@ struct CachedHttpClient {
 }
 
 impl HttpClientCache {
-    /// The client for this configuration: the last one, unless its certificates were others.
+    /// A client for this configuration: the cached one, unless the certificates have changed.
     pub(crate) fn client_for(&self, access: &NomadAccessConfig) -> Result<Client, &'static str> {
         let mut last = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = last.as_ref().filter(|kept| kept.is_built_for(access)) {
@@ -50,12 +50,12 @@ impl CachedHttpClient {
 /// How long connecting alone may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client for a configuration, or what is wrong with its certificates. What the parsers say of them
-/// is dropped: it could quote a key.
+/// Builds a client for a configuration; the error says what is wrong with its certificates. The
+/// parsers' error texts are dropped, since they could quote a key.
 pub(crate) fn build_client(access: &NomadAccessConfig) -> Result<Client, &'static str> {
     let mut builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        // The token would go with a redirection.
+        // A redirect would send the token to another server.
         .redirect(redirect::Policy::none())
         .user_agent(concat!("strongroom-engine-nomad/", env!("CARGO_PKG_VERSION")));
     if !access.ca_cert.is_empty() {

@@ -1,17 +1,15 @@
-//! Issues ACL tokens of HashiCorp Nomad, for as long as their leases last.
+//! Issues ACL tokens of HashiCorp Nomad. Each token is valid as long as its lease.
 //!
-//! Paths, as in Vault's engine of this name: `config/access` (where Nomad is, and a management token),
-//! `config/lease` (lifetimes where roles name none), `role/:name` (what a token may do), `creds/:name`
-//! (a token). Guide and API reference: `docs/src/engines/nomad.md`.
+//! Paths, as in Vault's engine of this name: `config/access` (Nomad's address and a management
+//! token), `config/lease` (default lifetimes), `role/:name` (what a token may do), `creds/:name` (a
+//! new token). Guide and API reference: `docs/src/engines/nomad.md`.
 //!
-//! - `access`: how to reach Nomad
+//! - `access`: how to connect to Nomad
 //! - `role`: what a token may do, and for how long
-//! - `token`: issuing, renewing, revoking, and finding again what was lost
-//! - `api`: Nomad's HTTP API, as far as that needs it
-//! - `connect`: HTTP clients and their certificates
-//! - `exchange`: one request and its answer, neither trusted further than it must be
-#![deny(missing_docs)]
-
+//! - `token`: issuing, renewing and revoking tokens, and cleaning up after a crash
+//! - `api`: Nomad's HTTP API, with the calls that the engine needs
+//! - `http_client`: HTTP clients and their certificates
+//! - `exchange`: one request and its response, whose size and text are not trusted
 mod access;
 mod api;
 mod exchange;
@@ -25,7 +23,7 @@ use crate::access::NomadAccessConfig;
 use crate::role::{NomadLeaseConfig, Role};
 use crate::token::NomadToken;
 
-/// The engine.
+/// The blueprint of the engine, which a server or a plug-in process is started with.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("nomad", env!("CARGO_PKG_VERSION"))
         .help("Issues ACL tokens of HashiCorp Nomad and deletes them when their leases end.")

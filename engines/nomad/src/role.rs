@@ -30,7 +30,7 @@ pub(crate) struct Role {
 }
 
 impl NomadLeaseConfig {
-    /// The lifetimes that are configured for all roles.
+    /// The lifetimes of `config/lease`, which apply to roles that set none.
     pub(crate) async fn load_lifetime(context: &Context) -> Result<Lifetime, Error> {
         let lease = context.documents().get::<Self>(&[]).await?;
         let lifetime = |lease: &Self| Lifetime { ttl: lease.ttl.0, max_ttl: lease.max_ttl.0 };
@@ -49,7 +49,7 @@ fn validate_lease(lease: &NomadLeaseConfig) -> Result<(), String> {
     check_lifetimes(lease.ttl, lease.max_ttl)
 }
 
-/// The texts are those that Vault's clients know.
+/// Validates a role. Clients of Vault rely on these error texts.
 fn validate_role(role: &Role) -> Result<(), String> {
     let wrong = match (role.token_type.as_str(), role.policies.0.is_empty()) {
         ("client", false) | ("management", true) => return check_lifetimes(role.ttl, role.max_ttl),

@@ -1,4 +1,4 @@
-//! [`NomadToken`]: issuing, renewing, revoking, and finding again what was lost.
+//! [`NomadToken`]: issuing, renewing and revoking tokens, and cleaning up after a crash.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadClient, NomadTokenS
 use crate::exchange::SYSTEM;
 use crate::role::{NomadLeaseConfig, Role};
 
-/// What the client gets.
+/// The response of `creds/:name`.
 #[derive(ResponseData)]
 pub(crate) struct NomadTokenResponse {
     /// Names the token without opening anything.
@@ -22,14 +22,14 @@ pub(crate) struct NomadTokenResponse {
     secret_id: Secret<String>,
 }
 
-/// What is kept: the accessor, by which the token can be deleted. The token itself is known to the
-/// client alone.
+/// What is stored with the lease: the accessor, which is enough to delete the token. Only the
+/// client has the token itself.
 #[derive(Receipt)]
 pub(crate) struct NomadTokenReceipt {
     accessor_id: Identifier,
 }
 
-/// ACL tokens of Nomad.
+/// The credential type: ACL tokens of Nomad.
 #[derive(Default)]
 pub(crate) struct NomadToken {
     nomad: NomadClient,
@@ -40,7 +40,7 @@ impl Credential for NomadToken {
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "A new ACL token with the policies of the role.";
     const SYSTEM: &'static str = SYSTEM;
-    /// Nomad may refuse the expiry that was asked for first.
+    /// Two calls, because Nomad may refuse the requested lifetime first.
     const CALLS: u32 = 2;
 
     type Config = NomadAccessConfig;
@@ -58,14 +58,15 @@ impl Credential for NomadToken {
     }
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
-        // A renewal can't move Nomad's own expiry, so that is the lease's end of ends.
+        // A renewal can't change Nomad's own expiry, so it is set to the lease's maximum.
         let longest = round_up_to_secs(order.lasts_for());
         let name = order.name.fit(order.config.max_name_length());
         let wish = |expires| NomadTokenSpec { name: &name, role: order.role, expires };
         let nomad = async |expires| self.nomad.create_token(order.config, &wish(expires)).await;
         match nomad(longest).await? {
             CreateTokenOutcome::Created(made) => Ok(issued_token(made, longest)),
-            // What Nomad allows, only Nomad knows; and of a token for all regions another one.
+            // Only Nomad knows its limit, which is another one for a token that is valid in all
+            // regions.
             CreateTokenOutcome::ExpirationTooLong(limit) => {
                 let made = nomad(limit).await?.into_created()?;
                 Ok(issued_token(made, limit).warn(format!(
@@ -93,7 +94,8 @@ impl Credential for NomadToken {
         outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
     ) -> Result<UndoOutcome, Error> {
-        // By the part that is never cut: the limit may have been another when the name was given.
+        // Search for the part that is never truncated: the name may have been created under another
+        // length limit.
         let accessors = self.nomad.find_by_name_suffix(outside.config, &name.fit(0)).await?;
         for accessor in &accessors {
             self.nomad.delete_token(outside.config, accessor).await?;
@@ -103,8 +105,9 @@ impl Credential for NomadToken {
 }
 
 impl Renew for NomadToken {
-    /// Nomad has nothing to renew: the token lives until the lease's end of ends anyway. But a lease
-    /// on a token that somebody deleted would be a lie.
+    /// Renewing needs no change in Nomad, where the token lives until the lease's maximum anyway.
+    /// But it fails if someone has deleted the token, since the lease would no longer mean
+    /// anything.
     async fn renew(
         &self,
         order: &RenewRequest<'_, Self>,
@@ -117,14 +120,14 @@ impl Renew for NomadToken {
     }
 }
 
-/// Up to the whole second: what little time has passed since the order is no reason for a lease that
-/// is a second shorter than the role says.
+/// Rounds up to a whole second. The fraction that has passed since the request must not make the
+/// lease a second shorter than the role says.
 fn round_up_to_secs(time: Duration) -> Ttl {
     let rounded = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     Ttl::from_secs(rounded.max(1))
 }
 
-/// `expires` is what was asked of Nomad; zero if nothing was.
+/// `expires` is the lifetime that was requested from Nomad; zero if none was.
 fn issued_token(made: CreatedNomadToken, expires: Ttl) -> IssuedCredential<NomadToken> {
     let answer = NomadTokenResponse { accessor_id: made.accessor.clone(), secret_id: made.secret };
     let issued = IssuedCredential::new(answer, NomadTokenReceipt { accessor_id: made.accessor });
@@ -134,6 +137,6 @@ fn issued_token(made: CreatedNomadToken, expires: Ttl) -> IssuedCredential<Nomad
     if made.expires {
         return issued.ends_within(expires);
     }
-    // Nomad before 1.4 doesn't know of expiry.
+    // Nomad before 1.4 doesn't support expiry.
     issued.warn("this Nomad lets no token expire: nothing but its lease ends the token")
 }

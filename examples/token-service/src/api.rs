@@ -1,4 +1,4 @@
-//! The HTTP side: which request does what, and how refusals look.
+//! The HTTP API: which request does what, and the format of errors.
 
 use std::sync::Arc;
 
@@ -121,14 +121,14 @@ async fn require_key(
     }
 }
 
-/// The credential of `Authorization: Bearer …`; the scheme is spelt in any case (RFC 9110, 11.1).
+/// The credential in `Authorization: Bearer …`; the scheme is case-insensitive (RFC 9110, 11.1).
 fn bearer_credential(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, credential) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(credential.trim())
 }
 
-/// The answer to a token's making, and the only one that holds the token itself.
+/// The response to the creation of a token, the only one that contains the token itself.
 #[derive(Serialize)]
 struct NewTokenBody<'a> {
     #[serde(flatten)]
@@ -141,8 +141,8 @@ struct TokenListBody {
     tokens: Vec<TokenDetails>,
 }
 
-/// `GET /tokens` takes nothing else: a misspelt filter that lists everything is a trap for callers
-/// who delete what they find.
+/// The query of `GET /tokens`. Other parameters are refused: with a misspelt filter the list would
+/// have all tokens, and callers delete what they find.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenListQuery {
@@ -156,7 +156,7 @@ struct RenewTokenBody {
     ttl: u64,
 }
 
-/// A JSON object, whatever the content type says. No body is an empty object.
+/// A JSON object, whatever the content type says. An empty body is an empty object.
 struct JsonObjectBody<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonObjectBody<T> {
@@ -166,16 +166,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonObjectBody<T> {
         let bytes = Bytes::from_request(request, state).await;
         let bytes = bytes.map_err(|error| api_error(error.status(), error.body_text()))?;
         let json = if bytes.is_empty() { b"{}".as_slice() } else { &bytes };
-        // Through a map, since a struct would be read from an array too.
+        // Parse into a map first, since a struct could also be read from an array.
         let body = serde_json::from_slice::<Map<String, Value>>(json)
             .and_then(|object| serde_json::from_value(object.into()));
-        // The error may quote the body, which holds no secret.
+        // The error may quote the body, which contains no secret.
         body.map(Self)
             .map_err(|error| api_error(StatusCode::BAD_REQUEST, format!("invalid body: {error}")))
     }
 }
 
-/// What a caller is told when something can't be done: `{"error": "…"}`.
+/// The error response, `{"error": "…"}`.
 pub(crate) struct TokenServiceError(StatusCode, String);
 
 fn api_error(status: StatusCode, reason: impl Into<String>) -> TokenServiceError {
@@ -200,7 +200,7 @@ impl From<StoreError> for TokenServiceError {
             StoreError::Invalid(_) => StatusCode::BAD_REQUEST,
             StoreError::NotFound => StatusCode::NOT_FOUND,
             StoreError::NameTaken => StatusCode::CONFLICT,
-            // Not 429: trying again won't help until somebody deletes a token.
+            // Not 429: retrying doesn't help until someone deletes a token.
             StoreError::Full => StatusCode::INSUFFICIENT_STORAGE,
             StoreError::NoEntropy | StoreError::NotSaved(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

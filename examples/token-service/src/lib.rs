@@ -1,7 +1,7 @@
-//! A small honest HTTP API that issues tokens: the outside system whose credentials the tutorial
-//! brokers. It knows nothing of Strongroom. As a library, a test runs it in its own process.
+//! A small HTTP API that issues tokens: the external system whose credentials the tutorial's engine
+//! manages. It knows nothing of Strongroom. As a library, it runs in a test's own process.
 //!
-//! Every path but `/self` wants the API key as `Authorization: Bearer …`:
+//! Every path but `/self` requires the API key as `Authorization: Bearer …`:
 //!
 //! | request | answer |
 //! |---|---|
@@ -13,17 +13,18 @@
 //! | `GET /stats` | `{created, deleted, renewed, live}` |
 //! | `GET /self`, with a token as bearer | `{id, name, permissions, expires_at}` |
 //!
-//! A `ttl` is in seconds; none, or 0, is an hour. An expired token is gone. Refusals are
-//! `{"error": "why"}`: 400 for a bad request, 401 without a key or token, 404 for an unknown id.
+//! A `ttl` is in seconds; a missing or zero one means an hour. An expired token no longer exists.
+//! Errors are `{"error": "why"}`: 400 for a bad request, 401 without a key or token, 404 for an
+//! unknown id.
 //!
-//! A change, once asked for, is carried out even if the caller hangs up, and its answer leaves only
-//! when the state file (if there is one) would survive a power cut.
+//! A change is carried out even if the caller disconnects, and its response is sent only once the
+//! state file (if there is one) would survive a power failure.
 //!
-//! It speaks plain HTTP: keep it on one machine, or put it behind something that speaks TLS.
+//! It speaks plain HTTP: keep it on one machine, or put it behind a TLS proxy.
 //!
 //! - `tokens`: the tokens in memory, with an index for each look-up
-//! - `store`: what is done to them, and the state file
-//! - `api`: the HTTP side
+//! - `store`: the operations on tokens, and the state file
+//! - `api`: the HTTP API
 #![deny(missing_docs)]
 
 mod api;
@@ -45,29 +46,29 @@ use tokio_util::task::TaskTracker;
 pub use crate::store::ServiceStats;
 use crate::store::{StoreError, TokenRegistry};
 
-/// What a service needs to know before it starts.
+/// The configuration of a token service.
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub addr: SocketAddr,
-    /// What callers must show.
+    /// The API key that callers must send.
     pub api_key: Secret<String>,
-    /// The file that carries tokens over a restart. None keeps them in memory. Two services must
-    /// not share one.
+    /// The file that keeps tokens across restarts. `None` keeps them in memory only. Two services
+    /// must not share a file.
     pub state: Option<PathBuf>,
-    /// How many live tokens there may be.
+    /// The maximum number of live tokens; more are refused.
     pub max_tokens: usize,
-    /// Tells which tokens have expired, and times the delays.
+    /// The clock for token expiry and for the delays.
     pub clock: Arc<dyn Clock>,
-    /// A testing aid: waits before each change of state, so that a test can kill the caller
-    /// first. The change happens all the same.
+    /// For tests: the delay before each change of state, in which a test can kill the caller. The
+    /// change happens nevertheless.
     pub delay_before: Duration,
-    /// A testing aid: waits between each change of state and its answer, so that a test can kill
-    /// a caller who has a token and will never hear of it.
+    /// For tests: the delay between each change of state and its response, in which a test can kill
+    /// a caller that owns a new token and will never receive it.
     pub delay_after: Duration,
 }
 
 impl Config {
-    /// A service on a free port of this machine that forgets everything when it stops.
+    /// A service on a free port of this machine that keeps its state in memory.
     pub fn new(api_key: Secret<String>) -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -80,8 +81,8 @@ impl Config {
         }
     }
 
-    /// Reads the environment: `TOKEN_SERVICE_API_KEY`, and if they are set `TOKEN_SERVICE_ADDR`
-    /// (127.0.0.1:8090), `TOKEN_SERVICE_STATE`, and the testing aids
+    /// Reads the environment: `TOKEN_SERVICE_API_KEY`, and optionally `TOKEN_SERVICE_ADDR`
+    /// (default 127.0.0.1:8090), `TOKEN_SERVICE_STATE`, and for tests
     /// `TOKEN_SERVICE_DELAY_BEFORE_MS` and `TOKEN_SERVICE_DELAY_AFTER_MS`.
     pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Result<Self, StartError> {
         let var = |name| var(name).filter(|value| !value.is_empty());
@@ -104,23 +105,23 @@ impl Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no API key, so nobody could use it.
+    /// There is no API key, so nobody could use the service.
     #[error("set {API_KEY} to the key that callers must show")]
     NoKey,
-    /// A variable holds something else than it should.
+    /// A variable has an invalid value.
     #[error(
         "{0} is not valid: an address is like 127.0.0.1:8090, a delay a number of milliseconds"
     )]
     Invalid(&'static str),
-    /// The state file can't be read or written, or holds something else, which it then keeps.
+    /// The state file can't be read or written, or has another format; it is then left unchanged.
     #[error("the state file can't be used: {0}")]
     State(#[source] io::Error),
-    /// The address can't be listened at.
+    /// The service can't listen on its address.
     #[error("can't listen: {0}")]
     Listen(#[source] io::Error),
 }
 
-/// The service.
+/// A token service; see [`Service::start`].
 pub struct Service {
     api_key: Secret<String>,
     clock: Arc<dyn Clock>,
@@ -131,7 +132,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it; requests are answered from now on.
+    /// Starts the service; it accepts requests when this returns.
     pub async fn start(config: Config) -> Result<RunningService, StartError> {
         if config.api_key.expose_secret().is_empty() {
             return Err(StartError::NoKey);
@@ -155,8 +156,8 @@ impl Service {
         Ok(RunningService { addr, service, stop: stop.drop_guard() })
     }
 
-    /// Carries out one change in a task of its own, so that it is not left undone, or done without
-    /// its delays, when the caller hangs up and the request is dropped.
+    /// Carries out one change in a task of its own, so that the change and its delays are completed
+    /// even if the caller disconnects and the request is dropped.
     async fn commit_change<T: Send + 'static>(
         self: Arc<Self>,
         change: impl FnOnce(&mut TokenRegistry, Timestamp) -> Result<T, StoreError> + Send + 'static,
@@ -171,7 +172,7 @@ impl Service {
             self.sleep_for(self.delay_after).await;
             done
         });
-        // Either error is a panic in the change, or the runtime's end.
+        // Either error means that the change panicked, or that the runtime is shutting down.
         task.await.and_then(|done| done).map_err(io::Error::other)?
     }
 
@@ -190,31 +191,31 @@ impl Service {
     }
 }
 
-/// A service that has started. Dropped, it takes no more requests.
+/// A running service. When it is dropped, it accepts no more requests.
 pub struct RunningService {
-    /// Where it listens.
+    /// The address that the service listens on.
     pub addr: SocketAddr,
     service: Arc<Service>,
     stop: DropGuard,
 }
 
 impl RunningService {
-    /// The address as clients want it.
+    /// The base URL for clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// What `GET /stats` says.
+    /// The counters that `GET /stats` returns.
     pub async fn stats(&self) -> ServiceStats {
         self.service.stats().await
     }
 
-    /// Takes no more requests, and returns when those under way are answered; at the latest after
-    /// five seconds.
+    /// Accepts no more requests, and returns once those in progress are finished, or after five
+    /// seconds.
     pub async fn stop(self) {
         drop(self.stop);
         self.service.tasks.close();
-        // Whoever is slower is cut off.
+        // Slower requests are abandoned.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.service.tasks.wait()).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The token service as a program. [`Config::from_env`] says what it reads.
+//! The token service as a program, configured by the environment: see [`Config::from_env`].
 //!
 //! ```text
 //! TOKEN_SERVICE_API_KEY=example-key cargo run -p token-service
@@ -18,7 +18,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without standard error there is nobody to tell.
+            // Ignored: without standard error the failure can't be reported.
             let _ = writeln!(io::stderr(), "token-service: {error}");
             ExitCode::FAILURE
         }
@@ -27,7 +27,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn Error>> {
     let config = Config::from_env(|name| std::env::var(name).ok())?;
-    // Listened for before the line below is out: who reads it may already want to stop us.
+    // Install signal handlers before the line below is printed: its reader may send a signal at
+    // once.
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = Service::start(config).await?;

@@ -1,4 +1,4 @@
-//! The tokens: what is kept of each one, and the file that carries them over a restart.
+//! The operations on tokens, and the file that keeps them across restarts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use strongroom_types::{Secret, Timestamp};
 
 use crate::tokens::TokenTable;
 
-/// What everybody with the key may know of a token.
+/// The details of a token, without its secret.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct TokenDetails {
     pub(crate) id: String,
@@ -27,8 +27,8 @@ pub(crate) struct TokenDetails {
     pub(crate) expires_at: Timestamp,
 }
 
-/// What a caller asks for. An unknown field is refused: a misspelt `ttl` would otherwise be a
-/// token that lives longer than its owner believes.
+/// A request to create a token. Unknown fields are refused: with a misspelt `ttl`, the token would
+/// live longer than its owner expects.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateTokenBody {
@@ -38,20 +38,20 @@ pub(crate) struct CreateTokenBody {
     ttl: u64,
 }
 
-/// What the service has done since its first start, and how many tokens live now.
+/// Counters since the service was first started, and the number of live tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStats {
-    /// Tokens made.
+    /// The number of tokens created.
     pub created: u64,
-    /// Tokens deleted; those that expired are not among them.
+    /// The number of tokens deleted, not counting expired ones.
     pub deleted: u64,
-    /// Renewals.
+    /// The number of renewals since the first start.
     pub renewed: u64,
-    /// Tokens that would be accepted now.
+    /// The number of tokens that are valid now.
     pub live: usize,
 }
 
-/// Why something can't be done.
+/// Why an operation fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     #[error("{0}")]
@@ -68,10 +68,10 @@ pub(crate) enum StoreError {
     NotSaved(#[from] io::Error),
 }
 
-/// All tokens. Every method takes the time, and takes an expired token for one that isn't there.
+/// All tokens. Every method takes the current time and treats an expired token as missing.
 ///
-/// Without a state file no operation but a list takes longer as the service fills. With one, each
-/// change writes the whole file, which is simple and holds at most `max_tokens`.
+/// Without a state file, only listing takes longer as the number of tokens grows. With one, each
+/// change writes the whole file: that is simple, and `max_tokens` limits its size.
 pub(crate) struct TokenRegistry {
     stats: ServiceStats,
     tokens: TokenTable,
@@ -80,8 +80,8 @@ pub(crate) struct TokenRegistry {
 }
 
 impl TokenRegistry {
-    /// Reads the state file, if one is named and there, and writes it: a file that can't be
-    /// written is found out now and not with the first token.
+    /// Reads the state file, if one is configured and exists, then writes it, so that a file that
+    /// can't be written is an error now and not when the first token is created.
     pub(crate) fn open(file: Option<PathBuf>, max_tokens: usize) -> io::Result<Self> {
         let mut stored = StoredState::default();
         if let Some(file) = &file {
@@ -97,10 +97,10 @@ impl TokenRegistry {
         Ok(store)
     }
 
-    /// Makes a token. This is the only time it is seen.
+    /// Creates a token. Only this call returns the token itself.
     ///
-    /// A name can be used once at a time. So a caller who lost the answer finds what was made by
-    /// the name it chose, and finds one token, not several.
+    /// A name can belong to one live token only. So a caller that lost the response finds its token
+    /// by the name it chose, and finds exactly one.
     pub(crate) fn create(
         &mut self,
         wish: CreateTokenBody,
@@ -127,7 +127,7 @@ impl TokenRegistry {
         Ok((token, plain))
     }
 
-    /// Lets a token live for `ttl` seconds from now: longer or shorter than it would have.
+    /// Sets a token's remaining lifetime to `ttl` seconds, longer or shorter than before.
     pub(crate) fn renew(
         &mut self,
         id: &str,
@@ -142,7 +142,7 @@ impl TokenRegistry {
         Ok(token)
     }
 
-    /// Ends a token.
+    /// Deletes a token.
     pub(crate) fn delete(&mut self, id: &str, now: Timestamp) -> Result<(), StoreError> {
         let (hash, _) = self.tokens.find_by_id(id, now).ok_or(StoreError::NotFound)?;
         let stats = ServiceStats { deleted: self.stats.deleted + 1, ..self.stats };
@@ -153,7 +153,7 @@ impl TokenRegistry {
         self.tokens.find_by_id(id, now).map(|(_, token)| token).ok_or(StoreError::NotFound)
     }
 
-    /// Whose token this is. The look-up needs no constant time: nobody can choose a hash.
+    /// Finds a token by its secret. The look-up by hash needs no constant time.
     pub(crate) fn find_by_secret(&self, plain: &str, now: Timestamp) -> Option<&TokenDetails> {
         self.tokens.find_by_hash(&sha256_hex(plain), now)
     }
@@ -170,8 +170,8 @@ impl TokenRegistry {
         ServiceStats { live: self.tokens.live_count(now), ..self.stats }
     }
 
-    /// Sets or removes one token, and returns once the change would survive a power cut. If the
-    /// file can't be written the change is taken back, but the file may hold either.
+    /// Sets or removes one token, and returns once the change would survive a power failure. If the
+    /// file can't be written, the change is undone in memory, but the file may have either state.
     fn commit(
         &mut self,
         now: Timestamp,
@@ -203,7 +203,7 @@ impl TokenRegistry {
     }
 }
 
-/// What the state file holds. Tokens stand under the SHA-256 of themselves: who reads the file
+/// The content of the state file. Tokens are stored under their SHA-256, so a reader of the file
 /// can't use them.
 #[derive(Default, Serialize, Deserialize)]
 struct StoredState<'a> {
@@ -211,11 +211,11 @@ struct StoredState<'a> {
     tokens: Cow<'a, BTreeMap<String, TokenDetails>>,
 }
 
-/// Replaces the file as a whole: after a crash it holds the old state or the new, never half.
+/// Replaces the file atomically: after a crash it has the old state or the new one.
 fn write_state_file(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
     let mut next = file.as_os_str().to_owned();
     next.push(".new");
-    // One that is still here was left by a crash. Made anew, it has the mode asked for below.
+    // Remove the temporary file of a crashed write; a new file gets the mode set below.
     match std::fs::remove_file(&next) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -224,7 +224,7 @@ fn write_state_file(file: &Path, state: &StoredState<'_>) -> io::Result<()> {
     new.write_all(&serde_json::to_vec(state)?)?;
     new.sync_all()?;
     std::fs::rename(&next, file)?;
-    // The rename is an entry of the folder, which is synced by itself.
+    // The rename changes the folder, which has to be synced separately.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -261,7 +261,7 @@ fn sha256_hex(text: &str) -> String {
     HEXLOWER.encode(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
-/// Times as people read them, in the state file and in answers.
+/// Times in RFC 3339 format, for the state file and responses.
 mod rfc3339 {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};

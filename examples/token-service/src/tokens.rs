@@ -1,5 +1,5 @@
-//! The tokens in memory: a map by hash, and indexes for every other look-up, so that none of them
-//! slows down as the service fills.
+//! The tokens in memory: a map by hash, and an index for every other look-up, so that none of them
+//! gets slower as the number of tokens grows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use strongroom_types::Timestamp;
 
 use crate::store::TokenDetails;
 
-/// All tokens, each under the SHA-256 of itself.
+/// All tokens, each under its SHA-256.
 ///
 /// Expired tokens stay until [`remove_expired`](Self::remove_expired) and are never returned.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct TokenTable {
 }
 
 impl TokenTable {
-    /// Adds a token, or replaces the one with this hash, which is returned.
+    /// Adds a token, or replaces the one with this hash and returns the old one.
     pub(crate) fn insert(&mut self, hash: String, token: TokenDetails) -> Option<TokenDetails> {
         let replaced = self.remove(&hash);
         self.hash_by_id.insert(token.id.clone(), hash.clone());
@@ -33,7 +33,7 @@ impl TokenTable {
     pub(crate) fn remove(&mut self, hash: &str) -> Option<TokenDetails> {
         let token = self.by_hash.remove(hash)?;
         self.hash_by_id.remove(&token.id);
-        // The name may have passed to a newer token, if this one had expired.
+        // If this token had expired, its name may already belong to a newer one.
         if self.hash_by_name.get(&token.name).is_some_and(|named| named == hash) {
             self.hash_by_name.remove(&token.name);
         }
@@ -41,7 +41,7 @@ impl TokenTable {
         Some(token)
     }
 
-    /// Removes all tokens that have expired. Takes time for each of those and for no other.
+    /// Removes all expired tokens. The time it takes depends on their number only.
     pub(crate) fn remove_expired(&mut self, now: Timestamp) {
         while let Some((expires_at, hash)) = self.hash_by_expiry.first()
             && *expires_at <= now
@@ -65,19 +65,19 @@ impl TokenTable {
         self.find_by_hash(self.hash_by_name.get(name)?, now)
     }
 
-    /// All live tokens, in the order of their hashes.
+    /// All live tokens, ordered by hash.
     pub(crate) fn live_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenDetails> {
         self.by_hash.values().filter(move |token| token.expires_at > now)
     }
 
-    /// How many tokens are live. Takes time for each expired one, and those are few: every change
-    /// removes them.
+    /// The number of live tokens. It counts expired ones one by one; these are few, because every
+    /// change removes them.
     pub(crate) fn live_count(&self, now: Timestamp) -> usize {
         let expired = self.hash_by_expiry.iter().take_while(|(expires_at, _)| *expires_at <= now);
         self.by_hash.len() - expired.count()
     }
 
-    /// What the state file holds.
+    /// The map by hash, as the state file stores it.
     pub(crate) fn as_map(&self) -> &BTreeMap<String, TokenDetails> {
         &self.by_hash
     }
@@ -120,7 +120,7 @@ mod tests {
         table.insert("h2".to_owned(), sample_token("2", "b", timestamp(20)));
         table.insert("h1".to_owned(), sample_token("1", "a", timestamp(30)));
 
-        // Under the old expiry it would be gone.
+        // With the old expiry it would be removed here.
         table.remove_expired(timestamp(15));
         assert_eq!(table.find_by_id("1", timestamp(15)).unwrap().0, "h1");
         assert_eq!(table.live_count(timestamp(25)), 1);

@@ -74,7 +74,7 @@ async fn tokens_differ_and_are_long() {
     let (one, two) = (running.create_token("one").await, running.create_token("two").await);
     for field in ["token", "id"] {
         let (one, two) = (one[field].as_str().unwrap(), two[field].as_str().unwrap());
-        // 32 random bytes in base64 and 16 in hex; "tok_" comes on top.
+        // 32 random bytes in base64, or 16 in hex, plus the prefix "tok_".
         assert!(one.len() >= 32 && one.len() == two.len());
         let same = one.bytes().zip(two.bytes()).filter(|(a, b)| a == b).count();
         assert!(same < one.len() / 2, "{one} {two}");
@@ -86,7 +86,7 @@ async fn an_expired_token_is_gone() {
     let (running, clock) = start_service(|_| {}).await;
     let made = running.create_token("ci").await;
     let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str());
-    // No ttl was given: an hour.
+    // Without a ttl, it is an hour.
     clock.advance(Duration::from_secs(3599));
     assert_eq!(running.call("GET", "/self", token, "").await.0, 200);
     clock.advance(Duration::from_secs(1));
@@ -97,7 +97,7 @@ async fn an_expired_token_is_gone() {
     assert_eq!(running.get("/tokens").await, (200, json!({ "tokens": [] })));
     let stats = running.stats().await;
     assert_eq!((stats.created, stats.deleted, stats.renewed, stats.live), (1, 0, 0, 0));
-    // Its name is free again.
+    // The name can be used again.
     running.create_token("ci").await;
 }
 
@@ -143,7 +143,7 @@ async fn without_the_key_nothing_is_told_or_done() {
             assert_eq!(answer, json!({ "error": "the API key is required as bearer" }));
         }
     }
-    // Nor is the key a token.
+    // The API key is not a token either.
     for token in [None, Some(API_KEY), Some("tok_")] {
         assert_eq!(running.call("GET", "/self", token, "").await.0, 401);
     }
@@ -203,7 +203,7 @@ async fn the_number_of_tokens_is_limited() {
     assert_eq!((status, answer), (507, json!({ "error": "no room for another token" })));
     running.delete(&format!("/tokens/{}", first["id"].as_str().unwrap())).await;
     assert_eq!(running.post("/tokens", &body).await.0, 201);
-    // Expired ones take no room.
+    // Expired tokens don't count.
     assert_eq!(running.post("/tokens", &json!({ "name": "4", "permissions": [] })).await.0, 507);
     clock.advance(Duration::from_secs(3600));
     assert_eq!(running.post("/tokens", &json!({ "name": "4", "permissions": [] })).await.0, 201);
@@ -224,7 +224,7 @@ async fn the_state_file_survives_and_holds_no_token() {
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     running.stop().await;
 
-    // A crash may leave its unfinished file behind.
+    // A crash may leave an incomplete temporary file behind.
     std::fs::write(folder.path().join("state.json.new"), "{").unwrap();
     let (running, _) = start_service(|config| {
         config.state = Some(file.clone());
@@ -296,7 +296,7 @@ async fn a_change_is_carried_out_when_the_caller_is_gone_before() {
     within_timeout(waiting.recv()).await.unwrap();
     assert_eq!(running.stats().await.created, 0);
     drop(caller);
-    // An answer to somebody else: the hang-up has been seen as well.
+    // A response to another request shows that the disconnect has been noticed, too.
     assert_eq!(running.get("/tokens").await, (200, json!({ "tokens": [] })));
     clock.clock.advance(Duration::from_secs(5));
     wait_until_created(&running).await;
@@ -425,7 +425,7 @@ async fn the_program_says_where_it_listens_stops_when_told_and_comes_back() {
     }
 }
 
-/// A manual clock that says when somebody starts to wait on it.
+/// A manual clock that reports when someone starts to wait on it.
 #[derive(Clone, Debug)]
 struct WatchedClock {
     clock: ManualClock,
@@ -547,7 +547,7 @@ async fn read_answer(stream: &mut TcpStream) -> (u16, Value) {
     (status, body)
 }
 
-/// The change runs on a thread of its own; this waits for it.
+/// Waits for the change, which runs on another thread.
 async fn wait_until_created(running: &RunningService) {
     within_timeout(async {
         while running.stats().await.created == 0 {
@@ -557,7 +557,7 @@ async fn wait_until_created(running: &RunningService) {
     .await;
 }
 
-/// What never happens fails the test instead of hanging it.
+/// Fails the test instead of letting it hang.
 async fn within_timeout<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.unwrap()
 }

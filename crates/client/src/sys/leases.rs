@@ -1,4 +1,4 @@
-//! Leases.
+//! Looking up, renewing and revoking leases.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/leases>
 
@@ -11,19 +11,23 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::response::SecretResponse;
 
-/// What to revoke.
+/// Which leases to revoke: a single one, or all below a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeTarget<'a> {
-    /// One lease.
+    /// The lease with this id.
     Lease(&'a str),
-    /// All leases below a path.
+    /// All leases whose ids begin with this path.
     Prefix(&'a str),
-    /// All leases below a path, even if the engine can't revoke what they are for.
+    /// All leases below this path, dropped even if the engine fails to revoke the credentials.
     Force(&'a str),
 }
 
 impl Client {
-    /// A lease's times.
+    /// Looks up when a lease was issued, last renewed and expires.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn look_up_lease(&self, lease_id: &str) -> Result<SecretResponse, Error> {
         #[derive(Serialize)]
         struct LeaseLookupBody<'a> {
@@ -32,7 +36,11 @@ impl Client {
         self.put_for_response("sys/leases/lookup", &LeaseLookupBody { lease_id }).await
     }
 
-    /// Renews a lease, from now; zero for its usual time.
+    /// Renews a lease for `increment` from now, rounded up to seconds; zero for its usual lifetime.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn renew_lease(
         &self,
         lease_id: &str,
@@ -47,7 +55,11 @@ impl Client {
         self.put_for_response("sys/leases/renew", &LeaseRenewBody { lease_id, increment }).await
     }
 
-    /// Revokes leases: waits until it is done, or has it queued.
+    /// Revokes leases. With `wait`, returns once they are revoked; without, once that is queued.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn revoke_leases(&self, what: RevokeTarget<'_>, wait: bool) -> Result<(), Error> {
         #[derive(Serialize)]
         struct RevokeBody {

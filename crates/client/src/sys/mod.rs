@@ -1,13 +1,13 @@
 //! The server itself, under `sys/`.
 //!
-//! - [`seal`]: initialise, unseal, seal, and how the server is
-//! - [`keys`]: the key that encrypts, and stepping down
+//! - [`seal`]: initialise, unseal, seal, and the server's status
+//! - [`keys`]: the encryption key, and stepping down
 //! - [`mounts`]: secrets engines and auth methods
-//! - [`remount`]: moving them
-//! - [`help`]: what the server says about its paths
-//! - [`policies`]: policies, and what a token may do at a path
+//! - [`remount`]: moving mounts to another path
+//! - [`help`]: the server's help on its paths
+//! - [`policies`]: policies, and a token's capabilities on a path
 //! - [`leases`]: looking up, renewing and revoking leases
-//! - [`plugins`]: the catalog
+//! - [`plugins`]: the plug-in catalog
 
 pub mod help;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! Secrets engines and auth methods: two tables of the same kind.
+//! Mounts of secrets engines and auth methods, which the API keeps in two tables of one format.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/mounts>,
 //! <https://developer.hashicorp.com/vault/api-docs/system/auth>
@@ -12,161 +12,163 @@ use crate::client::{Client, to_json};
 use crate::error::Error;
 use crate::response::SecretResponse;
 
-/// A mounted engine.
+/// A mounted secrets engine or auth method, as the server reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct MountOutput {
-    /// Its id, which it keeps when it is moved.
+    /// The mount's UUID, which stays the same when it is moved.
     pub uuid: String,
-    /// The engine.
+    /// The engine's type, or the name of its plug-in.
     #[serde(rename = "type")]
     pub engine: String,
-    /// For people.
+    /// A description for users, as given when it was mounted.
     pub description: String,
-    /// Its accessor.
+    /// The mount's accessor, which identifies it in policies and identity aliases.
     pub accessor: String,
-    /// Settings.
+    /// Lifetimes, audit settings and header settings.
     pub config: MountConfigOutput,
-    /// Settings of the engine's own.
+    /// Options that the engine defines, such as `version` for the key-value engine.
     pub options: Option<BTreeMap<String, String>>,
-    /// Whether it stays on this cluster.
+    /// Whether the mount is excluded from replication to other clusters.
     pub local: bool,
-    /// Whether its most secret values are wrapped by the seal once more.
+    /// Whether critical values are additionally encrypted by the seal.
     pub seal_wrap: bool,
-    /// Whether it may use an outside source of chance.
+    /// Whether the engine may use an external entropy source.
     pub external_entropy_access: bool,
-    /// The version that was asked for; empty to follow the catalog.
+    /// The plug-in version that was requested; empty to use the catalog's choice.
     pub plugin_version: String,
-    /// The version that runs.
+    /// The plug-in version that is running.
     pub running_plugin_version: String,
-    /// SHA-256 of the binary that runs; empty for a built-in engine.
+    /// SHA-256 of the running plug-in binary, hexadecimal; empty for a built-in engine.
     pub running_sha256: String,
-    /// Whether the engine will go.
+    /// Whether the engine is deprecated, and how far its removal has come.
     pub deprecation_status: String,
 }
 
-/// A mount's settings as the server shows them.
+/// A mount's settings, as the server reports them. Lifetimes are in seconds, whatever form they
+/// were set in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct MountConfigOutput {
-    /// Seconds; zero for the server's.
+    /// Default lifetime of leases in seconds; zero for the server's default.
     pub default_lease_ttl: i64,
-    /// Seconds; zero for the server's.
+    /// Maximum lifetime of leases in seconds; zero for the server's maximum.
     pub max_lease_ttl: i64,
-    /// Whether nothing is cached.
+    /// Whether caching is switched off for this mount.
     pub force_no_cache: bool,
-    /// Request fields that the audit log shows as they are.
+    /// Request fields that the audit log records in plain text instead of hashed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub audit_non_hmac_request_keys: Vec<String>,
-    /// Answer fields that the audit log shows as they are.
+    /// Response fields that the audit log records in plain text instead of hashed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub audit_non_hmac_response_keys: Vec<String>,
-    /// Who sees it in the list that user interfaces show.
+    /// Whether unauthenticated user interfaces list the mount: `unauth` or `hidden`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub listing_visibility: String,
-    /// Headers that are passed on to the engine.
+    /// Request headers that are passed on to the engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub passthrough_request_headers: Vec<String>,
-    /// Headers that the engine may set.
+    /// Response headers that the engine may set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_response_headers: Vec<String>,
-    /// Which kind of token an auth method gives.
+    /// Which type of token an auth method issues.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token_type: String,
 }
 
-/// How to mount an engine.
+/// How to mount a secrets engine or auth method. `engine` and `config` are always sent; other
+/// fields are left out if empty or false.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct MountRequest {
-    /// The engine, or a plug-in's name.
+    /// The engine's type, or the name of a plug-in in the catalog.
     #[serde(rename = "type")]
     pub engine: String,
-    /// For people.
+    /// A description for users, which lists of mounts show.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// Settings.
+    /// Lifetimes, audit settings and header settings.
     pub config: MountConfigInput,
-    /// Settings of the engine's own.
+    /// Options that the engine defines, such as `version` for the key-value engine.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
-    /// Whether it stays on this cluster.
+    /// Whether to exclude the mount from replication to other clusters.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
-    /// Whether its most secret values are wrapped by the seal once more.
+    /// Whether to encrypt critical values additionally with the seal.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub seal_wrap: bool,
-    /// Whether it may use an outside source of chance.
+    /// Whether the engine may use an external entropy source.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub external_entropy_access: bool,
 }
 
-/// A mount's settings as they are given. What is `None` isn't touched.
+/// A mount's settings, to be changed. Fields that are `None` keep their value.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct MountConfigInput {
-    /// A duration, or `system` for the server's.
+    /// Default lifetime of leases: a duration, or `system` for the server's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_lease_ttl: Option<String>,
-    /// A duration, or `system` for the server's.
+    /// Maximum lifetime of leases: a duration, or `system` for the server's maximum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lease_ttl: Option<String>,
-    /// Whether nothing is cached.
+    /// Whether to switch caching off for this mount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force_no_cache: Option<bool>,
-    /// For people. Only when tuning.
+    /// A new description. Only used when tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Settings of the engine's own. Only when tuning.
+    /// Options that the engine defines. Only used when tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<BTreeMap<String, String>>,
-    /// Request fields that the audit log shows as they are.
+    /// Request fields that the audit log records in plain text instead of hashed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_non_hmac_request_keys: Option<Vec<String>>,
-    /// Answer fields that the audit log shows as they are.
+    /// Response fields that the audit log records in plain text instead of hashed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_non_hmac_response_keys: Option<Vec<String>>,
-    /// Who sees it in the list that user interfaces show.
+    /// Whether unauthenticated user interfaces list the mount: `unauth` or `hidden`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listing_visibility: Option<String>,
-    /// Headers that are passed on to the engine.
+    /// Request headers that are passed on to the engine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passthrough_request_headers: Option<Vec<String>>,
-    /// Headers that the engine may set.
+    /// Response headers that the engine may set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_response_headers: Option<Vec<String>>,
-    /// The plug-in's version.
+    /// The version of the plug-in to run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin_version: Option<String>,
-    /// Which kind of token an auth method gives.
+    /// Which type of token an auth method issues.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_type: Option<String>,
-    /// When an auth method locks users out. Only when tuning.
+    /// When an auth method locks out a user. Only used when tuning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_lockout_config: Option<UserLockoutConfigInput>,
 }
 
-/// When an auth method locks users out. What is `None` isn't touched.
+/// When an auth method locks out a user. Fields that are `None` keep their value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UserLockoutConfigInput {
-    /// Failed logins, as the API takes them: in a string.
+    /// Number of failed logins before lockout, as a decimal string.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockout_threshold: Option<String>,
-    /// How long, a duration.
+    /// How long a user is locked out, as a duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockout_duration: Option<String>,
-    /// After which time failed logins are forgotten, a duration.
+    /// After what time failed logins are no longer counted, as a duration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockout_counter_reset_duration: Option<String>,
-    /// Whether nobody is locked out.
+    /// Whether to switch user lockout off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lockout_disable: Option<bool>,
 }
 
-/// One of the two tables of mounts.
+/// Selects the table of secrets engines or that of auth methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MountTableKind {
-    /// Secrets engines, `sys/mounts`.
+    /// Secrets engines, under `sys/mounts`.
     Secrets,
-    /// Auth methods, `sys/auth`.
+    /// Auth methods, under `sys/auth`.
     Auth,
 }
 
@@ -180,7 +182,11 @@ impl MountTableKind {
 }
 
 impl Client {
-    /// All mounted engines of a table, by path.
+    /// Lists all mounts of a table, keyed by their path.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn list_mounts(
         &self,
         table: MountTableKind,
@@ -195,7 +201,11 @@ impl Client {
         mounts.collect::<Result<_, _>>().map_err(|_| unclear)
     }
 
-    /// Mounts an engine.
+    /// Mounts a secrets engine or auth method at a path.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn mount(
         &self,
         table: MountTableKind,
@@ -206,13 +216,21 @@ impl Client {
         self.send(Method::POST, &path, &[], Some(to_json(request)?)).await.map(drop)
     }
 
-    /// Unmounts an engine: its leases or tokens are revoked and its data is gone.
+    /// Unmounts: revokes the leases or tokens that the mount issued, and deletes its data.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn unmount(&self, table: MountTableKind, path: &str) -> Result<(), Error> {
         let path = format!("{}/{path}", table.api_path());
         self.send(Method::DELETE, &path, &[], None).await.map(drop)
     }
 
-    /// Changes a mount's settings. The answer has warnings, if any.
+    /// Changes a mount's settings. The response is there if the server has warnings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn tune_mount(
         &self,
         table: MountTableKind,

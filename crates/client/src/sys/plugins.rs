@@ -1,4 +1,4 @@
-//! The plug-in catalog.
+//! The plug-in catalog: listing, reading, registering and reloading plug-ins.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/plugins-catalog>
 
@@ -11,30 +11,30 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::response::SecretResponse;
 
-/// All plug-ins.
+/// The contents of the plug-in catalog.
 #[derive(Clone, Debug, Default)]
 pub struct PluginCatalog {
-    /// Names by type: `auth`, `database`, `secret`.
+    /// Plug-in names, by type: `auth`, `database`, `secret`.
     pub names: BTreeMap<String, Vec<String>>,
-    /// One entry a version.
+    /// Details of the plug-ins, one entry for each version.
     pub detailed: Vec<PluginDetails>,
 }
 
-/// A version of a plug-in in the catalog.
+/// One version of a plug-in in the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct PluginDetails {
-    /// `auth`, `database` or `secret`.
+    /// The type: `auth`, `database` or `secret`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its name.
+    /// The name under which it is registered and mounted.
     pub name: String,
-    /// Its version; empty for an unversioned one.
+    /// Its semantic version; empty for an unversioned plug-in.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
-    /// Whether it is linked into the server.
+    /// Whether it is compiled into the server.
     pub builtin: bool,
-    /// Whether it will go.
+    /// Whether the plug-in is deprecated, and how far its removal has come.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub deprecation_status: String,
 }
@@ -42,40 +42,45 @@ pub struct PluginDetails {
 /// How to register a plug-in. No `Debug`: its environment may hold secrets.
 #[derive(Clone, Default, Serialize)]
 pub struct RegisterPluginRequest {
-    /// `auth`, `database` or `secret`.
+    /// The type: `auth`, `database` or `secret`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The file's name in the server's plug-in folder.
+    /// The file name of the binary in the server's plug-in folder.
     pub command: String,
-    /// The file's SHA-256, hexadecimal.
+    /// The SHA-256 of the binary, hexadecimal.
     pub sha256: String,
-    /// Arguments.
+    /// Command line arguments of the plug-in process.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Variables of its environment, `NAME=value`.
+    /// Environment variables of the plug-in process, as `NAME=value`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// A semantic version; empty for an unversioned one.
+    /// The semantic version; empty for an unversioned plug-in.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub version: String,
 }
 
-/// What to reload.
+/// Which plug-in processes to restart: set `plugin` or `mounts`. Fields that are empty are left out
+/// of the request.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReloadPluginsRequest {
-    /// All mounts of a plug-in; or
+    /// The name of a plug-in, to reload all of its mounts.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub plugin: String,
-    /// these mounts.
+    /// The paths of individual mounts to reload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<String>,
-    /// `global` for all nodes.
+    /// `global` to reload on all nodes; empty for this node only.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub scope: String,
 }
 
 impl Client {
-    /// All plug-ins.
+    /// Lists all plug-ins of the catalog, built-in ones included.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn list_plugins(&self) -> Result<PluginCatalog, Error> {
         let reply = self.send(Method::GET, "sys/plugins/catalog", &[], None).await?;
         let data = SecretResponse::parse(&reply.body)?.and_then(|answer| answer.data);
@@ -93,8 +98,12 @@ impl Client {
         Ok(PluginCatalog { names, detailed: detailed.unwrap_or_default() })
     }
 
-    /// A plug-in, in the version that is asked for or the one that would run. One that isn't there
-    /// is an error of status 404.
+    /// Reads a plug-in, in the given version or in the one that would run. A plug-in that isn't in
+    /// the catalog is an [`Error::Api`] with status 404.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn read_plugin(
         &self,
         kind: &str,
@@ -106,7 +115,11 @@ impl Client {
         SecretResponse::parse(&reply.body)
     }
 
-    /// Registers a plug-in. The answer has warnings, if any.
+    /// Registers a plug-in. The response is there if the server has warnings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn register_plugin(
         &self,
         name: &str,
@@ -116,7 +129,11 @@ impl Client {
         SecretResponse::parse(&reply.body)
     }
 
-    /// Takes a plug-in out of the catalog; one that isn't there is no error.
+    /// Removes a plug-in from the catalog. Does nothing if it isn't there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn deregister_plugin(
         &self,
         kind: &str,
@@ -127,7 +144,11 @@ impl Client {
         self.send(Method::DELETE, &catalog_path(kind, name), &query, None).await.map(drop)
     }
 
-    /// Starts plug-ins anew.
+    /// Restarts plug-in processes, in the version that the catalog selects.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn reload_plugins(
         &self,
         request: &ReloadPluginsRequest,
@@ -137,7 +158,7 @@ impl Client {
     }
 }
 
-/// Where a plug-in is in the catalog. Without a type, the server finds it by its name.
+/// The catalog path of a plug-in. Without a type, the server finds it by name.
 fn catalog_path(kind: &str, name: &str) -> String {
     match kind {
         "" | "unknown" => format!("sys/plugins/catalog/{name}"),

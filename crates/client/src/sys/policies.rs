@@ -1,4 +1,4 @@
-//! Policies, and what a token may do at a path.
+//! Policies, and the capabilities of a token on a path.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/policies>
 
@@ -11,14 +11,22 @@ use crate::error::Error;
 use crate::response::SecretResponse;
 
 impl Client {
-    /// Names of all policies.
+    /// Lists the names of all ACL policies. The names are in the server's order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn list_policies(&self) -> Result<Vec<String>, Error> {
         let answer = self.list("sys/policies/acl", &ListPage::default()).await?;
         let keys = answer.and_then(|answer| answer.list_keys());
         keys.ok_or(Error::InvalidResponse("it isn't a list of policies"))
     }
 
-    /// A policy's text, if there is such a policy.
+    /// Reads the text of a policy; `None` if there is no such policy.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn read_policy(&self, name: &str) -> Result<Option<String>, Error> {
         let answer = self.read(&format!("sys/policies/acl/{name}"), &[]).await?;
         let Some(answer) = answer else { return Ok(None) };
@@ -28,7 +36,11 @@ impl Client {
             .ok_or(Error::InvalidResponse("no policy found in response"))
     }
 
-    /// Writes a policy. The answer has warnings, if any.
+    /// Creates or replaces a policy. The response is there if the server has warnings.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn put_policy(
         &self,
         name: &str,
@@ -44,13 +56,21 @@ impl Client {
         SecretResponse::parse(&reply.body)
     }
 
-    /// Deletes a policy; one that isn't there is no error.
+    /// Deletes a policy. Does nothing if there is no such policy.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn delete_policy(&self, name: &str) -> Result<(), Error> {
         let path = format!("sys/policies/acl/{name}");
         self.send(Method::DELETE, &path, &[], None).await.map(drop)
     }
 
-    /// What a token may do at a path; without a token, what the caller may.
+    /// The capabilities of a token on a path; with `None`, those of the client's own token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn capabilities(
         &self,
         token: Option<&Secret<String>>,

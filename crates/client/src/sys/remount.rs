@@ -1,4 +1,4 @@
-//! Moving mounts.
+//! Moving mounts to another path.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/remount>
 
@@ -9,19 +9,24 @@ use crate::client::{Client, to_json};
 use crate::error::Error;
 use crate::response::SecretResponse;
 
-/// How far a move is.
+/// The progress of a remount, which the server does in the background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationStatus {
-    /// It goes on.
+    /// The remount is in progress.
     Running,
-    /// It is done.
+    /// The remount has finished successfully.
     Done,
-    /// It was given up.
+    /// The remount was given up.
     Failed,
 }
 
 impl Client {
-    /// Begins to move a mount; auth methods are below `auth/`. Gives the move's id.
+    /// Starts to move a mount and returns the migration's id. Paths of auth methods begin with
+    /// `auth/`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn start_remount(&self, from: &str, to: &str) -> Result<String, Error> {
         #[derive(Serialize)]
         struct RemountBody<'a> {
@@ -35,7 +40,11 @@ impl Client {
         id.ok_or(Error::InvalidResponse("it doesn't name the move"))
     }
 
-    /// How far a move is.
+    /// Reads the progress of the remount with this migration id.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn remount_status(&self, id: &str) -> Result<MigrationStatus, Error> {
         #[derive(Deserialize)]
         struct MigrationInfo {

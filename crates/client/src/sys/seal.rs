@@ -1,4 +1,4 @@
-//! Initialise, unseal, seal, and how the server is. None of these answers has an envelope.
+//! Initialise, unseal, seal, and the server's status. None of these responses has an envelope.
 //!
 //! <https://developer.hashicorp.com/vault/api-docs/system/seal-status>
 
@@ -9,125 +9,138 @@ use strongroom_types::Secret;
 use crate::client::Client;
 use crate::error::Error;
 
-/// How far the server is from being unsealed.
+/// The state of the seal, and how many key shares have been given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct SealStatus {
-    /// How the root key is protected: `shamir`, or the name of an outside key's service.
+    /// How the root key is protected: `shamir`, or the name of an external key service.
     #[serde(rename = "type")]
     pub seal_type: String,
-    /// Whether it was ever initialised.
+    /// Whether the server has been initialised.
     pub initialized: bool,
-    /// Whether it is sealed.
+    /// Whether the server is sealed now.
     pub sealed: bool,
-    /// Shares that are needed.
+    /// The threshold: how many key shares are needed to unseal.
     pub t: u32,
-    /// Shares there are.
+    /// How many key shares exist.
     pub n: u32,
-    /// Shares given so far.
+    /// How many key shares have been given in this attempt.
     pub progress: u32,
-    /// Which attempt at unsealing this is; empty before the first share.
+    /// Identifies the current unseal attempt; empty before the first share.
     pub nonce: String,
-    /// The server's version.
+    /// The server's version, as a semantic version.
     pub version: String,
-    /// When it was built, as OpenBao says it.
+    /// When the server was built, under OpenBao's field name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub commit_date: String,
-    /// When it was built, as Vault says it.
+    /// When the server was built, under Vault's field name.
     pub build_date: String,
-    /// Whether the seal is being replaced by another.
+    /// Whether a migration to another seal is in progress.
     pub migration: bool,
-    /// The cluster's name, once unsealed.
+    /// The cluster's name; empty while sealed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cluster_name: String,
-    /// The cluster's id, once unsealed.
+    /// The cluster's id; empty while sealed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cluster_id: String,
-    /// Whether `t` and `n` count recovery shares.
+    /// Whether `t` and `n` count recovery key shares.
     pub recovery_seal: bool,
-    /// What protects the recovery key.
+    /// How the recovery key is protected.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub recovery_seal_type: String,
-    /// Where data lies.
+    /// The type of the storage backend.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub storage_type: String,
 }
 
-/// Who leads.
+/// The HA status: which node is active.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct LeaderStatus {
-    /// Whether there can be more than one node.
+    /// Whether the storage supports more than one node.
     pub ha_enabled: bool,
-    /// Whether the node that was asked leads.
+    /// Whether the node that responded is the active one.
     pub is_self: bool,
-    /// Since when it leads, RFC 3339.
+    /// When this node became active, in RFC 3339 format.
     pub active_time: String,
-    /// Where the leader's clients connect.
+    /// The active node's API address, for clients.
     pub leader_address: String,
-    /// Where other nodes connect to it.
+    /// The active node's address for other nodes of the cluster.
     pub leader_cluster_address: String,
-    /// The last entry that most nodes have.
+    /// The index of the last Raft entry that is stored on a majority of nodes.
     pub raft_committed_index: u64,
-    /// The last entry that this node has used.
+    /// The index of the last Raft entry that this node has applied.
     pub raft_applied_index: u64,
 }
 
-/// How to initialise.
+/// How to split the root key when a server is initialised.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct InitRequest {
-    /// Key shares to make.
+    /// How many key shares to create.
     pub secret_shares: u32,
-    /// Key shares that unseal.
+    /// How many key shares are needed to unseal.
     pub secret_threshold: u32,
 }
 
-/// What initialising gives, once and never again.
+/// Key shares and root token of a new server. They are returned only once.
 pub struct InitOutput {
-    /// Key shares, hexadecimal.
+    /// The key shares that unseal the server, hexadecimal.
     pub keys: Vec<Secret<String>>,
-    /// The same, base64.
+    /// The same key shares, in base64.
     pub keys_base64: Vec<Secret<String>>,
-    /// Recovery shares, hexadecimal; of an outside seal.
+    /// The recovery key shares, hexadecimal; empty unless the seal is external.
     pub recovery_keys: Vec<Secret<String>>,
-    /// The same, base64.
+    /// The same recovery key shares, in base64.
     pub recovery_keys_base64: Vec<Secret<String>>,
-    /// The first root token.
+    /// The initial root token, which is allowed everything.
     pub root_token: Secret<String>,
 }
 
-/// Whether a server takes requests.
+/// Whether the server is ready to serve requests. It reports the state of the seal and the role of
+/// this node.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct HealthStatus {
-    /// Whether it was ever initialised.
+    /// Whether the server has been initialised.
     pub initialized: bool,
-    /// Whether it is sealed.
+    /// Whether the server is sealed now.
     pub sealed: bool,
-    /// Whether another node leads.
+    /// Whether this node is a standby.
     pub standby: bool,
-    /// The server's version.
+    /// The server's version, as a semantic version.
     pub version: String,
-    /// The cluster's name, once unsealed.
+    /// The cluster's name; empty while sealed.
     pub cluster_name: String,
-    /// The cluster's id, once unsealed.
+    /// The cluster's id; empty while sealed.
     pub cluster_id: String,
-    /// The server's time, seconds since the epoch.
+    /// The server's clock, in seconds since the Unix epoch.
     pub server_time_utc: i64,
 }
 
 impl Client {
-    /// How far the server is from being unsealed. Needs no token.
+    /// Reads the state of the seal. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn seal_status(&self) -> Result<SealStatus, Error> {
         self.without_namespace().get_document("sys/seal-status").await
     }
 
-    /// Who leads. Needs no token.
+    /// Reads which node is active. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn leader(&self) -> Result<LeaderStatus, Error> {
         self.get_document("sys/leader").await
     }
 
-    /// Whether a server takes requests. Needs no token, and is no error while it doesn't.
+    /// Reads the health status. Needs no token; a sealed or standby server is not an error.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn health(&self) -> Result<HealthStatus, Error> {
         let as_success = ["uninitcode", "sealedcode", "standbycode", "drsecondarycode"]
             .into_iter()
@@ -139,7 +152,11 @@ impl Client {
             .map_err(|_| Error::InvalidResponse("it isn't a health document"))
     }
 
-    /// Whether the server was ever initialised. Needs no token.
+    /// Whether the server has been initialised. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn is_initialised(&self) -> Result<bool, Error> {
         #[derive(Deserialize)]
         struct InitStatusBody {
@@ -150,6 +167,10 @@ impl Client {
     }
 
     /// Initialises the server. Needs no token; works once.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn init(&self, request: &InitRequest) -> Result<InitOutput, Error> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
@@ -171,7 +192,11 @@ impl Client {
         })
     }
 
-    /// Gives a key share. Needs no token.
+    /// Gives one key share to a sealed server. Needs no token. `migrate` begins a seal migration.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn unseal(&self, share: &Secret<String>, migrate: bool) -> Result<SealStatus, Error> {
         #[derive(Serialize)]
         struct UnsealBody<'a> {
@@ -182,7 +207,11 @@ impl Client {
             .await
     }
 
-    /// Forgets the key shares given so far. Needs no token.
+    /// Discards the key shares given so far. Needs no token.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn reset_unseal(&self) -> Result<SealStatus, Error> {
         #[derive(Serialize)]
         struct ResetUnsealBody {
@@ -191,7 +220,11 @@ impl Client {
         self.put_for_document("sys/unseal", &ResetUnsealBody { reset: true }).await
     }
 
-    /// Seals the server.
+    /// Seals the server, which then refuses requests until it is unsealed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::read`].
     pub async fn seal(&self) -> Result<(), Error> {
         self.send(Method::PUT, "sys/seal", &[], None).await.map(drop)
     }

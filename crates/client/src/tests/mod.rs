@@ -1,4 +1,4 @@
-//! A client against a server that answers as it is told.
+//! Tests of a client against a server with scripted responses.
 
 mod scripted;
 
@@ -25,7 +25,7 @@ fn pem_text(pem: &str) -> PemSource {
     PemSource::Text(Secret::from_text(pem))
 }
 
-/// A client that repeats, and the clock it waits on.
+/// A client that retries, and the clock it waits on.
 fn client_with_retries(server: &ScriptedServer) -> (Client, Arc<SkippingClock>) {
     let clock = Arc::new(SkippingClock::default());
     let config = ClientConfig {
@@ -37,7 +37,7 @@ fn client_with_retries(server: &ScriptedServer) -> (Client, Arc<SkippingClock>) 
     (Client::new(config).unwrap(), clock)
 }
 
-/// A clock on which no wait takes any time, and which remembers them.
+/// A clock on which every wait ends at once, and which records the waits.
 #[derive(Debug, Default)]
 struct SkippingClock(Mutex<Vec<Duration>>);
 
@@ -252,7 +252,7 @@ async fn response_size_is_limited() {
     let long = "x".repeat(5000);
     let mut unannounced = response(200, &long);
     unannounced.send_content_length = false;
-    // What is announced as too long isn't waited for.
+    // A response whose announced length is too large is refused without reading its body.
     let mut announced = response(200, "");
     announced.send_content_length = false;
     announced.headers.push("content-length: 5000".to_owned());
@@ -366,7 +366,7 @@ async fn a_certificate_needs_its_key() {
     assert!(error.to_string().contains("a client certificate needs its key"), "{error}");
 }
 
-/// Libraries change their words, and name what a user never typed.
+/// Libraries change their error texts, and name things a user never typed.
 #[tokio::test]
 async fn errors_quote_no_library_text() {
     let reason = |address: String| async {
@@ -377,7 +377,7 @@ async fn errors_quote_no_library_text() {
             other => panic!("{other}"),
         }
     };
-    // RFC 2606 keeps this domain free; without a resolver it is unknown, too.
+    // RFC 2606 reserves this domain; without a resolver it is unknown, too.
     let unknown = reason("http://nowhere.invalid:1".to_owned()).await;
     let timed_out = UnreachableReason::Timeout(Duration::from_millis(500));
     assert!(

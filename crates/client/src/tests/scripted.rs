@@ -1,4 +1,4 @@
-//! A server that answers as it is told, one reply a request, and keeps what it was asked.
+//! A server that sends scripted responses, one for each request, and records the requests.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,17 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// One reply.
+/// One scripted response.
 #[derive(Clone, Default)]
 pub(crate) struct ScriptedResponse {
     pub(crate) status: u16,
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
-    /// Whether its length is said beforehand.
+    /// Whether the response has a `Content-Length` header.
     pub(crate) send_content_length: bool,
     hang_up: bool,
     raw_bytes: Option<&'static str>,
-    /// Replies so to a request that was read.
+    /// Sent as it is after the request was read, in place of a built response.
     full_response: Option<&'static str>,
 }
 
@@ -35,17 +35,17 @@ pub(crate) fn response(status: u16, body: &str) -> ScriptedResponse {
 }
 
 impl ScriptedResponse {
-    /// Closes the connection instead of replying.
+    /// Closes the connection instead of responding.
     pub(crate) fn hang_up() -> Self {
         Self { hang_up: true, ..Self::default() }
     }
 
-    /// Says this, whatever is asked.
+    /// Sends this text as soon as a connection is made.
     pub(crate) fn raw_bytes(text: &'static str) -> Self {
         Self { raw_bytes: Some(text), ..Self::default() }
     }
 
-    /// Replies with this, which needn't be HTTP.
+    /// Responds with this text, which needn't be HTTP.
     pub(crate) fn full_response(text: &'static str) -> Self {
         Self { full_response: Some(text), ..Self::default() }
     }
@@ -65,7 +65,7 @@ impl ScriptedResponse {
     }
 }
 
-/// The server. It ends with this value.
+/// The running server. It stops when this value is dropped.
 pub(crate) struct ScriptedServer {
     address: String,
     received_requests: Arc<Mutex<Vec<String>>>,
@@ -99,13 +99,13 @@ impl ScriptedServer {
         self.address.clone()
     }
 
-    /// What was asked, whole requests.
+    /// The requests received so far, each with head and body.
     pub(crate) fn received_requests(&self) -> Vec<String> {
         self.received_requests.lock().unwrap().clone()
     }
 }
 
-/// What it listens on.
+/// The kinds of sockets the server listens on.
 enum ServerSocket {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -120,7 +120,7 @@ impl ServerSocket {
         match self {
             Self::Tcp(listener) => Box::new(listener.accept().await.unwrap().0),
             Self::Unix(listener) => Box::new(listener.accept().await.unwrap().0),
-            // A client that doesn't trust the certificate leaves, and another may come.
+            // A client that rejects the certificate disconnects; wait for the next one.
             Self::Tls(listener, acceptor) => loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 if let Ok(stream) = acceptor.accept(stream).await {
@@ -137,8 +137,8 @@ impl Drop for ScriptedServer {
     }
 }
 
-/// A server with a certificate for these names, and the CA's certificate as PEM. Its address names
-/// `localhost`.
+/// Starts a server with a certificate for these names; also returns the CA certificate as PEM. Its
+/// address names `localhost`.
 pub(crate) async fn start_tls(
     names: &[&str],
     replies: Vec<ScriptedResponse>,
@@ -147,7 +147,7 @@ pub(crate) async fn start_tls(
     serve_tls(CertificateParams::new(names).unwrap(), replies).await
 }
 
-/// The same for `localhost`, with a certificate that ended with the year before this one.
+/// The same for `localhost`, with a certificate that expires at the start of `year`.
 pub(crate) async fn start_tls_valid_until(
     year: i32,
     replies: Vec<ScriptedResponse>,
@@ -181,12 +181,12 @@ async fn serve_tls(
     (server, ca.pem())
 }
 
-/// A CA that signed nothing.
+/// The certificate of a CA that signed none of the server certificates.
 pub(crate) fn other_ca() -> String {
     issue_ca("another CA").pem()
 }
 
-/// A certificate and its key, in PEM.
+/// A client certificate and its key, in PEM.
 pub(crate) fn client_certificate() -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
@@ -217,7 +217,7 @@ async fn serve_connection(
     stream.shutdown().await.ok();
 }
 
-/// A whole request: head, and as much body as it announces.
+/// Reads a whole request: the head, and as many body bytes as it announces.
 async fn read_request(stream: &mut dyn IoStream) -> String {
     let mut bytes = Vec::new();
     loop {

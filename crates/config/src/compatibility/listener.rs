@@ -1,4 +1,4 @@
-//! `listener`, with the blocks in it.
+//! The settings of `listener` and of the blocks in it.
 
 use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingSpec, SettingTable, honoured, ignored, refused};
@@ -13,7 +13,7 @@ const NO_ENDPOINT: &str = "there is no such endpoint";
 const NO_SOCKET_TLS: &str = "TLS isn't spoken on a socket file";
 const NO_PROXY: &str = "clients of a socket file have no address, and no proxy speaks for them";
 
-/// Both kinds of listener have these.
+/// The settings that both types of listener share.
 macro_rules! shared {
     ($($more:expr,)*) => {
         &[
@@ -201,6 +201,7 @@ const UNIX_SETTINGS: &[SettingSpec] = shared![
     ),
 ];
 
+/// All settings of a `listener "tcp"` block in both reference servers.
 pub const TCP_LISTENER: SettingTable = SettingTable {
     title: "`listener \"tcp\"`",
     example_context: [
@@ -211,6 +212,7 @@ pub const TCP_LISTENER: SettingTable = SettingTable {
     settings: TCP_SETTINGS,
 };
 
+/// All settings of a `listener "unix"` block in both reference servers.
 pub const UNIX_LISTENER: SettingTable = SettingTable {
     title: "`listener \"unix\"`",
     example_context: [
@@ -220,6 +222,7 @@ pub const UNIX_LISTENER: SettingTable = SettingTable {
     settings: UNIX_SETTINGS,
 };
 
+/// All settings of the `telemetry` block inside a listener.
 pub const LISTENER_TELEMETRY: SettingTable = SettingTable {
     title: "`telemetry` in a `listener`",
     example_context: [
@@ -234,6 +237,7 @@ pub const LISTENER_TELEMETRY: SettingTable = SettingTable {
     ],
 };
 
+/// All settings of the `profiling` block inside a listener.
 pub const PROFILING: SettingTable = SettingTable {
     title: "`profiling` in a `listener`",
     example_context: [
@@ -256,6 +260,7 @@ pub const PROFILING: SettingTable = SettingTable {
     ],
 };
 
+/// All settings of the `inflight_requests_logging` block inside a listener.
 pub const INFLIGHT_REQUESTS: SettingTable = SettingTable {
     title: "`inflight_requests_logging` in a `listener`",
     example_context: [

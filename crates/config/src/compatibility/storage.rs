@@ -1,4 +1,4 @@
-//! `storage`, and the kinds of `storage`, `seal` and `service_registration`.
+//! The settings of `storage`, and the types of `storage`, `seal` and `service_registration`.
 
 use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingOrigin, SettingTable, honoured, ignored, refused};
@@ -9,7 +9,7 @@ const NO_RAFT_LOG: &str = "the store has no Raft log";
 const OWN_BOUNDS: &str = "the store has bounds of its own: 4 KiB a key, 2 MiB a value";
 const AT_THE_TOP: &str = "it is api_addr, at the top of the file";
 
-/// `embedded`, `file`, and `raft` with one node.
+/// The settings of `embedded`, `file`, and `raft` with one node.
 pub const EMBEDDED_STORAGE: SettingTable = SettingTable {
     title: "`storage \"raft\"`, `storage \"file\"` and `storage \"embedded\"`",
     example_context: [
@@ -80,6 +80,7 @@ pub const EMBEDDED_STORAGE: SettingTable = SettingTable {
     ],
 };
 
+/// All settings of a `storage "inmem"` block in both reference servers.
 pub const INMEM_STORAGE: SettingTable = SettingTable {
     title: "`storage \"inmem\"`",
     example_context: ["listener \"tcp\" { tls_disable = true }\nstorage \"inmem\" {\n", "\n}"],
@@ -93,10 +94,13 @@ pub const INMEM_STORAGE: SettingTable = SettingTable {
     ],
 };
 
-/// A kind of a block, and what becomes of it.
+/// A type of storage or seal, and how it is treated.
 pub struct BlockKind {
+    /// The label of the block, such as `raft` in `storage "raft"`.
     pub name: &'static str,
+    /// Which of the reference servers has blocks of this type.
     pub origin: SettingOrigin,
+    /// Whether this server can be configured with it; otherwise the configuration is refused.
     pub is_supported: bool,
 }
 
@@ -108,7 +112,7 @@ const fn unsupported(origin: SettingOrigin, name: &'static str) -> BlockKind {
     BlockKind { name, origin, is_supported: false }
 }
 
-/// What can stand behind `storage`.
+/// The types that can follow `storage`.
 pub const STORAGE_KINDS: &[BlockKind] = &[
     supported(Own, "embedded"),
     supported(Both, "raft"),
@@ -140,7 +144,7 @@ pub const STORAGE_KINDS: &[BlockKind] = &[
     unsupported(Vault, "zookeeper"),
 ];
 
-/// What can stand behind `seal`.
+/// The types that can follow `seal`.
 pub const SEAL_KINDS: &[BlockKind] = &[
     supported(Both, "shamir"),
     unsupported(Both, "alicloudkms"),
@@ -156,7 +160,8 @@ pub const SEAL_KINDS: &[BlockKind] = &[
     unsupported(Both, "transit"),
 ];
 
-/// What can stand behind `service_registration`. None is built, and none is needed to start.
+/// The types that can follow `service_registration`. None is supported; each is ignored with a
+/// warning.
 pub const REGISTRATION_KINDS: &[(&str, &str)] = &[
     (
         "kubernetes",

@@ -1,4 +1,4 @@
-//! Every row of the tables is played, and the book's page is made of them.
+//! Checks every row of the tables, and that the book's page is generated from them.
 
 use std::path::{Path, PathBuf};
 
@@ -17,14 +17,14 @@ const TABLES: [&SettingTable; 9] = [
     &TELEMETRY,
 ];
 
-/// The example in its block, and the line that is judged.
+/// The example within its block, and the number of the line under test.
 fn render_example(table: &SettingTable, setting: &SettingSpec) -> (String, usize) {
     let [before, after] = table.example_context;
     let line = before.matches('\n').count() + 1 + setting.example.matches('\n').count();
     (format!("{before}{}{after}", setting.example), line)
 }
 
-/// What the configuration makes of a row, or how it differs from what the table says.
+/// Compares how the configuration treats a row with what the table says; describes any difference.
 fn check_setting(table: &SettingTable, setting: &SettingSpec) -> Option<String> {
     let (text, line) = render_example(table, setting);
     let read = Config::parse(&text, "t.hcl").map_err(|error| error.to_string());
@@ -83,8 +83,8 @@ fn no_warning_if_nothing_changes() {
     }
 }
 
-/// Vault honours a name in any case. As one that is unknown it would be a warning, and what it
-/// protects would not be.
+/// Vault accepts setting names in any case. If such a name counted as unknown, there would only be
+/// a warning, and its protection would be missing.
 #[test]
 fn setting_names_ignore_case() {
     let listener = |setting: &str| {
@@ -155,7 +155,7 @@ fn each_of_several_files_is_judged_under_its_own_name() {
     assert!(config.warnings[1].contains("b.json:2:2: "), "{:?}", config.warnings);
 }
 
-/// go-sockaddr's templates are resolved by Vault in these, and by nothing here.
+/// Vault evaluates go-sockaddr templates in these settings; this server refuses them.
 #[test]
 fn a_template_in_an_address_is_refused_with_its_line() {
     let minimal = "storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n";

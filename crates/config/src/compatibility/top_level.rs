@@ -1,4 +1,4 @@
-//! The file itself, and `telemetry`.
+//! The settings at the top level of the file, and those of `telemetry`.
 
 use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingTable, honoured, ignored, refused};
@@ -14,6 +14,7 @@ const NOT_PUSHED: &str = "metrics aren't pushed anywhere: read them from sys/met
 const NO_SUCH_METRICS: &str = "there are no such metrics";
 const NO_TRACE: &str = "there are no such traces";
 
+/// All settings that stand outside of any block, in both reference servers.
 pub const TOP_LEVEL: SettingTable = SettingTable {
     title: "Top level",
     example_context: ["storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = true }\n", ""],
@@ -305,7 +306,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
     ],
 };
 
-/// The block at the top of the file. What it names is scraped, never pushed.
+/// The `telemetry` block at the top level. Metrics are scraped, never pushed.
 pub const TELEMETRY: SettingTable = SettingTable {
     title: "`telemetry`",
     example_context: [

@@ -1,7 +1,7 @@
-//! Where a listener listens: `address`, and of a socket file who may use it.
+//! The address that a listener binds, and for a Unix socket its owner and permissions.
 //!
 //! ```
-//! # use strongroom_config::{Config, Endpoint};
+//! # use strongroom_config::{Config, ListenerEndpoint};
 //! let config = Config::parse(
 //!     r#"
 //!     storage "inmem" {}
@@ -13,7 +13,7 @@
 //!     "#,
 //!     "server.hcl",
 //! )?;
-//! let Endpoint::Unix(socket) = &config.listeners[0].endpoint else { panic!() };
+//! let ListenerEndpoint::Unix(socket) = &config.listeners[0].endpoint else { panic!() };
 //! assert_eq!(socket.mode, 0o660);
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
@@ -25,29 +25,29 @@ use strongroom_hcl::HclValue;
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Where a listener listens.
+/// The address that a listener binds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenerEndpoint {
-    /// Host and port.
+    /// A TCP address, `host:port`.
     Tcp(String),
-    /// A socket in the file system.
+    /// A Unix socket in the file system.
     Unix(UnixSocketConfig),
 }
 
-/// A socket in the file system.
+/// A Unix socket: its path, owner and permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnixSocketConfig {
-    /// Where; absolute.
+    /// The absolute path of the socket file.
     pub path: PathBuf,
-    /// Its permissions. Whoever may write to it may connect.
+    /// The permissions of the socket file. Whoever may write to it may connect.
     pub mode: u32,
-    /// Its owner, by name or number; the server's user if there is none.
+    /// The owner, by name or number; `None` for the server's user.
     pub user: Option<String>,
-    /// Its group, by name or number; the server's group if there is none.
+    /// The group, by name or number; `None` for the server's group.
     pub group: Option<String>,
 }
 
-/// Only the server's own user connects, until somebody says otherwise.
+/// The default mode: only the server's own user may connect.
 const OWNER_ONLY_MODE: u32 = 0o600;
 const MAX_SOCKET_MODE: u32 = 0o777;
 
@@ -73,7 +73,7 @@ pub(super) fn read_tcp_endpoint(
     Ok(ListenerEndpoint::Tcp(address))
 }
 
-/// None if there is no address.
+/// `None` if the section has no address.
 pub(super) fn read_unix_endpoint(
     section: &ConfigSection<'_>,
 ) -> Result<Option<ListenerEndpoint>, ConfigError> {

@@ -1,4 +1,4 @@
-//! `x_forwarded_for_…`: proxies whose word on a client's address is taken.
+//! `x_forwarded_for_…`: proxies that may set the client's address.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -26,16 +26,18 @@ use strongroom_hcl::{HclValue, ValueKind};
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Proxies whose word on a client's address is taken.
+/// Proxies whose `X-Forwarded-For` header sets the client's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForwardingConfig {
-    /// Where they are.
+    /// The addresses and networks of the proxies.
     pub authorized: Vec<IpNet>,
-    /// How many addresses at the end of the header are those of proxies.
+    /// How many addresses at the end of the header belong to proxies and are skipped.
     pub hop_skips: usize,
-    /// Whether connections from elsewhere are refused. Else they are who they seem to be.
+    /// Whether connections from other addresses are refused. If not, their header is ignored and
+    /// the connection's own address is used.
     pub reject_not_authorized: bool,
-    /// Whether requests without the header are refused. Else they are from where they seem to be.
+    /// Whether requests without the header are refused. If not, the connection's own address is
+    /// used.
     pub reject_not_present: bool,
 }
 
@@ -68,7 +70,7 @@ pub(super) fn read(section: &ConfigSection<'_>) -> Result<Option<ForwardingConfi
     Ok(Some(read))
 }
 
-/// A list, or one text with commas; addresses and networks.
+/// Reads addresses and networks, as a list or as one comma-separated string.
 fn read_networks(section: &ConfigSection<'_>) -> Result<Vec<IpNet>, ConfigError> {
     let texts = section.read(AUTHORIZED_ADDRS, |value| match value.kind {
         ValueKind::List(_) => value.as_str_list(),

@@ -1,4 +1,4 @@
-//! `telemetry` in a listener: who gets metrics there.
+//! `telemetry` in a listener: who may read metrics on it.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -24,16 +24,16 @@
 use crate::compatibility::LISTENER_TELEMETRY;
 use crate::reading::{ConfigError, ConfigSection};
 
-/// Who gets metrics on a listener.
+/// Whether and to whom a listener serves metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Everybody, without a token and also while the server is sealed.
+    /// Serve metrics to everyone, without a token and also while the server is sealed.
     pub unauthenticated_access: bool,
-    /// Nobody.
+    /// Serve no metrics on this listener.
     pub disallow_metrics: bool,
-    /// This listener answers nothing else.
+    /// Serve nothing but metrics on this listener.
     pub metrics_only: bool,
-    /// The path of metrics on such a listener.
+    /// The path of the metrics on such a listener; `None` for the API's path.
     pub metrics_path: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a listener adds to its answers, and leaves out of them.
+//! Headers that a listener adds to responses, and what it redacts in them.
 //!
 //! ```
 //! # use strongroom_config::Config;
@@ -24,40 +24,40 @@ use strongroom_hcl::{HclValue, ValueKind};
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// What is left empty in answers about the server's state, which need no token.
+/// What is left empty in status responses, which need no token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RedactConfig {
-    /// Addresses of the server.
+    /// Whether to redact the server's addresses.
     pub addresses: bool,
-    /// The cluster's name.
+    /// Whether to redact the cluster's name.
     pub cluster_name: bool,
-    /// Version and dates of the build.
+    /// Whether to redact the version and the build dates.
     pub version: bool,
 }
 
-/// A header of answers.
+/// A header to add to responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderConfig {
-    /// Which answers have it.
+    /// The responses to add it to, by status.
     pub statuses: StatusMatcher,
-    /// Its name, in lower case.
+    /// The header's name, in lower case.
     pub name: String,
-    /// Its value.
+    /// The header's value; several configured values are joined.
     pub value: String,
 }
 
-/// Some of a listener's answers, the most special last.
+/// Selects responses by status; the order is from the most general to the most specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StatusMatcher {
-    /// All.
+    /// All responses.
     All,
-    /// Those whose status begins with this digit.
+    /// Responses whose status has this first digit.
     Class(u16),
-    /// Those with this status.
+    /// Responses with exactly this status.
     Status(u16),
 }
 
-/// What every answer sets itself, or what says where it ends.
+/// Headers that can't be configured: every response sets them itself, or they frame the body.
 const RESERVED_HEADERS: [&str; 6] =
     ["connection", "content-length", "content-type", "date", "transfer-encoding", "upgrade"];
 const HEADERS_SETTING: &str = "custom_response_headers";
@@ -70,7 +70,7 @@ pub(super) fn read_redaction(section: &ConfigSection<'_>) -> Result<RedactConfig
     Ok(redact)
 }
 
-/// In the order in which they are to be set.
+/// Reads the headers, in the order in which they are to be set.
 pub(super) fn read_headers(section: &ConfigSection<'_>) -> Result<Vec<HeaderConfig>, ConfigError> {
     let mut headers = Vec::new();
     for block in section.blocks::<0>(HEADERS_SETTING)? {
@@ -102,7 +102,7 @@ pub(super) fn read_headers(section: &ConfigSection<'_>) -> Result<Vec<HeaderConf
             }
         }
     }
-    // Stable: of what is set twice the last wins.
+    // A stable sort, so that of two headers for the same status the last one wins.
     headers.sort_by_key(|header| header.statuses);
     Ok(headers)
 }
@@ -120,7 +120,8 @@ impl StatusMatcher {
         Some(Self::Status(status))
     }
 
-    /// Whether an answer with this status is one of them.
+    /// Whether a response with this status is selected. A class is compared with the first digit of
+    /// the status.
     pub fn matches(self, status: u16) -> bool {
         match self {
             Self::All => true,
@@ -135,7 +136,7 @@ fn is_header_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_token)
 }
 
-/// Of several texts, as Vault joins them.
+/// The value of a header; several values are joined as Vault joins them.
 fn header_value(value: &HclValue) -> Option<String> {
     let text = |value: &HclValue| match &value.kind {
         ValueKind::String(text) => Some(text.clone()),

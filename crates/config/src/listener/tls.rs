@@ -1,4 +1,4 @@
-//! TLS of a listener: certificate, versions, cipher suites, certificates of clients.
+//! TLS of a listener: certificate, versions, cipher suites, client certificates.
 //!
 //! ```
 //! # use strongroom_config::{Config, TlsVersion};
@@ -27,33 +27,34 @@ use strongroom_hcl::HclValue;
 
 use crate::reading::{ConfigError, ConfigSection};
 
-/// How a listener speaks TLS.
+/// The TLS settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTlsConfig {
-    /// Certificate and chain, PEM.
+    /// The file with the certificate and its chain, PEM.
     pub cert_file: PathBuf,
-    /// Private key, PEM.
+    /// The file with the private key, PEM.
     pub key_file: PathBuf,
-    /// The oldest version that is spoken.
+    /// The oldest TLS version that is accepted.
     pub min_version: TlsVersion,
-    /// The newest.
+    /// The newest TLS version that is accepted.
     pub max_version: TlsVersion,
-    /// The only cipher suites, each one of [`CIPHER_SUITES`]; none for all of them.
+    /// The allowed cipher suites, each one of [`CIPHER_SUITES`]; empty for all of them.
     pub cipher_suites: Vec<String>,
-    /// Authorities, PEM. If they are set, a client must show a certificate that one of them issued.
+    /// A file with certificate authorities, PEM. If set, a client must show a certificate that one
+    /// of them issued.
     pub client_ca_file: Option<PathBuf>,
 }
 
-/// A version of TLS.
+/// A TLS version that the server supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
-    /// 1.2
+    /// TLS 1.2, the oldest supported version.
     Tls12,
-    /// 1.3
+    /// TLS 1.3, the newest supported version.
     Tls13,
 }
 
-/// The cipher suites there are, by the names of their registry, as Vault and Go have them.
+/// The supported cipher suites, by their IANA names, which Vault and Go use too.
 pub const CIPHER_SUITES: [&str; 9] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -65,13 +66,13 @@ pub const CIPHER_SUITES: [&str; 9] = [
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
-/// The ChaCha suites by their first names, from before they were registered.
+/// Old names of the ChaCha suites, from before they were registered.
 const FORMER_SUITE_NAMES: [(&str, &str); 2] = [
     ("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
     ("TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
 ];
-/// Suites that Vault takes as well, and that are not spoken here: without forward secrecy, without
-/// authenticated encryption, or with a broken cipher.
+/// Suites that Vault accepts and this server doesn't: they lack forward secrecy or authenticated
+/// encryption, or use a broken cipher.
 const WEAK_SUITES: [&str; 15] = [
     "TLS_RSA_WITH_RC4_128_SHA",
     "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
@@ -89,7 +90,7 @@ const WEAK_SUITES: [&str; 15] = [
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
 ];
-/// What says nothing without TLS.
+/// The settings that have no effect without TLS.
 const TLS_SETTINGS: [&str; 6] = [
     "tls_cert_file",
     "tls_key_file",
@@ -101,7 +102,7 @@ const TLS_SETTINGS: [&str; 6] = [
 const VERSION_PROBLEM: &str =
     "must be \"tls12\" or \"tls13\"; older versions are broken and not spoken";
 
-/// None only if `tls_disable` says so, or no certificate is named.
+/// `None` if `tls_disable` is set, or neither certificate nor key is configured.
 pub(super) fn read(
     section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
@@ -152,7 +153,8 @@ pub(super) fn is_disabled(section: &ConfigSection<'_>) -> Result<bool, ConfigErr
     Ok(disabled)
 }
 
-/// An older one than is spoken keeps out nobody who gets in here.
+/// An older version than the server supports is accepted with a warning: the effective minimum is
+/// only stricter.
 fn read_min_version(
     section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
@@ -182,7 +184,7 @@ fn read_version(
     }
 }
 
-/// Names with commas between them. As in Go, TLS 1.3 keeps all of its suites if none of them is
+/// Reads comma-separated names. As in Go, all suites of TLS 1.3 stay enabled if none of them is
 /// named.
 fn read_cipher_suites(
     section: &ConfigSection<'_>,
@@ -241,7 +243,8 @@ fn read_client_ca(
             let text = format!("excludes {REQUIRE}");
             Err(section.invalid_setting("tls_disable_client_certs", text))
         }
-        // The machine's own authorities vouch for servers: any of them would let anybody in.
+        // The system's authorities are for server certificates: a client certificate from any of
+        // them would be accepted.
         (Some(true), true) => Err(section.invalid_setting(REQUIRE, format!("needs {FILE}"))),
         (Some(true), false) => Ok(Some(file.into())),
         (None | Some(false), false) => {
@@ -314,7 +317,7 @@ mod tests {
         assert_refused(useless, 5, "none of them is for TLS 1.2");
     }
 
-    /// As in the file of vault#4368.
+    /// From the configuration in vault#4368.
     #[test]
     fn accepts_former_suite_names() {
         let older = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305";
@@ -333,7 +336,7 @@ mod tests {
         assert!(WEAK_SUITES.iter().all(|name| !CIPHER_SUITES.contains(name)));
     }
 
-    /// Many posted files have it so: clients may have certificates there, and need none.
+    /// Many published examples have this: a client CA although client certificates aren't required.
     #[test]
     fn unused_client_ca_is_a_warning() {
         for more in ["", "tls_require_and_verify_client_cert = false\n"] {

@@ -1,4 +1,4 @@
-//! The state of the ACL system, and who may do what to it.
+//! The state of the ACL system, and the permission checks on it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use strongroom_types::{Clock, Entropy, Timestamp, Ttl};
 use super::NomadVersion;
 use super::token::{AclToken, AclTokenRequest};
 
-/// What the state goes by.
+/// The settings and dependencies of the state.
 pub(super) struct AclConfig {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -20,7 +20,7 @@ pub(super) struct AclConfig {
     pub(super) version: NomadVersion,
 }
 
-/// A refusal: status and text.
+/// An error response: status and text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NomadError(pub(super) u16, pub(super) String);
 
@@ -34,7 +34,7 @@ impl NomadError {
     }
 }
 
-/// A policy. Its rules are not looked into.
+/// A policy. Its rules are not interpreted.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct NomadPolicy {
@@ -43,14 +43,14 @@ pub(super) struct NomadPolicy {
     pub(super) rules: String,
 }
 
-/// Who asks.
+/// Who sent a request.
 pub(super) enum AclCaller {
     Management,
     Client(Box<AclToken>),
     Anonymous,
 }
 
-/// The state.
+/// The policies and tokens.
 pub(super) struct AclState {
     config: AclConfig,
     tokens: Vec<AclToken>,
@@ -59,13 +59,13 @@ pub(super) struct AclState {
     bootstrapped_at: Option<u64>,
 }
 
-/// A page of a list.
+/// One page of a list of tokens.
 pub(super) struct AclTokenPage {
     pub(super) tokens: Vec<AclToken>,
     pub(super) next_token: Option<String>,
 }
 
-/// Which tokens a list is to have.
+/// Which tokens to list.
 #[derive(Default)]
 pub(super) struct AclTokenQuery<'a> {
     pub(super) prefix: &'a str,
@@ -76,7 +76,7 @@ pub(super) struct AclTokenQuery<'a> {
 
 impl AclState {
     pub(super) fn new(rules: AclConfig) -> Self {
-        // A server has written a few things by the time it can be asked.
+        // A real server has already written some entries when it accepts its first request.
         Self {
             config: rules,
             tokens: Vec::new(),
@@ -95,7 +95,8 @@ impl AclState {
         self.config.enabled.then_some(()).ok_or_else(disabled)
     }
 
-    /// Who shows this secret: `Err` says it is nobody's, or expired.
+    /// Identifies the caller by the token's secret; `Err` if there is no such token or it has
+    /// expired.
     pub(super) fn authenticate(&self, secret: &str) -> Result<AclCaller, NomadError> {
         if secret.is_empty() {
             return Ok(AclCaller::Anonymous);
@@ -265,7 +266,7 @@ impl AclState {
     }
 }
 
-/// What a filter lets through.
+/// A parsed `filter` parameter.
 enum TokenNameFilter<'a> {
     All,
     Equals(&'a str),
@@ -305,7 +306,7 @@ fn parse_filter(text: &str) -> Result<TokenNameFilter<'_>, NomadError> {
     Err(NomadError::new(400, why))
 }
 
-/// As Nomad lists errors.
+/// Joins errors the way Nomad does.
 fn format_errors(faults: &[String]) -> String {
     let count = match faults.len() {
         1 => "1 error".to_owned(),

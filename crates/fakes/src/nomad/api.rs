@@ -1,4 +1,4 @@
-//! The HTTP side: paths, methods, and how answers and refusals look.
+//! The HTTP API: paths, methods, and the format of responses and errors.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use super::token::AclTokenRequest;
 use super::{FakeNomadInner, NomadBehavior, lock};
 use crate::serve::{MaybeResponse, ReceivedRequest};
 
-/// An answer: a body, perhaps, and what the headers say of the list.
+/// A response: an optional body, and the paging headers.
 #[derive(Default)]
 struct AclResponse {
     body: Option<Vec<u8>>,
-    /// Whether something was read, and so the leader is known.
+    /// Whether this was a read, whose response has headers about the leader.
     is_read: bool,
     next_token: Option<String>,
 }
 
 type AclResult = Result<AclResponse, NomadError>;
 
-/// Answers a request, as the mood is.
+/// Responds to a request according to the configured behaviour.
 pub(super) async fn respond(shared: Arc<FakeNomadInner>, asked: ReceivedRequest) -> MaybeResponse {
     let query = asked.query.iter().map(|(name, value)| format!("{name}={value}"));
     let query = query.collect::<Vec<_>>().join("&");
@@ -127,7 +127,7 @@ fn handle_token(acl: &mut AclState, asked: &ReceivedRequest, accessor: &str) -> 
         _ => return Err(NomadError::new(405, "Invalid method")),
     }
     acl.require_enabled()?;
-    // Unlike the others this says why it knows no caller.
+    // Unlike other endpoints, this one says why it can't identify the caller.
     let caller = acl.authenticate(request_secret(asked))?;
     let found = acl.token_by_accessor(accessor);
     match (&caller, found) {
@@ -200,7 +200,7 @@ fn handle_policy(acl: &mut AclState, asked: &ReceivedRequest, name: &str) -> Acl
     }
 }
 
-/// Only a management token goes further; whatever else is shown is denied in the same words.
+/// Requires a management token; any other caller gets the same "permission denied".
 fn require_management(acl: &AclState, asked: &ReceivedRequest) -> Result<(), NomadError> {
     acl.require_enabled()?;
     match acl.authenticate(request_secret(asked)) {

@@ -1,22 +1,22 @@
 //! The ACL system of HashiCorp Nomad: bootstrap, policies, tokens and their expiry, with Nomad's
-//! answers, statuses and error texts (those of 2.0; checked against a server).
+//! responses, statuses and error texts (those of version 2.0, compared with a real server).
 //!
 //! | request | |
 //! |---|---|
-//! | `POST /v1/acl/bootstrap` | the first management token; once |
-//! | `POST /v1/acl/token` | makes a token |
-//! | `GET`, `DELETE /v1/acl/token/:accessor` | shows it with its secret; ends it |
-//! | `GET /v1/acl/token/self` | the caller's own |
+//! | `POST /v1/acl/bootstrap` | creates the first management token; works once |
+//! | `POST /v1/acl/token` | creates a token |
+//! | `GET`, `DELETE /v1/acl/token/:accessor` | returns it with its secret; deletes it |
+//! | `GET /v1/acl/token/self` | the caller's own token |
 //! | `GET /v1/acl/tokens` | all, with `prefix` (of accessors), `filter`, `per_page`, `next_token` |
 //! | `GET /v1/acl/policies`, `GET`, `POST`, `DELETE /v1/acl/policy/:name` | policies |
-//! | `GET /v1/status/leader` | for who asks whether it is up |
+//! | `GET /v1/status/leader` | for health checks |
 //!
-//! What it isn't: regions, roles, updates of a token (501), the rules inside policies (taken as they
-//! come), and filters other than `Name == "x"` and `Name contains "x"`.
+//! Not supported: regions, roles, updates of a token (501), the rules inside policies (stored but
+//! not interpreted), and filters other than `Name == "x"` and `Name contains "x"`.
 //!
-//! - `acl`: the state and its rules
-//! - `token`: a token, and what is wrong with one
-//! - `api`: the HTTP side
+//! - `acl`: the state and the permission checks
+//! - `token`: a token and its validation
+//! - `api`: the HTTP API
 
 mod acl;
 mod api;
@@ -35,55 +35,55 @@ use strongroom_types::{Clock, Entropy, SystemClock, Ttl};
 use crate::serve::{FakeHttpServer, serve};
 use acl::AclState;
 
-/// What a fake Nomad is to be like.
+/// The settings of a fake Nomad.
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub addr: SocketAddr,
-    /// Certificates, for one that speaks TLS.
+    /// The TLS settings; `None` for plain HTTP.
     pub tls: Option<ServerConfig>,
-    /// Tells which tokens have expired, and times [`NomadBehavior::Slow`].
+    /// The clock for token expiry and for [`NomadBehavior::Slow`].
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// The source of random ids and secrets.
     pub entropy: Arc<dyn Entropy>,
-    /// `acl.enabled`.
+    /// Nomad's setting `acl.enabled`: whether requests need a token.
     pub acl_enabled: bool,
-    /// `acl.token_min_expiration_ttl`.
+    /// Nomad's setting `acl.token_min_expiration_ttl`: the shortest lifetime of an expiring token.
     pub min_expiration: Ttl,
-    /// `acl.token_max_expiration_ttl`.
+    /// Nomad's setting `acl.token_max_expiration_ttl`: the longest lifetime of an expiring token.
     pub max_expiration: Ttl,
-    /// How old it is.
+    /// Which version of Nomad to imitate.
     pub version: NomadVersion,
 }
 
-/// Versions that differ in what they understand.
+/// Versions of Nomad that support different features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NomadVersion {
-    /// As of 2.0.
+    /// Version 2.0.
     Current,
-    /// Before tokens expired (1.4), and before lists could be filtered and paged: it ignores what it
-    /// doesn't know.
+    /// Versions before tokens could expire (1.4), and before lists could be filtered and paged.
+    /// They ignore the unknown parameters.
     BeforeExpiry,
 }
 
-/// How it behaves.
+/// How the fake responds, to simulate outages and lost responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NomadBehavior {
-    /// As it should.
+    /// Responds normally.
     Normal,
-    /// Without a leader nothing can be done: 500.
+    /// Has no leader, so every request fails with status 500.
     NoLeader,
-    /// The leader is lost over each change: it is made, and 500 answered.
+    /// Makes each change, then loses its leader and responds with status 500.
     LosesLeader,
-    /// Does what it is asked and hangs up without an answer.
+    /// Carries out the request, then closes the connection without a response.
     DropsResponse,
-    /// Does what it is asked and answers after this time, by its clock.
+    /// Carries out the request and responds after this time on its clock.
     Slow(Duration),
-    /// Too many connections: 429.
+    /// Refuses each request with status 429, too many requests.
     RateLimited,
 }
 
 impl Default for Options {
-    /// A server on a free port of this machine, with ACLs and Nomad's own limits.
+    /// A server on a free port of this machine, with ACLs and Nomad's default limits.
     fn default() -> Self {
         Self {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -104,7 +104,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// A fake Nomad that has started. Dropped, it is down.
+/// A running fake Nomad. It stops when it is dropped.
 #[derive(Debug)]
 pub struct FakeNomad {
     url: String,
@@ -112,22 +112,22 @@ pub struct FakeNomad {
     _listening: FakeHttpServer,
 }
 
-/// What a test may know of a token.
+/// The details of a token, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenInfo {
-    /// Its accessor.
+    /// The accessor id of the token.
     pub accessor: String,
-    /// Its name.
+    /// The token's name, as its creator chose it.
     pub name: String,
-    /// `client` or `management`.
+    /// The token's type, `client` or `management`.
     pub kind: String,
-    /// Names of policies.
+    /// The names of the token's policies.
     pub policies: Vec<String>,
-    /// Whether it holds in all regions.
+    /// Whether the token is valid in all regions.
     pub global: bool,
-    /// When it ends by itself, in RFC 3339.
+    /// When the token expires, in RFC 3339 format; `None` if it doesn't.
     pub expires: Option<String>,
-    /// After how long it was to end by itself, as it was asked for.
+    /// The lifetime that was requested for the token.
     pub expiration_ttl: Ttl,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Debug for FakeNomadInner {
 }
 
 impl FakeNomad {
-    /// Starts it; requests are answered from now on.
+    /// Starts the server; it accepts requests when this returns.
     pub async fn start(options: Options) -> io::Result<Self> {
         let Options { addr, tls, clock, .. } = options;
         let scheme = if tls.is_some() { "https" } else { "http" };
@@ -170,40 +170,40 @@ impl FakeNomad {
         Ok(Self { url, inner: shared, _listening: listening })
     }
 
-    /// The address as clients want it.
+    /// The base URL for clients.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// Bootstraps the ACL system and gives the secret of the first management token; nothing if that
-    /// was done already.
+    /// Bootstraps the ACL system and returns the secret of the first management token; `None` if it
+    /// was bootstrapped before.
     pub fn bootstrap(&self) -> Option<String> {
         let made = lock(&self.inner.acl).bootstrap("").ok()?;
         Some(made.secret)
     }
 
-    /// The tokens that are there, the first management token left out; expired ones are there until
-    /// somebody deletes them.
+    /// All tokens except the first management token. Expired ones are included until they are
+    /// deleted.
     pub fn tokens(&self) -> Vec<TokenInfo> {
         lock(&self.inner.acl).tokens().skip(1).map(token::AclToken::to_info).collect()
     }
 
-    /// Whether a token opens anything now.
+    /// Whether a token with this secret exists and hasn't expired.
     pub fn accepts(&self, secret: &str) -> bool {
         lock(&self.inner.acl).accepts(secret)
     }
 
-    /// Deletes a token behind everybody's back.
+    /// Deletes a token directly, without a request.
     pub fn delete_token(&self, accessor: &str) {
         lock(&self.inner.acl).remove_token(accessor);
     }
 
-    /// Changes how it behaves from now on.
+    /// Changes how the fake responds from now on.
     pub fn set_behavior(&self, mood: NomadBehavior) {
         *lock(&self.inner.behavior) = mood;
     }
 
-    /// What it was asked so far: method and path with query.
+    /// The requests so far: method, and path with query.
     pub fn requests(&self) -> Vec<String> {
         lock(&self.inner.requests).clone()
     }

@@ -1,4 +1,4 @@
-//! A token, as Nomad keeps and shows it, and what is wrong with one.
+//! A token as Nomad stores and shows it, and its validation.
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::duration::parse_nanos;
@@ -6,7 +6,7 @@ use strongroom_types::{Timestamp, Ttl};
 
 use super::TokenInfo;
 
-/// A token.
+/// A stored token.
 #[derive(Clone)]
 pub(super) struct AclToken {
     pub(super) accessor: String,
@@ -17,13 +17,13 @@ pub(super) struct AclToken {
     pub(super) global: bool,
     pub(super) hash: String,
     pub(super) created: Timestamp,
-    /// Nanoseconds; zero for none.
+    /// When it expires, in nanoseconds; zero for never.
     pub(super) expiration_nanos: i64,
     pub(super) expires: Option<Timestamp>,
     pub(super) index: u64,
 }
 
-/// What a caller asks for. Unknown fields are ignored, as Nomad does.
+/// The body of a request to create a token. Unknown fields are ignored, as in Nomad.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AclTokenRequest {
@@ -41,11 +41,11 @@ pub(super) struct AclTokenRequest {
     pub(super) expiration_ttl: Option<serde_json::Value>,
 }
 
-/// Nomad counts bytes.
+/// Nomad limits the name's length in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
 impl AclTokenRequest {
-    /// The expiry in nanoseconds, zero for none; or what Go says to a text that is none.
+    /// The requested lifetime in nanoseconds, zero for none; or Go's error for an invalid duration.
     pub(super) fn expiration_nanos(&self) -> Result<i64, String> {
         match &self.expiration_ttl {
             Some(serde_json::Value::String(text)) if !text.is_empty() => parse_go_duration(text),
@@ -54,7 +54,7 @@ impl AclTokenRequest {
         }
     }
 
-    /// All that is wrong with it, in Nomad's order.
+    /// All validation errors, in Nomad's order.
     pub(super) fn validation_errors(
         &self,
         expiration_nanos: i64,
@@ -96,7 +96,7 @@ impl AclTokenRequest {
     }
 }
 
-/// Go reads no bare number but 0, and has no days.
+/// Parses a duration like Go: no number without a unit except 0, and no unit for days.
 fn parse_go_duration(text: &str) -> Result<i64, String> {
     let bare = text.trim_start_matches(['-', '+']).bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if bare && text != "0" {
@@ -113,13 +113,13 @@ fn ttl_nanos(ttl: Ttl) -> i64 {
     i64::try_from(ttl.as_duration().as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// As Go prints it, in whole seconds.
+/// Formats a duration like Go, in whole seconds.
 fn format_go_duration(nanos: i64) -> String {
     let secs = Ttl::from_secs(nanos.unsigned_abs() / 1_000_000_000);
     if nanos < 0 { format!("-{secs}") } else { secs.to_string() }
 }
 
-/// A token as its maker and whoever reads it see it.
+/// A token as its creator and its readers see it, with the secret.
 #[derive(Serialize)]
 pub(super) struct AclTokenResponse<'a> {
     #[serde(rename = "ExpirationTTL")]
@@ -150,7 +150,7 @@ pub(super) struct AclTokenResponse<'a> {
     modify_index: u64,
 }
 
-/// A token in a list: without its secret.
+/// A token as lists show it: without its secret.
 #[derive(Serialize)]
 pub(super) struct AclTokenListStub<'a> {
     #[serde(rename = "AccessorID")]

@@ -1,11 +1,11 @@
-//! What must hold for every input. Shared by the fuzz target and the crate's own tests, which run
-//! it over the corpus on a stable compiler.
+//! Checks that must hold for every input. The fuzz target and the crate's own tests share them; the
+//! tests run them over the corpus on a stable compiler.
 
 use std::fmt::Write;
 
 use strongroom_hcl::{HclBody, HclValue, ParseLimits, Position, ValueKind, parse, parse_bytes};
 
-/// A value without its place and spelling: what both syntaxes must agree on.
+/// A value without its position and spelling, which must be the same in both syntaxes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ValueModel {
     Bool(bool),
@@ -16,7 +16,7 @@ pub(crate) enum ValueModel {
     Object(Vec<(String, ValueModel)>),
 }
 
-/// Parses, then checks the answer whatever it is.
+/// Parses the bytes and checks the result, a tree or an error.
 pub(crate) fn any_bytes(bytes: &[u8]) {
     let limits = ParseLimits { max_bytes: 1 << 16, max_depth: 16, max_nodes: 1 << 12 };
     match parse_bytes(bytes, &limits) {
@@ -41,7 +41,7 @@ pub(crate) fn any_bytes(bytes: &[u8]) {
     }
 }
 
-/// Prints in both syntaxes and parses again.
+/// Prints the value in both syntaxes, parses the texts, and compares the results.
 pub(crate) fn assert_reads_back(model: &ValueModel) {
     let limits = ParseLimits { max_bytes: usize::MAX, ..ParseLimits::default() };
     for text in [model.to_hcl(), model.to_json()] {
@@ -60,7 +60,7 @@ impl ValueModel {
 
     fn from_value(value: &HclValue) -> Self {
         match &value.kind {
-            // HCL has no null and reads JSON's as this.
+            // HCL has no null; JSON's reads as the empty string.
             ValueKind::Null => Self::Text(String::new()),
             ValueKind::Bool(value) => Self::Bool(*value),
             ValueKind::String(text) => Self::Text(text.clone()),
@@ -74,7 +74,7 @@ impl ValueModel {
         }
     }
 
-    /// As a whole HCL text. Only for objects.
+    /// Prints an object as a whole HCL text.
     pub(crate) fn to_hcl(&self) -> String {
         let mut text = String::new();
         if let Self::Object(items) = self {
@@ -83,7 +83,7 @@ impl ValueModel {
         text
     }
 
-    /// As JSON.
+    /// Prints the value as JSON.
     pub(crate) fn to_json(&self) -> String {
         let mut text = String::new();
         write_json(self, &mut text);
@@ -124,7 +124,7 @@ fn write_hcl_text(value: &str, text: &mut String) {
     text.push('"');
     for c in value.chars() {
         match c {
-            // An escaped dollar sign opens no interpolation.
+            // An escaped dollar sign doesn't begin an interpolation.
             '"' | '\\' | '$' | '\n' | '\r' => {
                 let _ = write!(text, "\\x{:02x}", u32::from(c));
             }
@@ -180,7 +180,7 @@ fn json_text(value: &str, text: &mut String) {
     text.push('"');
 }
 
-/// Every reader on every value: none may panic.
+/// Calls every reader on every value; none may panic.
 fn call_every_reader(body: &HclBody) {
     let _ = (format!("{body:?}"), body.duplicate_keys(), body.unknown_items(&["path"]).count());
     for item in body.items() {

@@ -1,4 +1,5 @@
-//! Any bytes: no panic, bounds hold, and what is read prints and reads back the same.
+//! Parses arbitrary bytes: nothing may panic, limits hold, and a parsed tree can be printed and parsed
+//! again without change.
 #![no_main]
 
 mod check;

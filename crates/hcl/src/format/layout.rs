@@ -1,4 +1,4 @@
-//! The tree of what was written, as text.
+//! Renders the layout tree as text.
 
 use super::layout_tree::{LayoutEntry, LayoutItem, LayoutValue};
 
@@ -8,7 +8,7 @@ pub(super) fn render_document(entries: &[LayoutEntry<'_>]) -> String {
     out
 }
 
-/// The items of an object, a line each.
+/// Renders the items of an object, each on its own line.
 fn render_entries(out: &mut String, entries: &[LayoutEntry<'_>], depth: usize) {
     let gaps: Vec<bool> = entries.windows(2).map(has_gap).collect();
     let mut widths = Vec::new();
@@ -38,7 +38,7 @@ fn render_entries(out: &mut String, entries: &[LayoutEntry<'_>], depth: usize) {
     }
 }
 
-/// How wide the keys of the entries are made that stand below each other, from the first one on.
+/// The key width to align on, for each entry up to the first gap.
 fn aligned_key_widths(entries: &[LayoutEntry<'_>], gaps: Option<&[bool]>) -> Vec<usize> {
     let tied = gaps.unwrap_or_default().iter().take_while(|gap| !**gap).count();
     let width = |entry: &LayoutEntry<'_>| {
@@ -50,13 +50,13 @@ fn aligned_key_widths(entries: &[LayoutEntry<'_>], gaps: Option<&[bool]>) -> Vec
     vec![widest; together.len()]
 }
 
-/// Whether an empty line stands between two entries: always around what takes several lines.
+/// Whether an empty line separates two entries. An entry of several lines always has one around it.
 fn has_gap(two: &[LayoutEntry<'_>]) -> bool {
     let [before, after] = two else { return false };
     !(is_simple(before) && is_simple(after) && after.first_line <= before.last_line + 1)
 }
 
-/// Whether an entry is one line. Comments that belong to no item are tied to what is above them.
+/// Whether an entry takes one line. A comment without an item counts as one.
 fn is_simple(entry: &LayoutEntry<'_>) -> bool {
     match &entry.item {
         Some(item) => {
@@ -68,7 +68,7 @@ fn is_simple(entry: &LayoutEntry<'_>) -> bool {
     }
 }
 
-/// A value on one line, if it goes there.
+/// A value on one line, if it can be written so.
 fn render_on_one_line(value: &LayoutValue<'_>) -> Option<String> {
     match value {
         LayoutValue::Plain(text) => (!text.contains('\n')).then(|| (*text).to_owned()),
@@ -117,7 +117,7 @@ fn render_list_entry(out: &mut String, entry: &LayoutEntry<'_>, depth: usize) {
     push_indent(out, depth);
     render_value(out, of, depth);
     if matches!(of, LayoutValue::Heredoc(_)) {
-        // Nothing may follow the word that closes it.
+        // Nothing may follow a heredoc's closing word on its line.
         out.push('\n');
         push_indent(out, depth);
     }

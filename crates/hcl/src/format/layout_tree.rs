@@ -1,22 +1,22 @@
-//! Pieces to a tree that knows what was written beside what.
+//! Builds a tree from tokens and comments that records which comment belongs to which item.
 
 use super::{SourceToken, SourceTokenKind};
 
-/// What stands on a line of its own: an item, or comments that belong to none.
+/// An entry with lines of its own: an item, or comments that belong to no item.
 pub(super) struct LayoutEntry<'t> {
-    /// Comments above it.
+    /// The comments on the lines above the item.
     pub(super) comments_above: Vec<&'t str>,
-    /// None where there are only comments.
+    /// The item; `None` for an entry of comments only.
     pub(super) item: Option<LayoutItem<'t>>,
-    /// A comment at the end of its line.
+    /// The comment at the end of the item's line.
     pub(super) comment_beside: Option<&'t str>,
-    /// The lines that it was written on, its comments included.
+    /// The lines it occupied in the source, comments included.
     pub(super) first_line: u32,
     pub(super) last_line: u32,
 }
 
 pub(super) struct LayoutItem<'t> {
-    /// The key and its labels; empty in a list.
+    /// The key and its labels; empty for an entry of a list.
     pub(super) keys: Vec<&'t str>,
     pub(super) is_assigned: bool,
     pub(super) value: LayoutValue<'t>,
@@ -37,17 +37,17 @@ pub(super) fn parse_document<'t>(pieces: &[SourceToken<'t>]) -> Vec<LayoutEntry<
     LayoutParser { pieces, line: 1, comments: Vec::new() }.parse_entries(false)
 }
 
-/// Goes over the pieces of a text that is known to be whole.
+/// Parses the tokens of a text that is known to be valid.
 struct LayoutParser<'p, 't> {
     pieces: &'p [SourceToken<'t>],
-    /// The line on which the token that was taken last ends.
+    /// The line on which the last consumed token ends.
     line: u32,
-    /// Comments that wait for what they stand above.
+    /// Comments that are not attached to an entry yet.
     comments: Vec<SourceToken<'t>>,
 }
 
 impl<'t> LayoutParser<'_, 't> {
-    /// Entries up to the closing brace or bracket, which is taken, or the end.
+    /// Parses entries up to and including the closing brace or bracket, or to the end.
     fn parse_entries(&mut self, in_list: bool) -> Vec<LayoutEntry<'t>> {
         let mut entries: Vec<LayoutEntry<'t>> = Vec::new();
         loop {
@@ -61,7 +61,7 @@ impl<'t> LayoutParser<'_, 't> {
             self.flush_comments(&mut entries, Some(piece.first_line));
             let mut above = std::mem::take(&mut self.comments);
             let item = self.parse_item(piece, in_list);
-            // Comments in the midst of an item would be lost anywhere else.
+            // A comment inside an item has no better place than above it.
             above.append(&mut self.comments);
             let first_line = above.first().map_or(piece.first_line, |first| first.first_line);
             entries.push(LayoutEntry {
@@ -85,9 +85,9 @@ impl<'t> LayoutParser<'_, 't> {
         Some(*first)
     }
 
-    /// Takes the comments that come next. The first one is the last entry's if it is on its line.
+    /// Collects the comments that follow. The first belongs to the last entry if it is on its line.
     fn collect_comments(&mut self, mut last: Option<&mut LayoutEntry<'t>>) {
-        // A comma may stand between an entry and its comment.
+        // There may be a comma between an entry and its comment.
         let comma = self.pieces.first().filter(|piece| piece.kind == SourceTokenKind::Comma);
         let after_comma =
             self.pieces.get(1).map(|piece| piece.kind) == Some(SourceTokenKind::Comment);
@@ -112,8 +112,8 @@ impl<'t> LayoutParser<'_, 't> {
         }
     }
 
-    /// Makes entries of the waiting comments that are apart from what begins on this line; of all of
-    /// them if nothing follows.
+    /// Turns pending comments into entries of their own if a blank line separates them from the
+    /// item that begins on `next_line`, or if nothing follows.
     fn flush_comments(&mut self, entries: &mut Vec<LayoutEntry<'t>>, next_line: Option<u32>) {
         let mut group: Vec<SourceToken<'t>> = Vec::new();
         let waiting = std::mem::take(&mut self.comments);
@@ -145,7 +145,7 @@ impl<'t> LayoutParser<'_, 't> {
         }));
     }
 
-    /// The item that begins with this piece.
+    /// Parses the item that begins with this token.
     fn parse_item(&mut self, first: SourceToken<'t>, in_list: bool) -> LayoutItem<'t> {
         if in_list {
             return LayoutItem {
@@ -173,9 +173,9 @@ impl<'t> LayoutParser<'_, 't> {
         }
     }
 
-    /// The value that begins with this piece.
+    /// Parses the value that begins with this token.
     fn parse_value(&mut self, first: SourceToken<'t>) -> LayoutValue<'t> {
-        // What waits belongs to the item, not to what is in it.
+        // Pending comments belong to the item, not to the content of its value.
         let waiting = std::mem::take(&mut self.comments);
         let value = match first.kind {
             SourceTokenKind::OpenBrace => LayoutValue::Object(self.parse_entries(false)),

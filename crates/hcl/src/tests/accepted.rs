@@ -63,9 +63,9 @@ fn strings_and_their_values() {
         ("\"a\tb\"", "a\tb"),
         (r#""\a\b\f\n\r\t\v\\\"""#, "\u{7}\u{8}\u{c}\n\r\t\u{b}\\\""),
         (r#""\x41\x7e\101\176\u00e9\U0001f600""#, "A~A~é😀"),
-        // Bytes may make up a character together.
+        // Several byte escapes may form one character.
         (r#""\xc3\xa9 \303\251""#, "é é"),
-        // Interpolation is not ours, but its text must survive.
+        // Interpolation is not evaluated, but its text must be kept.
         (r#""${a}""#, "${a}"),
         (r#""x ${f("y", "")} z""#, r#"x ${f("y", "")} z"#),
         (r#""${ {a} } {b} }""#, "${ {a} } {b} }"),
@@ -90,7 +90,7 @@ fn heredocs_and_their_values() {
         ("<<EOF\na\n  b\n\nEOF\n", "a\n  b\n\n"),
         ("<<EOF\nEOF2\n EOF x\n\"\\n${\nEOF", "EOF2\n EOF x\n\"\\n${\n"),
         ("<<EOF\r\na\r\nEOF\r\n", "a\n"),
-        // Without the dash the blank before the closing word is text.
+        // Without the dash, white space before the closing word is part of the text.
         ("<<EOF\na\n  EOF\n", "a\n  "),
         ("<<1_x\na\n1_x", "a\n"),
         ("<<-EOF\n    a\n      b\n    EOF\n", "a\n  b\n"),
@@ -98,7 +98,7 @@ fn heredocs_and_their_values() {
         ("<<-EOF\na\nEOF\n", "a\n"),
         ("<<-EOF\n  EOF\n", ""),
         ("<<-EOF\r\n  a\r\n  EOF\r\n", "a\n"),
-        // One line that is less indented keeps them all as they are; a blank line is one.
+        // If one line is less indented, no line is changed; a blank line counts as such.
         ("<<-EOF\n    a\n  b\n    EOF\n", "    a\n  b\n"),
         ("<<-EOF\n  a\n\n  b\n  EOF\n", "  a\n\n  b\n"),
     ];

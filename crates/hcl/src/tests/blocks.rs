@@ -130,7 +130,7 @@ fn unknown_keys_come_in_order_and_with_their_place() {
     let unknown: Vec<_> = unknown.map(|item| (item.key.text.as_str(), item.key.position)).collect();
     let shown: Vec<_> = unknown.iter().map(|(key, at)| format!("{key} {at}")).collect();
     assert_eq!(shown, ["foo 2:1", "b a r 4:3", "foo 5:1"]);
-    // Case counts.
+    // Keys are case-sensitive.
     assert_eq!(parse_to_text("PATH \"a\" {}").unknown_items(&["path"]).count(), 1);
 }
 

@@ -1,7 +1,7 @@
 use super::parse_to_text;
 use crate::{HclValue, ParseError, ParseLimits, Position, parse, parse_bytes};
 
-/// Runs on a stack a quarter of what threads have by default.
+/// Runs a test on a quarter of the default stack size of a thread.
 fn on_a_small_stack(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().stack_size(512 << 10);
     thread.spawn(test).unwrap().join().unwrap();

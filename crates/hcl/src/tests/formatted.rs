@@ -1,4 +1,4 @@
-//! Layout.
+//! The layout of formatted texts.
 
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn what_cannot_be_read_and_json_are_refused() {
 }
 
 proptest! {
-    /// What is laid out says the same, and laying it out again changes nothing.
+    /// A formatted text has the same content, and formatting it again changes nothing.
     #[test]
     fn every_valid_text_is_formatted(text in hcl_document()) {
         let before = parse(&text, &ParseLimits::default())
@@ -135,7 +135,7 @@ proptest! {
     }
 }
 
-/// Texts that are HCL, with blanks and comments wherever they may stand.
+/// Valid HCL texts with white space and comments in all possible places.
 fn hcl_document() -> BoxedStrategy<String> {
     let plain = prop_oneof![
         Just("12".to_owned()),
@@ -157,7 +157,7 @@ fn hcl_document() -> BoxedStrategy<String> {
     hcl_items(value)
 }
 
-/// Items, assigned or blocks.
+/// Assigned items and blocks.
 fn hcl_items(value: impl Strategy<Value = String> + 'static) -> BoxedStrategy<String> {
     let name = prop_oneof![Just("a"), Just("longer"), Just("\"quoted\"")];
     let assigned = (

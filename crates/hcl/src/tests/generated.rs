@@ -92,7 +92,7 @@ fn any_scalar() -> impl Strategy<Value = ValueModel> {
     ]
 }
 
-/// Everything but NUL, and often what has a meaning in one of the syntaxes.
+/// Any characters but NUL, with a preference for those that are special in one of the syntaxes.
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof!["[^\0]{0,8}", "[a-z${}\"\\\\\n\r\t#/é😀*]{0,8}"]
 }
@@ -107,7 +107,7 @@ fn any_object() -> impl Strategy<Value = ValueModel> {
     prop::collection::vec((any_text(), value), 0..4).prop_map(ValueModel::Object)
 }
 
-/// Brackets and braces around the innermost value, the root's too.
+/// The number of brackets and braces around the innermost value, including the root's.
 fn depth(model: &ValueModel) -> usize {
     match model {
         ValueModel::List(entries) => 1 + entries.iter().map(depth).max().unwrap_or(0),
@@ -179,7 +179,7 @@ impl PolicyRule {
     }
 }
 
-/// Reads a policy as its consumer would, into what [`Rule::shown`] gives.
+/// Reads a policy as its consumer would, and renders it like the generated rules.
 fn read_policy(policy: &HclBody) -> Vec<String> {
     let rules = policy.blocks("path").unwrap();
     let shown = rules.iter().map(|block| {

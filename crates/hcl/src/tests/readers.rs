@@ -174,7 +174,7 @@ fn reading_by_name_names_the_key() {
         item.read(HclValue::as_bool).unwrap_err().to_string(),
         "1:11: \"address\" must be true or false, without quotes, not a number"
     );
-    // The innermost key is the one that helps.
+    // The error names the innermost key, which is the most helpful.
     let body = parse_to_text("a { b = 1 }");
     let nested = body.read("a", |value| value.as_map()?.read("b", HclValue::as_str));
     let expected = "1:9: \"b\" must be a string in quotes, not a number";

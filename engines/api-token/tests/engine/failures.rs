@@ -1,4 +1,4 @@
-//! The service fails, or we do: nothing stays behind that nobody will end.
+//! Failures of the service or of the server: no token is left that would never be revoked.
 
 use std::net::TcpListener;
 
@@ -8,7 +8,8 @@ use token_service::RunningService;
 
 use super::{SERVICE_API_KEY, configure_engine, secs, start_configured_service, start_service};
 
-/// From the moment the matter is stale: looked for, deleted, looked for again, forgotten.
+/// Checks the undo of an intent, from when it is stale: the token is looked for and deleted, looked
+/// for again, and the intent is removed.
 async fn assert_undone(host: &TestHost, service: &RunningService, tokens_of_others: usize) {
     host.advance(secs(20)).await;
     host.run_periodic().await.unwrap();
@@ -43,7 +44,7 @@ async fn a_crash_before_the_services_answer_leaves_no_token() {
         drop(issuing);
         host.reopen().await;
         drop(before);
-        // The same service, no longer slow.
+        // The same service, without delays now.
         let after = start_service(&host, |config| config.state = Some(state.clone())).await;
         configure_engine(&host, &after.url()).await;
         assert_eq!((after.stats().await.live, host.open_intents().len()), (1, 1));
@@ -78,7 +79,7 @@ async fn an_unreachable_service_is_named_without_its_address() {
             (error.kind, error.message.as_str()),
             (ErrorKind::Internal, "token service: POST /tokens got no answer: could not connect")
         );
-        // What can't be known to have failed is looked for when the service is back.
+        // If the outcome is unknown, the token is looked for once the service is available again.
         assert_eq!(host.open_intents().len(), 1);
         let service = start_service(&host, |_| {}).await;
         configure_engine(&host, &service.url()).await;

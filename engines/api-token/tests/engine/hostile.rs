@@ -1,4 +1,4 @@
-//! Services that misbehave.
+//! Token services that misbehave.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{SERVICE_API_KEY, configure_engine, secs};
 
-/// Answers as it is told, and remembers what it was asked.
+/// A service that responds as the test says and records its requests.
 #[derive(Clone)]
 struct HostileService {
     url: String,
@@ -18,7 +18,7 @@ struct HostileService {
 }
 
 impl HostileService {
-    /// `answer` gets the head of a request and gives the whole response.
+    /// `answer` gets the head of a request and returns the whole response.
     async fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -36,7 +36,7 @@ impl HostileService {
                 let head = String::from_utf8_lossy(&head).into_owned();
                 let response = answer(&head);
                 asked.lock().unwrap().push(head);
-                // The caller may have heard enough.
+                // The client may stop reading early.
                 let _ = stream.write_all(&response).await;
             }
         });
@@ -135,7 +135,7 @@ async fn a_gateway_timeout_leaves_the_intent_pending() {
 #[tokio::test]
 async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
     Harness::run(blueprint(), |host| async move {
-        // It ignores the filter, and so tells of everybody's tokens.
+        // The service ignores the filter and returns everybody's tokens.
         let name = Arc::new(Mutex::new(String::new()));
         let hostile = HostileService::start({
             let name = name.clone();

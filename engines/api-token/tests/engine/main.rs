@@ -1,5 +1,5 @@
-//! The engine against the token service of `examples/token-service`, and against services that
-//! misbehave, linked in and over the wire.
+//! Runs the engine, built in and as a plug-in, against the token service of
+//! `examples/token-service` and against services that misbehave.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -18,14 +18,14 @@ use strongroom_sdk::testing::{TestHost, json};
 use strongroom_sdk::{Clock, Secret, contract};
 use token_service::{Config, RunningService, Service};
 
-/// What opens the service.
+/// The API key that the service accepts.
 const SERVICE_API_KEY: &str = "key-of-the-service";
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// A token service that goes by the host's clock.
+/// A token service that uses the host's clock.
 async fn start_service(host: &TestHost, change: impl FnOnce(&mut Config)) -> RunningService {
     let clock: Arc<dyn Clock> = Arc::new(host.clock());
     let mut config = Config { clock, ..Config::new(Secret::from_text(SERVICE_API_KEY)) };
@@ -33,7 +33,7 @@ async fn start_service(host: &TestHost, change: impl FnOnce(&mut Config)) -> Run
     Service::start(config).await.unwrap()
 }
 
-/// A service, and an engine that knows it and has a role.
+/// A token service, and an engine that is configured for it and has a role.
 async fn start_configured_service(host: &TestHost) -> RunningService {
     let service = start_service(host, |_| {}).await;
     configure_engine(host, &service.url()).await;

@@ -7,7 +7,7 @@ use token_service::RunningService;
 
 use super::{SERVICE_API_KEY, secs, start_configured_service, start_service};
 
-/// What the service says to a holder of the token.
+/// What the service returns at `/self` for this token.
 async fn whoami(service: &RunningService, token: &str) -> Result<serde_json::Value, u16> {
     let url = format!("{}/self", service.url());
     let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await.unwrap();
@@ -37,7 +37,7 @@ async fn the_configuration_is_kept_and_the_key_never_shown() {
             r#"{"api_endpoint":"http://127.0.0.1:8090","request_timeout":10}"#
         );
         assert!(host.stored_entry("config").unwrap().seal_wrap);
-        // An update keeps what it doesn't name, the key included.
+        // An update keeps the fields it doesn't contain, including the key.
         host.write("config", json!({ "request_timeout": "3s" })).await.unwrap();
         let stored = host.stored_entry("config").unwrap().value;
         assert!(String::from_utf8_lossy(&stored).contains(SERVICE_API_KEY));
@@ -121,7 +121,8 @@ async fn a_token_does_what_its_role_says_and_its_lease_knows_its_id_only() {
         let me = whoami(&service, &token).await.unwrap();
         assert_eq!(me["permissions"], json!(["read", "write"]));
         assert!(me["name"].as_str().unwrap().starts_with("strongroom-ci-token-test-"), "{me}");
-        // The longest lifetime, not that of the lease: a renewal need not reach the service.
+        // The maximum lifetime and not the lease's, so that a renewal may fail to reach the
+        // service.
         assert_eq!(me["expires_at"], "2030-01-01T00:10:00Z");
 
         let lease = got.lease();
@@ -215,7 +216,7 @@ async fn tokens_end_with_their_leases() {
         host.reopen().await;
         host.advance(secs(1)).await;
         assert_eq!(whoami(&service, &got.text("token")).await.unwrap_err(), 401);
-        // Deleted, not expired.
+        // The token was deleted and didn't just expire.
         assert_eq!(service.stats().await.deleted, 1);
     })
     .await;
@@ -245,7 +246,7 @@ async fn role_lifetimes_are_capped_by_the_mount() {
     .await;
 }
 
-/// The service takes 0 for an hour.
+/// The service would take 0 for an hour.
 #[tokio::test]
 async fn a_ttl_below_a_second_is_not_sent_as_zero() {
     Harness::run(blueprint(), |host| async move {

@@ -1,5 +1,5 @@
-//! Version 2 as a plug-in process, for servers of others: they have it built in, and tests of what the
-//! SDK keeps beside documents need an engine that keeps something there.
+//! Runs version 2 as a plug-in process, for Vault and OpenBao servers in tests. Strongroom has it
+//! built in; tests of the SDK's records need an engine that uses them.
 
 fn main() -> std::process::ExitCode {
     strongroom_sdk::serve(strongroom_engine_kv::versioned_blueprint())

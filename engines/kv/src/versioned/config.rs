@@ -1,4 +1,4 @@
-//! `config`: settings for all entries of the mount.
+//! `config`: settings that apply to all entries of the mount.
 
 use serde_json::value::RawValue;
 use strongroom_sdk::field::{Field, FieldKind, InvalidValue};
@@ -6,7 +6,7 @@ use strongroom_sdk::{Context, Document, DurationSecs, Error, Input, Response, Re
 
 use super::input::parse_max_versions;
 
-/// What is kept of them.
+/// The stored settings.
 #[derive(Debug, Default, Clone, Document)]
 #[document(path = "config", internal_key)]
 pub(crate) struct Config {
@@ -20,8 +20,8 @@ pub(crate) struct Config {
     pub(crate) metadata_cas_required: bool,
 }
 
-/// After how long new versions are deleted: zero for not at all, negative for not even where an
-/// entry says so.
+/// The age at which new versions are deleted. Zero means never, unless an entry sets it; a negative
+/// value means never, even if an entry sets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeleteVersionAfter(Option<u64>);
 
@@ -32,7 +32,7 @@ impl Default for DeleteVersionAfter {
 }
 
 impl DeleteVersionAfter {
-    /// Not even where an entry says so.
+    /// Never, even if an entry sets an age.
     #[cfg(test)]
     pub(crate) const NEVER: Self = Self(None);
 
@@ -41,7 +41,7 @@ impl DeleteVersionAfter {
         Self(Some(secs))
     }
 
-    /// In seconds; `NotGiven` if it is switched off for all.
+    /// The age in seconds; `None` if deletion is switched off for all entries.
     pub(crate) fn as_secs(self) -> Option<u64> {
         self.0
     }
@@ -68,7 +68,7 @@ struct KvConfigResponse {
     metadata_cas_required: bool,
 }
 
-/// The settings there are.
+/// Loads the mount's settings.
 pub(crate) async fn load(context: &Context) -> Result<Config, Error> {
     let stored = context.documents().get::<Config>(&[]).await?;
     Ok(stored.map(|config| (*config).clone()).unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Custom metadata: what a client notes about an entry, within limits.
+//! Custom metadata: strings that clients attach to an entry, within limits.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use strongroom_sdk::Error;
 use strongroom_sdk::field::{Field, FieldKind, InvalidValue};
 
-/// What a client sends: values to be set, and `NotGiven` for those to be removed.
+/// Custom metadata in a request: values to set, and `None` for names to remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CustomMetadataInput(BTreeMap<String, Option<String>>);
 
@@ -15,7 +15,7 @@ const MAX_KEY_BYTES: usize = 128;
 const MAX_VALUE_BYTES: usize = 512;
 
 impl CustomMetadataInput {
-    /// In place of what was there.
+    /// The metadata that replaces the existing one.
     pub(crate) fn to_replacement(&self) -> Result<BTreeMap<String, String>, Error> {
         let all =
             self.0.iter().map(|(key, value)| (key.clone(), value.clone().unwrap_or_default()));
@@ -24,7 +24,7 @@ impl CustomMetadataInput {
         Ok(all)
     }
 
-    /// Merged into what was there.
+    /// Merges the request into the existing metadata.
     pub(crate) fn merge_into(
         &self,
         mut old: BTreeMap<String, String>,
@@ -40,7 +40,7 @@ impl CustomMetadataInput {
     }
 }
 
-/// Clients know these texts.
+/// Checks the limits. Clients rely on these error texts.
 fn check_limits(custom: &BTreeMap<String, String>) -> Result<(), Error> {
     let mut wrong = Vec::new();
     if custom.len() > MAX_KEYS {
@@ -63,7 +63,7 @@ fn check_limits(custom: &BTreeMap<String, String>) -> Result<(), Error> {
 }
 
 fn check_pair(key: &str, value: &str, wrong: &mut Vec<String>) {
-    // Of a key that is too long the beginning is enough to find it.
+    // The beginning of an overlong key is enough to identify it.
     let named: String = key.chars().take(MAX_KEY_BYTES).collect();
     let plain = |text: &str| !text.chars().any(is_unprintable);
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
@@ -88,7 +88,7 @@ fn check_pair(key: &str, value: &str, wrong: &mut Vec<String>) {
     }
 }
 
-/// As paths have it: control, format and other characters that don't show.
+/// Whether a character is invisible, such as a control or format character. The rule for paths.
 fn is_unprintable(c: char) -> bool {
     !strongroom_sdk::is_printable(c)
 }

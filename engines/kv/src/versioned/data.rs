@@ -1,4 +1,4 @@
-//! `data/` and `subkeys/`.
+//! The endpoints `data/` and `subkeys/`.
 
 use bytes::Bytes;
 use strongroom_sdk::records::check_name;
@@ -49,9 +49,9 @@ pub(crate) async fn read(context: Context, input: ReadInput) -> Result<Response,
     read_version(&context, &input.path, input.version, "data", Ok).await
 }
 
-/// Tokens that may not see data may be given this path: it shows names, never values.
+/// Returns the structure of a secret without its values, for tokens that may not read the data.
 pub(crate) async fn subkeys(context: Context, input: SubkeysInput) -> Result<Response, Error> {
-    // A negative depth shows as little as a depth of 1, as in OpenBao.
+    // A negative depth is treated as 1, as in OpenBao.
     let depth = usize::try_from(input.depth).unwrap_or(1);
     let outlined = move |data: Verbatim| data.outline(depth).map_err(|_| unreadable_version());
     read_version(&context, &input.path, input.version, "subkeys", outlined).await
@@ -75,8 +75,8 @@ async fn read_version(
     }
 }
 
-/// An entry and one of its versions. Data may go between two looks at storage, when a version is
-/// forgotten or destroyed meanwhile; then the entry says so, and is looked at again.
+/// Reads an entry and one of its versions. They are two reads, so the data may be removed in
+/// between; then the entry is read again, and shows that the version is gone.
 async fn load_version(
     context: &Context,
     name: &str,
@@ -130,7 +130,7 @@ pub(crate) async fn write(context: Context, input: WriteInput) -> Result<Respons
     Ok(Response::data(&about.await?))
 }
 
-/// What a patch comes to.
+/// The outcome of a patch.
 enum KvPatchOutcome {
     Written(VersionMetadata),
     Gone(VersionMetadata),

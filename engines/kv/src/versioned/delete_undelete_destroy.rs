@@ -1,4 +1,4 @@
-//! `delete/`, `undelete/` and `destroy/`.
+//! The endpoints `delete/`, `undelete/` and `destroy/`.
 
 use strongroom_sdk::records::check_name;
 use strongroom_sdk::{Context, Error, Input, Response, Timestamp};
@@ -37,7 +37,7 @@ pub(crate) async fn undelete(context: Context, input: VersionsInput) -> Result<R
     edit_versions(&context, input, show).await
 }
 
-/// Changes the state of versions by `edit`, which says whether it changed anything.
+/// Changes the state of versions with `edit`, which returns whether it changed the version.
 async fn edit_versions(
     context: &Context,
     input: VersionsInput,
@@ -67,7 +67,8 @@ async fn edit_versions(
     Ok(Response::no_content())
 }
 
-/// Many versions are destroyed some at a time; each is marked and gone at once.
+/// Destroys versions, in batches if there are many. Each batch marks its versions and removes their
+/// data at the same time.
 pub(crate) async fn destroy(context: Context, input: VersionsInput) -> Result<Response, Error> {
     check_name(&input.path)?;
     let VersionNumbers(numbers) = input.versions;
@@ -85,7 +86,8 @@ pub(crate) async fn destroy(context: Context, input: VersionsInput) -> Result<Re
                     let latest = number == entry.current_version();
                     let Some(version) = entry.version_mut(number) else { continue };
                     let newly = !std::mem::replace(&mut version.destroyed, true);
-                    // The latest may lie in the entry, and is gone when it is taken out.
+                    // The latest version's data may be in the entry itself; taking it out removes
+                    // it.
                     if newly && !(latest && entry.inline_data.take().is_some()) {
                         beside.remove.push(number);
                     }

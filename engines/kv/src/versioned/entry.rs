@@ -1,11 +1,12 @@
-//! [`KvEntry`]: what is stored of a secret beside the data of its older versions.
+//! [`KvEntry`]: the stored record of a secret.
 //!
-//! An entry is one record: settings, what is known of each version, and the data of the latest if
-//! it is small. So a read of the latest version costs one look at storage, or two. The record is
-//! bounded: versions are at most [`MAX_VERSIONS`], custom metadata has limits, and data in it is at
-//! most [`MAX_INLINE_BYTES`].
+//! The record holds the settings, the state of each version, and the data of the latest version if
+//! it is small. So reading the latest version takes one or two storage reads. The record's size is
+//! bounded: there are at most [`MAX_VERSIONS`] versions, custom metadata is limited, and data in
+//! the record has at most [`MAX_INLINE_BYTES`].
 //!
-//! Bytes: format (1), length of the header (4, big-endian), header (JSON), data of the latest.
+//! Format: version byte (1), length of the header (4, big-endian), header (JSON), data of the
+//! latest.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +15,23 @@ use serde::{Deserialize, Serialize};
 use strongroom_sdk::{Error, Timestamp, Ttl};
 
 use super::config::Config;
+use super::input::MAX_VERSIONS;
 
-/// The most versions of an entry that can be kept.
-pub(crate) const MAX_VERSIONS: u32 = 4096;
-/// Versions that are kept where nobody says how many.
+/// The number of versions an entry keeps unless the mount or the entry sets another.
 pub(crate) const DEFAULT_MAX_VERSIONS: u32 = 10;
-/// Data up to this size lies in the entry itself.
+/// Data of up to this many bytes is stored in the entry itself.
 pub(crate) const MAX_INLINE_BYTES: usize = 16 << 10;
 const FORMAT: u8 = 1;
 
-/// A secret's record.
+/// The record of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KvEntry {
     pub(crate) metadata: EntryMetadata,
-    /// The data of the latest version, if it lies here.
+    /// The data of the latest version, if it is stored in the entry.
     pub(crate) inline_data: Option<Bytes>,
 }
 
-/// What is known of it. The short names are the format.
+/// The header of the record. The short names are part of the storage format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EntryMetadata {
     #[serde(rename = "c")]
@@ -40,21 +40,21 @@ pub(crate) struct EntryMetadata {
     pub(crate) updated: Timestamp,
     #[serde(flatten)]
     pub(crate) settings: KvEntrySettings,
-    /// How often the settings were changed.
+    /// The number of changes of the settings, for `metadata_cas`.
     #[serde(rename = "w")]
     pub(crate) settings_version: u64,
-    /// The number of the oldest version that is known.
+    /// The number of the oldest version that is still known.
     #[serde(rename = "f")]
     pub(crate) first: u64,
-    /// Data of all versions below this number is gone from storage.
+    /// Data of all versions below this number has been removed from storage.
     #[serde(rename = "s")]
     pub(crate) first_unswept: u64,
-    /// From the oldest on, without a gap.
+    /// The versions from the oldest on, without gaps.
     #[serde(rename = "v")]
     pub(crate) versions: Vec<KvVersion>,
 }
 
-/// What can be set for an entry. Zero is "as the mount has it".
+/// The settings of an entry. Zero means the mount's setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KvEntrySettings {
     #[serde(rename = "m", default)]
@@ -69,17 +69,17 @@ pub(crate) struct KvEntrySettings {
     pub(crate) custom_metadata: BTreeMap<String, String>,
 }
 
-/// One version, without its data.
+/// The state of one version, without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "KvVersionRecord", into = "KvVersionRecord")]
 pub(crate) struct KvVersion {
     pub(crate) created: Timestamp,
-    /// From when on it is hidden.
+    /// The time from which on the version is deleted, which may be in the future.
     pub(crate) deletion: Option<Timestamp>,
     pub(crate) destroyed: bool,
 }
 
-/// A version as it is stored.
+/// The stored form of a version.
 #[derive(Serialize, Deserialize)]
 struct KvVersionRecord(Timestamp, Option<Timestamp>, bool);
 
@@ -96,7 +96,7 @@ impl From<KvVersion> for KvVersionRecord {
 }
 
 impl KvVersion {
-    /// Whether its data can be read at this moment.
+    /// Whether the version's data can be read at this time.
     pub(crate) fn is_readable(&self, now: Timestamp) -> bool {
         !self.destroyed && !self.is_deleted(now)
     }
@@ -106,15 +106,15 @@ impl KvVersion {
     }
 }
 
-/// What a new version changes in storage beside the entry.
+/// The storage changes that a new version needs besides the entry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddedVersion {
-    /// Data that has to lie in a record of its own from now on, with its number.
+    /// Data that must now be stored in records of its own, with its version number.
     pub(crate) separate_data: Vec<(u64, Bytes)>,
 }
 
 impl KvEntry {
-    /// Without versions.
+    /// An entry without versions.
     pub(crate) fn new(now: Timestamp) -> Self {
         let about = EntryMetadata {
             created: now,
@@ -133,12 +133,12 @@ impl KvEntry {
         self.metadata.first - 1 + self.metadata.versions.len() as u64
     }
 
-    /// The number of the oldest version, as the API has it: 0 as long as all are there.
+    /// The number of the oldest version as the API reports it: 0 as long as no version was removed.
     pub(crate) fn oldest_version(&self) -> u64 {
         if self.metadata.first > 1 { self.metadata.first } else { 0 }
     }
 
-    /// A version by its number.
+    /// The version with this number, if it exists.
     pub(crate) fn version(&self, number: u64) -> Option<&KvVersion> {
         self.metadata.versions.get(self.version_index(number)?)
     }
@@ -148,12 +148,12 @@ impl KvEntry {
         self.metadata.versions.get_mut(index)
     }
 
-    /// All versions with their numbers.
+    /// All versions with their numbers, oldest first.
     pub(crate) fn versions(&self) -> impl Iterator<Item = (u64, &KvVersion)> {
         (self.metadata.first..).zip(&self.metadata.versions)
     }
 
-    /// Adds a version, and forgets those that are too old.
+    /// Adds a version, and forgets the oldest ones above the limit.
     pub(crate) fn add_version(
         &mut self,
         data: Bytes,
@@ -178,15 +178,15 @@ impl KvEntry {
         added
     }
 
-    /// Forgets the oldest versions. Their data is to be swept.
+    /// Forgets the oldest `count` versions. Their data still has to be removed.
     pub(crate) fn forget_oldest(&mut self, count: usize) {
         let count = count.min(self.metadata.versions.len());
         self.metadata.versions.drain(..count);
         self.metadata.first += count as u64;
     }
 
-    /// The numbers of versions whose data is to be removed, at most so many; from now on it counts
-    /// as removed.
+    /// Takes up to `at_most` numbers of forgotten versions whose data has to be removed. From then
+    /// on their data counts as removed.
     pub(crate) fn next_sweep_range(&mut self, at_most: u64) -> std::ops::Range<u64> {
         let from = self.metadata.first_unswept;
         self.metadata.first_unswept =
@@ -194,12 +194,12 @@ impl KvEntry {
         from..self.metadata.first_unswept
     }
 
-    /// Whether all data that is to be removed is.
+    /// Whether the data of all forgotten versions has been removed.
     pub(crate) fn is_swept(&self) -> bool {
         self.metadata.first_unswept >= self.metadata.first
     }
 
-    /// How many versions are kept: what mount and entry say, whichever is more.
+    /// How many versions are kept: the larger of the mount's and the entry's setting.
     fn max_versions_kept(&self, config: &Config) -> u32 {
         match self.metadata.settings.max_versions.max(config.max_versions) {
             0 => DEFAULT_MAX_VERSIONS,
@@ -207,7 +207,8 @@ impl KvEntry {
         }
     }
 
-    /// After how long a new version is hidden: what mount and entry say, whichever is sooner.
+    /// The age at which a new version is deleted: the smaller of the mount's and the entry's
+    /// setting.
     fn deletion_delay(&self, config: &Config) -> Option<Ttl> {
         let own = Some(self.metadata.settings.delete_after_secs).filter(|secs| *secs > 0);
         let of_mount = config.delete_version_after.as_secs()?;
@@ -223,7 +224,7 @@ impl KvEntry {
         usize::try_from(number.checked_sub(self.metadata.first)?).ok()
     }
 
-    /// As it is stored.
+    /// The stored form of the entry.
     pub(crate) fn to_bytes(&self) -> Result<Bytes, Error> {
         let whole =
             KvEntryHeader { metadata: self.metadata.clone(), inline: self.inline_data.is_some() };
@@ -240,7 +241,7 @@ impl KvEntry {
         Ok(bytes.freeze())
     }
 
-    /// What was stored.
+    /// Parses the stored form.
     pub(crate) fn from_bytes(bytes: &Bytes) -> Result<Self, Error> {
         let unreadable = || Error::internal("an entry can't be read by this version");
         let (prefix, _) = bytes.split_at_checked(5).ok_or_else(unreadable)?;
@@ -261,7 +262,7 @@ impl KvEntry {
 struct KvEntryHeader {
     #[serde(flatten)]
     metadata: EntryMetadata,
-    /// Whether the data of the latest version follows.
+    /// Whether the data of the latest version follows the header.
     #[serde(rename = "l")]
     inline: bool,
 }
@@ -327,7 +328,7 @@ mod tests {
             ),
             (None, vec![(4, large)])
         );
-        // What is forgotten at once is not written first.
+        // A version that is forgotten at once is not written first.
         let one = Config { max_versions: 1, ..Config::default() };
         assert_eq!(
             entry.add_version(inline_bytes("5"), &one, timestamp(1)),

@@ -1,33 +1,35 @@
-//! What clients send.
+//! Types of request fields.
+
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use strongroom_sdk::Error;
 use strongroom_sdk::field::{Field, FieldKind, InvalidValue};
 
-use super::entry::MAX_VERSIONS;
+/// The maximum number of versions that an entry can keep.
+pub(crate) const MAX_VERSIONS: u32 = 4096;
 
-/// The `options` of a write.
+/// The field `options` of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CasOptions {
-    /// Which version the write replaces, if it says so.
+    /// The version that the write must replace, if given.
     pub(crate) cas: CheckAndSet,
 }
 
 /// A check-and-set parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CheckAndSet {
-    /// Not given.
+    /// The parameter is missing.
     #[default]
     NotGiven,
-    /// The version that must be the latest; 0 for none yet.
+    /// The number of the version that must be the latest; 0 if there must be none.
     Version(i64),
-    /// No number.
+    /// The parameter is not a number.
     Invalid,
 }
 
 impl CheckAndSet {
-    /// Whether a write over the version `current` may go on.
+    /// Checks whether a write is allowed while `current` is the latest version.
     pub(crate) fn check(self, current: u64, required: bool) -> Result<(), Error> {
         match self {
             Self::Invalid => Err(Error::user("error parsing check-and-set parameter")),
@@ -69,17 +71,17 @@ impl Field for CasOptions {
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
-        // It is only ever read.
+        // This type is only read from requests.
         out.extend_from_slice(b"{}");
         true
     }
 }
 
-/// Numbers of versions: a list of numbers or texts, one number, or a text with commas.
+/// Version numbers: a list of numbers or strings, one number, or a string with commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VersionNumbers(pub(crate) Vec<u64>);
 
-/// More than an entry can have.
+/// A limit above the number of versions that an entry can have.
 const MAX_NUMBERS: usize = 2 * MAX_VERSIONS as usize;
 
 impl Field for VersionNumbers {
@@ -102,7 +104,7 @@ impl Field for VersionNumbers {
         if numbers.len() > MAX_NUMBERS {
             return Err(InvalidValue("at most 8192 version numbers"));
         }
-        // No version has a number below 1; one that isn't there is ignored.
+        // Version numbers start at 1, and numbers of missing versions are ignored.
         Ok(Self(numbers.into_iter().map(|number| u64::try_from(number).unwrap_or(0)).collect()))
     }
 
@@ -113,7 +115,7 @@ impl Field for VersionNumbers {
     }
 }
 
-/// How many versions are to be kept.
+/// Validates the number of versions to keep.
 pub(crate) fn parse_max_versions(given: i64) -> Result<u32, Error> {
     let kept = u32::try_from(given).ok().filter(|kept| *kept <= MAX_VERSIONS);
     kept.ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! `metadata/` and `detailed-metadata/`. Nothing here ever shows data.
+//! The endpoints `metadata/` and `detailed-metadata/`, which never return data.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::input::parse_max_versions;
 use super::response::{DetailedMetadataResponse, MetadataResponse};
 use super::store::{self, ENTRIES, EntryChange, SideWrites};
 
-/// The most metadata that one list of it answers.
+/// The maximum size in bytes of the metadata in one list response.
 const MAX_DETAILED_BYTES: usize = 16 << 20;
 
 #[derive(Input)]
@@ -42,7 +42,7 @@ pub(crate) struct MetadataInput {
 }
 
 impl MetadataInput {
-    /// Whether it would change anything.
+    /// Whether the request has no field to change.
     fn is_empty(&self) -> bool {
         self.max_versions.is_absent()
             && self.cas_required.is_absent()
@@ -51,8 +51,8 @@ impl MetadataInput {
             && self.metadata_cas_required.is_absent()
     }
 
-    /// The settings with what is given; what is `null` is as it was in the beginning. Custom
-    /// metadata is replaced by a write, and merged by a patch.
+    /// The settings after the change; `null` restores a default. A write replaces custom metadata,
+    /// a patch merges it.
     fn apply_to(self, old: KvEntrySettings, patch: bool) -> Result<KvEntrySettings, Error> {
         let kept = match self.max_versions {
             NullableField::Absent => old.max_versions,
@@ -83,7 +83,7 @@ impl MetadataInput {
         })
     }
 
-    /// Whether the change is of the metadata that is there.
+    /// Checks `metadata_cas` against the number of the current settings.
     fn check_cas(&self, entry: Option<&KvEntry>, config: &Config) -> Result<(), Error> {
         let of_entry = entry.is_some_and(|entry| entry.metadata.settings.metadata_cas_required);
         let refused = |text: &str| Err(Error::user(text));
@@ -130,7 +130,7 @@ pub(crate) async fn patch(context: Context, input: MetadataInput) -> Result<Resp
     Ok(if found { Response::no_content() } else { Response::not_found() })
 }
 
-/// Changes settings. `false` if a patch found nothing to change.
+/// Changes settings. Returns `false` if a patch finds no entry to change.
 async fn change_settings(
     context: &Context,
     input: MetadataInput,
@@ -170,7 +170,8 @@ pub(crate) async fn list_detailed(context: Context, listing: Listing) -> Result<
     for key in keys.iter().filter(|key| !key.ends_with('/')) {
         let name = format!("{}{key}", listing.folder);
         if let Some(mut entry) = store::find_entry(&context, &name).await? {
-            // Kept for the answer, which may be long: without what it doesn't show.
+            // The entry is kept for the response, which may be long, so drop the data that isn't
+            // shown.
             entry.inline_data = None;
             bytes += serde_json::to_vec(&entry.metadata).map_or(0, |about| about.len());
             if bytes > MAX_DETAILED_BYTES {

@@ -1,13 +1,13 @@
-//! Version 2.
+//! Version 2 of the engine.
 //!
-//! - [`entry`]: an entry: its settings, its versions and the data of the latest
-//! - [`store`]: where entries and versions lie, and how they change
+//! - [`entry`]: the record of a secret: its settings, versions and latest data
+//! - [`store`]: where entries and versions are stored, and how they are changed
 //! - [`config`]: settings of the mount
 //! - [`data`]: `data/` and `subkeys/`
 //! - [`delete_undelete_destroy`]: `delete/`, `undelete/` and `destroy/`
 //! - [`metadata`]: `metadata/` and `detailed-metadata/`
 //! - [`custom_metadata`]: custom metadata and its limits
-//! - [`input`] and [`response`]: what clients send and get
+//! - [`input`] and [`response`]: types of requests and responses
 
 mod config;
 mod custom_metadata;
@@ -22,7 +22,7 @@ mod store;
 use strongroom_sdk::engine::Operation;
 use strongroom_sdk::{Blueprint, Resource};
 
-/// Version 2.
+/// The blueprint of version 2, which keeps several versions of each secret.
 pub fn versioned_blueprint() -> Blueprint {
     let data = Resource::new(store::entry_exists)
         .read(data::read)
@@ -81,11 +81,11 @@ pub fn versioned_blueprint() -> Blueprint {
 }
 
 /// Vault's user interface (`isTransientKvMountError`) and plug-ins' test suites search for the text
-/// before the colon, and try again.
+/// before the colon, and then retry.
 const UPGRADING_MESSAGE: &str = "Upgrading from non-versioned to versioned data: requests are answered again \
                          as soon as that is done";
 
-/// Those who take the mount for one of version 1 are told what is wrong.
+/// An error text for clients that use the paths of version 1 on this mount.
 fn unknown_path_hint(operation: Operation, path: &str) -> Option<String> {
     let root = path.trim_end_matches('/');
     if operation != Operation::List

@@ -1,4 +1,4 @@
-//! What clients get.
+//! Types of responses.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use strongroom_sdk::{KeyValues, NullableField, ResponseData, Timestamp, Ttl, Ver
 
 use super::entry::{KvEntry, KvVersion};
 
-/// What is known of one version.
+/// The metadata of one version.
 #[derive(Clone, Debug)]
 pub(crate) struct VersionMetadata {
     number: u64,
@@ -16,7 +16,7 @@ pub(crate) struct VersionMetadata {
 }
 
 impl VersionMetadata {
-    /// A version of an entry, if it has it.
+    /// The metadata of a version, if the entry has that version.
     pub(crate) fn from_entry(entry: &KvEntry, number: u64) -> Option<Self> {
         let custom = custom_metadata_of(entry);
         entry.version(number).map(|version| Self {
@@ -39,9 +39,9 @@ impl ResponseData for VersionMetadata {
     }
 }
 
-/// A version, or its outline, with what is known of it.
+/// A version's data, or its subkeys, with its metadata.
 pub(crate) struct VersionResponse {
-    /// `data` or `subkeys`.
+    /// The name of the first field, `data` or `subkeys`.
     pub(crate) field_name: &'static str,
     pub(crate) content: Option<Verbatim>,
     pub(crate) metadata: VersionMetadata,
@@ -56,7 +56,7 @@ impl ResponseData for VersionResponse {
     }
 }
 
-/// What is known of an entry.
+/// The metadata of an entry.
 pub(crate) struct MetadataResponse(pub(crate) KvEntry);
 
 impl ResponseData for MetadataResponse {
@@ -87,7 +87,7 @@ impl ResponseData for MetadataResponse {
     }
 }
 
-/// Names, with what is known of those that aren't folders.
+/// A list of names, with the metadata of those that aren't folders.
 pub(crate) struct DetailedMetadataResponse {
     pub(crate) keys: Vec<String>,
     pub(crate) entries: BTreeMap<String, MetadataResponse>,
@@ -110,7 +110,7 @@ impl ResponseData for DetailedMetadataResponse {
     }
 }
 
-/// `null` if there is none.
+/// The custom metadata; `null` if there is none.
 fn custom_metadata_of(entry: &KvEntry) -> NullableField<KeyValues> {
     let custom = &entry.metadata.settings.custom_metadata;
     NullableField::from((!custom.is_empty()).then(|| KeyValues(custom.clone())))

@@ -1,8 +1,10 @@
-//! Where entries and versions lie, and how they change.
+//! Where entries and versions are stored, and how they are changed.
 //!
-//! Entries lie on one shelf under their names, so a list of names is a list of entries. The data of
-//! version `n` of `name` lies under the same name on the shelf of all versions `n`, unless it is in
-//! the entry. All that belongs to an entry changes together with it: [`change_entry`] is the only way.
+//! Entries are records under the key prefix [`ENTRIES`], so listing names is listing those records.
+//! The data of version `n`, unless it is in the entry, is a record with the entry's name under a
+//! prefix for that version number. Entries are changed by [`change_entry`] and removed by
+//! [`remove_entry`] only. Each of their batches changes the entry together with data; the data of
+//! forgotten versions may be removed by later batches.
 
 use std::future::Future;
 
@@ -13,17 +15,18 @@ use strongroom_sdk::{Context, Error, Verbatim};
 use super::config::Config;
 use super::entry::KvEntry;
 
-/// The shelf of entries.
+/// The key prefix of entry records.
 pub(crate) const ENTRIES: &str = "entry";
-/// The most data records that one batch removes.
+/// The maximum number of data records of forgotten versions that one batch removes, and likewise of
+/// destroyed versions.
 pub(crate) const MAX_BATCH_REMOVALS: u64 = 256;
 
-/// Where an entry lies.
+/// The key of an entry's record.
 pub(crate) fn entry_key(name: &str) -> RecordKey {
     RecordKey::new(ENTRIES, name)
 }
 
-/// Where the data of a version lies, if it isn't in the entry.
+/// The key of the record with a version's data, if the data isn't in the entry.
 pub(crate) fn data_key(name: &str, number: u64) -> RecordKey {
     RecordKey::new(&format!("v{number}"), name)
 }
@@ -33,7 +36,7 @@ pub(crate) async fn entry_exists(context: Context, name: String) -> Result<bool,
     Ok(find_entry(&context, &name).await?.is_some())
 }
 
-/// The entry of a name. What can't be a name has none.
+/// The entry with this name; `None` also if the name isn't valid.
 pub(crate) async fn find_entry(context: &Context, name: &str) -> Result<Option<KvEntry>, Error> {
     if check_name(name).is_err() {
         return Ok(None);
@@ -42,7 +45,7 @@ pub(crate) async fn find_entry(context: &Context, name: &str) -> Result<Option<K
     stored.as_ref().map(KvEntry::from_bytes).transpose()
 }
 
-/// The data of a version that is shown.
+/// Reads the data of a version.
 pub(crate) async fn read_version_data(
     records: &RecordStore,
     name: &str,
@@ -61,25 +64,25 @@ pub(crate) async fn read_version_data(
     Ok((&kept[..] != b"null").then(|| Verbatim::from_stored(kept)))
 }
 
-/// What becomes of an entry.
+/// What to do with an entry.
 pub(crate) enum EntryChange<T> {
-    /// It stays as it is.
+    /// Leave it unchanged.
     Keep(T),
-    /// It is stored, with what goes with it.
+    /// Store it, together with other records.
     Store(T, KvEntry, SideWrites),
 }
 
-/// What changes in storage together with an entry.
+/// Storage changes that belong to a change of an entry.
 #[derive(Default)]
 pub(crate) struct SideWrites {
-    /// Data to be written, with its version.
+    /// Data to write, with its version number.
     pub(crate) put: Vec<(u64, Bytes)>,
     /// Versions whose data is to be removed.
     pub(crate) remove: Vec<u64>,
 }
 
-/// Shows `decide` the entry and does what it says, whole or not at all; if the entry was changed
-/// meanwhile, it is asked again. Data of forgotten versions is removed as well.
+/// Passes the entry to `decide` and applies its decision atomically; if the entry changed in the
+/// meantime, `decide` is called again. Also removes data of forgotten versions.
 pub(crate) async fn change_entry<T, F, Fut>(
     context: &Context,
     name: &str,
@@ -108,7 +111,8 @@ where
                     for number in beside.remove.into_iter().chain(swept) {
                         change = change.delete(data_key(&name, number));
                     }
-                    // Last: where a batch isn't whole, this is what makes it count.
+                    // The entry comes last: without atomic batches, it is what makes the change
+                    // take effect.
                     change.put(entry_key(&name), entry.to_bytes()?)
                 }
             })
@@ -121,8 +125,8 @@ where
     Ok(answer)
 }
 
-/// Removes the data of many forgotten versions, some at a time. Should the process die, the next
-/// change of the entry goes on.
+/// Removes the data of many forgotten versions in batches. If the process dies in between, the next
+/// change of the entry continues.
 async fn sweep_versions(context: &Context, name: &str) -> Result<(), Error> {
     loop {
         let owned = name.to_owned();
@@ -149,8 +153,8 @@ async fn sweep_versions(context: &Context, name: &str) -> Result<(), Error> {
     }
 }
 
-/// Removes an entry with all its versions. One with many versions loses the oldest first, some at a
-/// time; it is there until nothing else of it is.
+/// Removes an entry with all its versions. If there are many, the oldest are removed first, in
+/// batches; the entry itself goes last.
 pub(crate) async fn remove_entry(context: &Context, name: &str) -> Result<(), Error> {
     if check_name(name).is_err() {
         return Ok(());
@@ -190,7 +194,7 @@ pub(crate) async fn remove_entry(context: &Context, name: &str) -> Result<(), Er
     }
 }
 
-/// What a secret of version 1 becomes: an entry with one version.
+/// Converts a secret of version 1 to an entry with one version.
 pub(crate) fn migrate_from_version_1(
     context: &Context,
     name: &str,
@@ -200,7 +204,7 @@ pub(crate) fn migrate_from_version_1(
     let added = entry.add_version(data, &Config::default(), context.now());
     let apart = added.separate_data.into_iter();
     let apart = apart.map(|(number, data)| (data_key(name, number), data));
-    // What is new and small can always be written.
+    // A new entry within the limits can always be serialised.
     let entry = entry.to_bytes().unwrap_or_default();
     [(entry_key(name), entry)].into_iter().chain(apart).collect()
 }

@@ -1,4 +1,4 @@
-//! Version 2: many clients of one secret.
+//! Version 2: many clients that use the same secret.
 
 use futures_util::future::join_all;
 use strongroom_sdk::testing::json;
@@ -76,8 +76,8 @@ async fn readers_see_whole_versions_while_others_write() {
     .await;
 }
 
-/// The settings of a mount are not there until they are written. Were each write to look for them,
-/// all writes would wait for one read after another of the same key.
+/// A mount has no stored settings until they are first written. If every write read them from
+/// storage, all writes would wait for reads of the same key, one after another.
 #[tokio::test]
 async fn many_writes_look_once_for_settings_that_are_not_there() {
     const WRITES: usize = 64;
@@ -88,10 +88,10 @@ async fn many_writes_look_once_for_settings_that_are_not_there() {
             async move { host.write(&format!("data/{n}"), body).await.is_ok() }
         });
         assert!(join_all(writes).await.into_iter().all(|written| written));
-        // Each looks for its own entry twice: whether it is there, and what it is.
+        // Each write reads its own entry twice: for the existence check, and to change it.
         let reads = host.storage_reads() - before;
         assert!((WRITES..=2 * WRITES + 1).contains(&reads), "{reads} reads for {WRITES} writes");
-        // Once they are written, they count at once.
+        // Settings take effect as soon as they are written.
         host.write("config", r#"{"cas_required":true}"#).await.unwrap();
         assert!(host.write("data/new", json!({ "data": { "n": 1 } })).await.is_err());
     })

@@ -1,4 +1,4 @@
-//! Version 2: storage that fails in the middle.
+//! Version 2: storage faults in the middle of a change.
 
 use strongroom_engine_kv::versioned_blueprint;
 use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
@@ -16,8 +16,9 @@ async fn observable_state(host: &TestHost) -> Vec<String> {
     seen
 }
 
-/// Does `action` over a secret of four versions with a fault at each write in turn. Each time
-/// everything is as it was before or as it is after; and then it can be done again.
+/// Runs `action` on a secret of four versions, with a fault at each of its writes in turn. The
+/// state must then be that before or that after the action, and the action must succeed when
+/// repeated.
 async fn with_fault_at_each_write<F, Fut>(action: F)
 where
     F: Fn(TestHost) -> Fut,
@@ -108,7 +109,7 @@ async fn under_a_server_without_batches_nothing_that_was_there_is_lost() {
             );
             host.read("data/a").await.unwrap();
             host.write("data/a", &large).await.unwrap();
-            // Data that is destroyed is gone before it is said to be.
+            // Data is removed before its version is marked as destroyed.
             host.fail_writes_after(fault);
             let destroyed = host.write("destroy/a", r#"{"versions":[1]}"#).await.is_ok();
             host.repair_storage();
@@ -130,7 +131,7 @@ async fn pruning_goes_on_after_a_crash() {
                 host.write("data/a", json!({ "data": { "n": n } })).await.unwrap();
             }
             host.write("config", r#"{"max_versions":1}"#).await.unwrap();
-            // The write itself is done; the rest of the pruning is not.
+            // The write itself has happened, but not the rest of the pruning.
             host.fail_writes_after(2);
             let _ = host.write("data/a", r#"{"data":{"last":1}}"#).await;
             host.repair_storage();

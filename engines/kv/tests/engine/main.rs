@@ -1,4 +1,4 @@
-//! The engine as its hosts see it.
+//! Tests of the engine through the interface that hosts use.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,7 +19,7 @@ use std::future::Future;
 use strongroom_engine_kv::versioned_blueprint;
 use strongroom_sdk::testing::{Harness, TestHost, Transport};
 
-/// Runs a body with version 2 linked in, over the wire, and under a server without atomic batches.
+/// Runs a body with version 2 built in, as a plug-in, and on a server without atomic batches.
 async fn on_every_transport<F, Fut>(body: F)
 where
     F: Fn(TestHost) -> Fut,

@@ -34,7 +34,7 @@ async fn metadata_shows_settings_and_versions_and_no_data() {
                 version(&second)
             )
         );
-        // Whatever is asked of metadata, no data is ever shown.
+        // No operation on metadata ever returns data.
         for operation in [Operation::Read, Operation::List, Operation::Patch, Operation::Update] {
             for path in ["metadata/a", "metadata/", "detailed-metadata/", "metadata/a/", "subkeys/a"] {
                 let outcome = host.send(operation, path, r#"{"version":1}"#).await;
@@ -76,7 +76,7 @@ async fn settings_create_an_entry_unless_empty() {
         assert_eq!(raw.status, 404);
         let got = host.write("data/m", r#"{"data":{},"options":{"cas":0}}"#).await.unwrap();
         assert_eq!(got.field_json("custom_metadata"), r#"{"a":"b","c":"4"}"#);
-        // A write changes what it has, and replaces custom metadata whole.
+        // A write changes only the given settings, but replaces custom metadata as a whole.
         host.write("metadata/m", r#"{"custom_metadata":{"z":"y"}}"#).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
         assert_eq!(
@@ -133,7 +133,7 @@ async fn custom_metadata_has_limits() {
         host.write("metadata/n", json!({ "custom_metadata": { key.as_str(): value } })).await.unwrap();
         host.write("metadata/n", json!({ "custom_metadata": { "ü": "é" } })).await.unwrap();
         let too_many = "1 error occurred:\n\t* custom_metadata validation failed: payload must contain at most 64 keys, provided 65\n\n";
-        // What counts is what comes out of it.
+        // The limit applies to the merged result.
         let more = json!({ "custom_metadata": { "one-more": "v" } });
         assert_eq!(invalid_request_message(host.patch("metadata/m", &more).await), too_many);
         let in_place_of = json!({ "custom_metadata": { "one-more": "v", "k0": null } });
@@ -211,7 +211,7 @@ async fn changes_of_metadata_can_depend_on_what_they_replace() {
         }
         host.write("metadata/m", r#"{"max_versions":3,"metadata_cas":1}"#).await.unwrap();
         host.patch("metadata/m", r#"{"max_versions":4,"metadata_cas":"2"}"#).await.unwrap();
-        // Writes of data are no changes of metadata.
+        // Writes of data don't change the metadata.
         host.write("data/m", r#"{"data":{}}"#).await.unwrap();
         let got = host.read("metadata/m").await.unwrap();
         assert_eq!(

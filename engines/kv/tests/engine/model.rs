@@ -1,4 +1,4 @@
-//! Version 2 against a naive model of it.
+//! Version 2 compared with a simple model of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use strongroom_engine_kv::versioned_blueprint;
 use strongroom_sdk::engine::Operation;
 use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
 
-/// What a client does to the one secret.
+/// A request of a client for the only secret.
 #[derive(Clone, Debug)]
 enum KvModelStep {
     Write { large: bool, cas: Option<u64> },
@@ -40,7 +40,7 @@ fn any_step() -> impl Strategy<Value = KvModelStep> {
     ]
 }
 
-/// The secret, kept in the plainest way.
+/// The secret, in the simplest representation.
 #[derive(Default)]
 struct KvModel {
     now: u64,
@@ -75,7 +75,7 @@ impl KvModel {
         shown.then_some(&known.data)
     }
 
-    /// Whether the server is to accept the step; what it changes.
+    /// Applies a step; returns whether the server has to accept it.
     fn apply_step(&mut self, step: &KvModelStep, n: usize) -> bool {
         match step {
             KvModelStep::Write { large, cas } => {
@@ -138,7 +138,7 @@ async fn send_step(host: &TestHost, step: &KvModelStep, n: usize) -> bool {
             }
             host.write("data/a", body).await
         }
-        // What isn't there or is deleted is "not found", which is no refusal here.
+        // For a missing or deleted secret the response is "not found", which counts as accepted.
         KvModelStep::Patch => {
             let _ = host.patch("data/a", json!({ "data": { "patched": n } })).await;
             return true;
@@ -196,7 +196,7 @@ async fn assert_agrees(host: &TestHost, model: &KvModel) {
         }
         Err(_) => assert!(!model.exists),
     }
-    // As many records as there is data, and no more: nothing is left behind.
+    // There are exactly as many records as there is data: nothing is left behind.
     let there = model.versions.values().filter(|known| !known.destroyed).count();
     assert!(host.stored_keys().len() <= there + 1, "{:?}", host.stored_keys());
 }

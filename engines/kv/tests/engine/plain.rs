@@ -22,7 +22,7 @@ async fn secrets_come_back_as_they_were_written() {
             host.write("app/one", body).await.unwrap();
             assert_eq!(host.read("app/one").await.unwrap().data_json(), body);
         }
-        // A write replaces: nothing of the one before stays.
+        // A write replaces the previous data completely.
         host.write("app/one", r#"{"only":1}"#).await.unwrap();
         assert_eq!(host.read("app/one").await.unwrap().data_json(), r#"{"only":1}"#);
     })

@@ -1,4 +1,4 @@
-//! From version 1 to version 2.
+//! The upgrade of a mount from version 1 to version 2.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again as soon as that is done";
 const TRANSPORTS: [Transport; 3] = [Transport::Linked, Transport::Wire, Transport::Foreign];
 
-/// Secrets under names that are hard: names of paths of version 2, of what it keeps, names that are
-/// folders as well, and one that is large.
+/// Secrets with difficult names: version 2's own paths and record names, names that are also
+/// folders, and one with large data.
 fn sample_secrets() -> BTreeMap<String, String> {
     let names = [
         "a",
@@ -53,7 +53,7 @@ async fn write_secrets(host: &TestHost, secrets: &BTreeMap<String, String>) {
     }
 }
 
-/// Waits until requests are served again.
+/// Waits until the mount serves requests again.
 async fn wait_for_upgrade(host: &TestHost) {
     host.wait_until("the mount serves again", || async {
         !matches!(host.read("config").await, Err(refused) if refused.message == UPGRADING)
@@ -89,7 +89,7 @@ async fn a_mount_of_version_1_becomes_one_of_version_2() {
             for name in ["a", "a/", "config", "data/", "entry", "entry/"] {
                 assert!(names.iter().any(|listed| listed == name), "{name}: {names:?}");
             }
-            // It is an entry like any other.
+            // An upgraded entry works like any other.
             let body = r#"{"data":{"x":2},"options":{"cas":1}}"#;
             assert_eq!(host.write("data/a/b", body).await.unwrap().field_json("version"), "2");
             host.reopen().await;
@@ -113,14 +113,15 @@ async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() 
             }
             host.reopen().await;
             if way == Transport::Foreign {
-                // There the mount waits for them, since what is written meanwhile might be lost.
+                // A mount of a foreign server refuses requests in the meantime, since their writes
+                // might be lost.
                 host.read("config").await.unwrap_err();
                 let left = || async {
                     host.stored_keys().iter().filter(|key| !key.starts_with(RECORD_PREFIX)).count()
                         == 2
                 };
                 host.wait_until("the others moved", left).await;
-                // Each call takes the work up again that ended.
+                // Each call continues the upgrade that was interrupted.
                 for _ in 0..50 {
                     host.run_periodic().await.unwrap();
                     assert_eq!(host.read("data/a").await.unwrap_err().message, UPGRADING);
@@ -144,7 +145,7 @@ async fn a_secret_that_can_not_be_read_keeps_neither_the_others_nor_the_mount() 
     }
 }
 
-/// What can't be read for now is not left behind: a name would have no secret, and then another one.
+/// A secret that can't be read now is not skipped: its name would be missing, and could be reused.
 #[tokio::test]
 async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
     let secrets = &sample_secrets();
@@ -153,7 +154,7 @@ async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
             write_secrets(&host, secrets).await;
             host.set_option("version", "2");
             host.crash().await;
-            // The last one that is come to.
+            // The last secret that the upgrade reaches.
             host.fail_entry("~", true);
             host.reopen().await;
             host.read("config").await.unwrap_err();
@@ -167,7 +168,7 @@ async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
             }
             host.fail_entry("~", false);
             let served = || async {
-                // Requests alone begin no attempt after one that failed.
+                // After a failure, requests alone don't start another attempt.
                 host.run_periodic().await.unwrap();
                 host.read("data/a").await.is_ok()
             };
@@ -178,7 +179,7 @@ async fn a_secret_that_can_not_be_read_for_now_is_waited_for() {
     }
 }
 
-/// A name that was written anew while the secret of version 1 could not be read.
+/// A name that was written again while the secret of version 1 could not be read.
 #[tokio::test]
 async fn a_secret_whose_entry_is_there_already_stays_where_it_is() {
     for way in [Transport::Linked, Transport::Wire] {
@@ -228,7 +229,7 @@ async fn requests_are_refused_during_the_upgrade() {
                 }
             }
             host.help("data/a").await.unwrap();
-            // The next tick tries again.
+            // The next periodic run tries again.
             host.repair_storage();
             host.run_periodic().await.unwrap();
             wait_for_upgrade(&host).await;
@@ -254,7 +255,7 @@ async fn a_killed_upgrade_neither_loses_nor_duplicates_secrets() {
             loop {
                 host.crash().await;
                 let failed = host.failed_writes();
-                // A few steps get through each time.
+                // A few writes succeed in each round.
                 host.fail_writes_after(rounds % steps);
                 host.reopen().await;
                 let _ = host.run_periodic().await;

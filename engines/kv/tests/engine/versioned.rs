@@ -9,7 +9,7 @@ use strongroom_sdk::testing::{ErrorKind, TestError, TestHost, json};
 
 use crate::on_every_transport;
 
-/// The text of a refusal.
+/// The error text of an invalid request.
 fn invalid_request_message(
     outcome: Result<strongroom_sdk::testing::TestResponse, TestError>,
 ) -> String {
@@ -69,7 +69,7 @@ async fn each_write_makes_a_version_that_can_be_read() {
 #[tokio::test]
 async fn data_of_any_size_comes_back() {
     on_every_transport(|host| async move {
-        // Small data lies elsewhere than large data; each may follow on the other.
+        // Small data is stored in the entry, large data separately; either may follow the other.
         let sizes = [10, 16 << 10, 16_373, 16_374, 16_375, 1 << 20, 0, 70_000, 70_001, 5];
         for (index, size) in sizes.into_iter().enumerate() {
             let data = format!(r#"{{"x":"{}"}}"#, "y".repeat(size));
@@ -152,11 +152,11 @@ async fn a_write_can_check_and_set() {
                 "error parsing check-and-set parameter"
             );
         }
-        // A deleted version is still the latest.
+        // A deleted version is still the latest one.
         host.delete("data/a").await.unwrap();
         assert_eq!(invalid_request_message(write("0").await), MISMATCH);
         write("2").await.unwrap();
-        // A null counts as zero, which a new secret has.
+        // A null counts as zero, which is right for a new secret.
         host.write("data/b", r#"{"data":{},"options":{"cas":null}}"#).await.unwrap();
         let error = host.write("data/b", r#"{"data":{},"options":"cas"}"#).await;
         assert!(
@@ -211,7 +211,7 @@ async fn deleted_and_destroyed_versions_say_so() {
         let shown = format!(r#"{{"data":null,"metadata":{}}}"#, about(3, &deleted, false));
         assert_eq!((gone.kind, gone.data), (ErrorKind::NotFound, shown));
         assert_eq!(read(&host, "data/a", 2).await.unwrap(), r#"{"n":2}"#);
-        // The first deletion counts.
+        // The time of the first deletion is kept.
         host.clock().advance(Duration::from_secs(60));
         host.delete("data/a").await.unwrap();
         host.write("delete/a", r#"{"versions":[3]}"#).await.unwrap();
@@ -227,14 +227,14 @@ async fn deleted_and_destroyed_versions_say_so() {
         }
         assert_eq!(read(&host, "data/a", 2).await.unwrap(), r#"{"n":2}"#);
         assert!(!storage_contains(&host, r#""n":1"#) && !storage_contains(&host, r#""n":3"#), "destroyed data is stored");
-        // Numbers go on.
+        // Version numbers continue.
         let got = host.write("data/a", r#"{"data":{}}"#).await.unwrap();
         assert_eq!(got.field_json("version"), "4");
     })
     .await;
 }
 
-/// Whether anything that is stored has this text in it.
+/// Whether any stored value contains this text.
 pub(crate) fn storage_contains(host: &TestHost, text: &str) -> bool {
     host.stored_keys().iter().any(|key| {
         let value = host.stored_entry(key).map(|stored| stored.value).unwrap_or_default();
@@ -288,13 +288,14 @@ async fn a_patch_merges_into_the_latest_version() {
             invalid_request_message(stale),
             "check-and-set parameter did not match the current version"
         );
-        // Large data lies elsewhere, and is patched all the same.
+        // Large data is stored separately, and can be patched too.
         let large = "y".repeat(40_000);
         host.patch("data/a", format!(r#"{{"data":{{"large":"{large}"}}}}"#)).await.unwrap();
         host.patch("data/a", r#"{"data":{"a":7,"large":null}}"#).await.unwrap();
         assert!(read(&host, "data/a", 3).await.unwrap().contains(&large));
         assert!(read(&host, "data/a", 4).await.unwrap().starts_with(r#"{"a":7,"#));
-        // A null patch makes null, which a further patch merges into as into nothing.
+        // Patching with null makes the data null, and a further patch merges into that as into no
+        // data.
         host.patch("data/a", r#"{"data":null}"#).await.unwrap();
         assert_eq!(read(&host, "data/a", 0).await.unwrap(), "null");
         host.patch("data/a", r#"{"data":{"x":1}}"#).await.unwrap();
@@ -353,7 +354,7 @@ async fn writes_prune_old_versions() {
         assert_eq!(read(&host, "data/ten", 2).await.unwrap_err().data, "");
         assert_eq!(read(&host, "data/ten", 3).await.unwrap(), r#"{"n":3}"#);
         assert!(!storage_contains(&host, r#"{"n":2}"#), "what made room is gone");
-        // The mount's number or the entry's, whichever is more; and only the next write makes room.
+        // The larger of the mount's and the entry's number applies, and only the next write prunes.
         host.write("config", r#"{"max_versions":2}"#).await.unwrap();
         host.write("metadata/ten", r#"{"max_versions":4}"#).await.unwrap();
         assert_eq!(host.read("metadata/ten").await.unwrap().field_json("oldest_version"), "3");
@@ -407,7 +408,7 @@ async fn large_entries_are_removed_in_batches() {
         assert!(largest <= 258, "{largest}");
         assert_eq!(host.read("data/a").await.unwrap_err().data, "");
         host.read("data/a/b").await.unwrap();
-        // What comes after begins anew.
+        // A later write starts again at version 1.
         let got = host.write("data/a", r#"{"data":{}}"#).await.unwrap();
         assert_eq!(got.field_json("version"), "1");
     })
@@ -427,11 +428,12 @@ async fn versions_are_deleted_by_the_clock() {
         host.clock().advance(Duration::from_secs(1));
         let gone = read(&host, "data/a", 0).await.unwrap_err();
         assert!(gone.data.contains(&ends), "{gone:?}");
-        // It can be brought back, for good.
+        // An undeleted version is not deleted by its age again.
         host.write("undelete/a", r#"{"versions":[1]}"#).await.unwrap();
         host.clock().advance(Duration::from_secs(999_999));
         assert_eq!(read(&host, "data/a", 1).await.unwrap(), r#"{"x":1}"#);
-        // The entry's own time, if it is sooner; and none at all where the mount says so.
+        // The entry's age applies if it is smaller, and none applies if the mount switches deletion
+        // off.
         host.write("metadata/a", r#"{"delete_version_after":"90s"}"#).await.unwrap();
         let got = host.write("data/a", r#"{"data":{}}"#).await.unwrap();
         let ends = host.now().plus(Duration::from_secs(90)).to_rfc3339();

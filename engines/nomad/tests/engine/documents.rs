@@ -14,7 +14,8 @@ async fn config_access_is_stored_and_hides_token_and_key() {
         );
         let stored = host.stored_entry("config/access").unwrap();
         assert!(stored.seal_wrap && String::from_utf8_lossy(&stored.value).contains("s3cr3t"));
-        // An update keeps what it doesn't name, the token included; empty texts name nothing.
+        // An update keeps the fields it doesn't contain, including the token; empty strings don't
+        // count.
         let update = json!({ "max_token_name_length": "64", "client_key": "", "ca_cert": "" });
         host.write("config/access", update).await.unwrap();
         let stored = host.stored_entry("config/access").unwrap().value;
@@ -86,7 +87,7 @@ async fn an_invalid_config_access_is_refused() {
     .await;
 }
 
-/// A value of the wrong form may be a secret in the wrong field.
+/// A value of the wrong format may be a secret in the wrong field.
 #[tokio::test]
 async fn cve_2025_4166_what_was_sent_is_not_repeated() {
     Harness::run(blueprint(), |host| async move {
@@ -106,7 +107,7 @@ async fn cve_2025_4166_what_was_sent_is_not_repeated() {
     .await;
 }
 
-/// Something in PEM that is not what it says.
+/// A PEM block whose content doesn't match its label.
 fn pem_with_label(label: &str) -> String {
     format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n")
 }
@@ -152,7 +153,7 @@ async fn roles_are_kept_and_listed() {
     .await;
 }
 
-/// In Vault's words.
+/// With Vault's error texts.
 #[tokio::test]
 async fn an_invalid_role_is_refused() {
     let cases = [

@@ -1,4 +1,4 @@
-//! Nomad fails, or we do: nothing stays behind that nobody will end.
+//! Failures of Nomad or of the server: no token is left that would never be revoked.
 
 use std::net::TcpListener;
 
@@ -11,7 +11,8 @@ use super::{
     configure_engine, on_every_transport, secs, start_configured_nomad, start_configured_nomad_with,
 };
 
-/// From the moment the matter is stale: looked for, deleted, looked for again, forgotten.
+/// Checks the undo of an intent, from when it is stale: the token is looked for and deleted, looked
+/// for again, and the intent is removed.
 async fn assert_undone(host: &TestHost, nomad: &FakeNomad, tokens_of_others: usize) {
     host.advance(secs(30)).await;
     host.run_periodic().await.unwrap();
@@ -46,7 +47,7 @@ async fn a_crash_before_nomads_answer_leaves_no_token() {
     .await;
 }
 
-/// A foreign server knows no intents: what it does between answer and lease is its own.
+/// A foreign server has no intents: what happens between response and lease is up to it.
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
     Harness::run(blueprint(), |host| async move {
@@ -62,7 +63,7 @@ async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
     .await;
 }
 
-/// Also on a version whose lists can't be filtered: it answers with everybody's tokens.
+/// Also with a version that can't filter lists and returns everybody's tokens.
 #[tokio::test]
 async fn an_undo_without_filters_deletes_only_its_own() {
     Harness::run(blueprint(), |host| async move {
@@ -100,7 +101,7 @@ async fn an_answer_that_is_lost_is_undone() {
                 NomadBehavior::DropsResponse,
                 "nomad: POST /v1/acl/token got no answer: the connection failed",
             ),
-            // It says 500, and has made the token all the same.
+            // Nomad responds with status 500 but has created the token.
             (NomadBehavior::LosesLeader, "nomad: POST /v1/acl/token answered 500"),
         ] {
             nomad.set_behavior(mood);
@@ -124,7 +125,7 @@ async fn an_unreachable_nomad_is_named_without_its_address() {
             (error.kind, error.message.as_str()),
             (ErrorKind::Internal, "nomad: POST /v1/acl/token got no answer: could not connect")
         );
-        // What can't be known to have failed is looked for when Nomad is back.
+        // If the outcome is unknown, the token is looked for once Nomad is available again.
         assert_eq!(host.open_intents().len(), 1);
         let nomad = start_configured_nomad(&host).await;
         assert_undone(&host, &nomad, 0).await;
@@ -139,7 +140,7 @@ async fn a_nomad_that_refuses_the_token_is_named_and_the_token_is_not() {
         let got = host.read("creds/ci").await.unwrap();
         let good =
             String::from_utf8(host.stored_entry("config/access").unwrap().value.to_vec()).unwrap();
-        // Neither a token that nobody knows nor one of a client may do this.
+        // Neither an unknown token nor a client token may do this.
         for bad in ["11111111-f5f1-6f29-b4b4-9a5fa948757a".to_owned(), got.text("secret_id")] {
             host.write("config/access", json!({ "token": bad })).await.unwrap();
             let id = &got.lease().id;
@@ -217,7 +218,7 @@ async fn a_timed_out_issue_leaves_an_intent() {
     .await;
 }
 
-/// The first call was refused for its expiry, and the process dies in the second.
+/// The first call was refused because of its lifetime, and the process dies in the second.
 #[tokio::test]
 async fn a_crash_in_the_second_call_is_undone_as_well() {
     on_every_transport(|host| async move {

@@ -88,8 +88,8 @@ async fn an_invalid_answer_is_not_quoted_and_leaves_an_intent() {
     .await;
 }
 
-/// A refusal that quotes the token, at length, is neither repeated nor read to its end; and limits
-/// that make no sense are not tried.
+/// A long refusal that quotes the token is neither repeated nor read to its end, and a lifetime
+/// limit that makes no sense is not tried.
 #[tokio::test]
 async fn a_refusal_is_not_repeated_to_the_client() {
     Harness::run(blueprint(), |host| async move {
@@ -112,7 +112,7 @@ async fn a_refusal_is_not_repeated_to_the_client() {
     .await;
 }
 
-/// A server that lowers its limit each time is asked twice and no more.
+/// A server that lowers its limit each time is asked twice, not more often.
 #[tokio::test]
 async fn a_lowered_expiration_limit_is_retried_only_once() {
     Harness::run(blueprint(), |host| async move {
@@ -158,7 +158,7 @@ async fn a_gateway_timeout_leaves_the_intent_pending() {
     .await;
 }
 
-/// Only Nomad's own words for it: a 404 may be a proxy's, and a 400 anything.
+/// Only Nomad's own text counts: a 404 may come from a proxy, and a 400 may mean anything.
 #[tokio::test]
 async fn only_nomads_own_error_counts_as_revoked() {
     Harness::run(blueprint(), |host| async move {
@@ -200,7 +200,7 @@ async fn only_nomads_own_error_counts_as_revoked() {
     .await;
 }
 
-/// It ignores the filter, tells of everybody's tokens, on pages.
+/// The server ignores the filter and returns everybody's tokens, on several pages.
 #[tokio::test]
 async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
     Harness::run(blueprint(), |host| async move {
@@ -248,7 +248,7 @@ async fn an_undo_deletes_what_has_the_name_and_nothing_else() {
     .await;
 }
 
-/// Nothing in a list of a hostile server gets into a path, and the matter stays open.
+/// Nothing in a list from a hostile server gets into a path, and the intent stays open.
 #[tokio::test]
 async fn an_invalid_list_deletes_nothing() {
     Harness::run(blueprint(), |host| async move {
@@ -267,7 +267,7 @@ async fn an_invalid_list_deletes_nothing() {
         .await;
         issuing_error(&host, &hostile).await;
         host.advance(secs(30)).await;
-        // The empty list goes on at a place that is none.
+        // The empty list continues at an invalid position.
         for body in [
             "[]",
             r#"[{"AccessorID":"../job/a","Name":"NAME"}]"#,

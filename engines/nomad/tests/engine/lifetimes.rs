@@ -1,4 +1,4 @@
-//! How long leases and tokens live, and whose word counts.
+//! How long leases and tokens live, and which setting applies.
 
 use strongroom_fakes::nomad::{FakeNomad, NomadVersion};
 use strongroom_sdk::Ttl;
@@ -6,7 +6,7 @@ use strongroom_sdk::testing::{TestHost, json};
 
 use super::{on_every_transport, secs, start_configured_nomad, start_configured_nomad_with};
 
-/// Of a new token: the lease's lifetime, its longest, and Nomad's own expiry, in seconds.
+/// For a new token: the lease's lifetime, its maximum, and Nomad's own expiry, in seconds.
 async fn lifetimes_of_new_token(host: &TestHost, nomad: &FakeNomad, role: &str) -> (u64, u64, u64) {
     let got = host.read(&format!("creds/{role}")).await.unwrap();
     assert!(got.warnings.is_empty(), "{:?}", got.warnings);
@@ -37,7 +37,7 @@ async fn role_lifetimes_precede_config_lease_and_mount() {
     .await;
 }
 
-/// The fraction of a second that storing the intent takes.
+/// Storing the intent takes a fraction of a second.
 #[tokio::test]
 async fn a_fraction_of_a_second_shortens_nothing() {
     on_every_transport(|host| async move {
@@ -55,7 +55,7 @@ async fn a_renewed_lease_lives_on_until_nomads_own_expiry_and_not_beyond() {
         let nomad = start_configured_nomad(&host).await;
         let got = host.read("creds/ci").await.unwrap();
         let (id, secret) = (&got.lease().id, got.text("secret_id"));
-        // Whatever becomes of role and mount.
+        // Later changes of role and mount don't matter.
         let more = json!({ "ttl": "1h", "max_ttl": "20h" });
         host.write("role/ci", more).await.unwrap();
         for left in [570, 540, 510] {
@@ -121,7 +121,7 @@ async fn below_nomads_shortest_expiry_only_the_lease_ends_the_token() {
         assert_eq!(nomad.tokens()[0].expires, None);
         host.advance(secs(10)).await;
         assert!(nomad.tokens().is_empty());
-        // At it exactly, there is one.
+        // With exactly this value, there is one.
         host.write("role/ci", json!({ "max_ttl": "60s" })).await.unwrap();
         assert_eq!(lifetimes_of_new_token(&host, &nomad, "ci").await, (10, 60, 60));
     })

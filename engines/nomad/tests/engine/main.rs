@@ -1,5 +1,5 @@
-//! The engine against the fake Nomad, against servers that misbehave, and against a real Nomad where
-//! there is one: linked in, over the wire, and as under a foreign server.
+//! Runs the engine against the fake Nomad, against servers that misbehave, and against a real Nomad
+//! if there is one: built in, as a plug-in, and as under a foreign server.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// Runs a body in all three ways.
+/// Runs a body on all three transports.
 async fn on_every_transport<F, Fut>(body: F)
 where
     F: Fn(TestHost) -> Fut,
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// A Nomad that goes by the host's clock, and the engine that knows it and has a role.
+/// A Nomad that uses the host's clock, and the engine configured for it, with a role.
 async fn start_configured_nomad(host: &TestHost) -> FakeNomad {
     start_configured_nomad_with(host, |_| {}).await
 }

@@ -1,5 +1,5 @@
-//! The same against a real Nomad: `NOMAD_ADDR` and `NOMAD_TOKEN`, a management token of a server that
-//! nobody needs. Its clock is its own, so nothing here waits for an expiry.
+//! The same with a real Nomad, given by `NOMAD_ADDR` and `NOMAD_TOKEN`, a management token of a
+//! disposable server. It has its own clock, so nothing here waits for an expiry.
 
 use strongroom_engine_nomad::blueprint;
 use strongroom_sdk::Ttl;
@@ -25,7 +25,7 @@ impl RealNomad {
         (status, answer.json().await.unwrap_or_default())
     }
 
-    /// Names of the tokens of this test.
+    /// The names of the tokens that this test created.
     async fn test_token_names(&self) -> Vec<String> {
         let (_, list) = self.get("/v1/acl/tokens", &self.token).await;
         let names = list.as_array().unwrap().iter().map(|t| t["Name"].as_str().unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! Certificates, on both sides.
+//! Certificates of server and client.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ async fn mutual_tls_uses_the_configured_certificates() {
         assert!(nomad.accepts(&got.text("secret_id")));
         host.revoke(&got.lease().id).await.unwrap();
 
-        // Another authority's word counts for nothing, on either side; the change counts at once.
+        // A certificate of another authority is refused on either side; a change takes effect at
+        // once.
         let other = FakeAuthority::new().unwrap();
         let theirs = other.issue_certificate("strongroom").unwrap();
         let same_key = other.reissue_certificate("strongroom", &mine).unwrap();

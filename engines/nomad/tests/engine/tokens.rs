@@ -41,7 +41,7 @@ async fn a_token_is_of_its_role_and_its_lease_knows_the_accessor_only() {
         let lease = got.lease();
         assert_eq!((lease.ttl, lease.renewable), (Ttl::from_secs(60), true));
         assert!(lease.stored_data().contains(&token.accessor));
-        // A foreign server keeps the answer with the lease, whatever the engine does.
+        // A foreign server stores the response with the lease, whatever the engine does.
         assert!(!lease.stored_data().contains(&secret) || host.transport() == Transport::Foreign);
         let stored = host.stored_keys();
         let stored = stored.iter().filter_map(|key| host.stored_entry(key));
@@ -77,7 +77,7 @@ async fn two_tokens_differ_in_everything_and_end_apart() {
         assert_ne!(tokens[0].name, tokens[1].name);
         host.revoke(&one.lease().id).await.unwrap();
         assert!(!nomad.accepts(&secrets.0) && nomad.accepts(&secrets.1));
-        // Repeated, it finds nothing, and that is fine.
+        // A repeated revocation finds no token, and succeeds.
         host.revoke_credential(one.lease()).await.unwrap();
         assert_eq!(nomad.tokens().len(), 1);
     })
@@ -93,7 +93,7 @@ async fn tokens_end_with_their_leases() {
         assert!(nomad.accepts(&secret));
         host.reopen().await;
         host.advance(secs(1)).await;
-        // Deleted, not expired.
+        // The tokens were deleted and didn't just expire.
         assert!(nomad.tokens().is_empty() && host.leases().is_empty());
     })
     .await;
@@ -116,7 +116,7 @@ async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
     .await;
 }
 
-/// What is renewed is asked for without the token being told again.
+/// A renewal checks that the token exists without receiving its secret again.
 #[tokio::test]
 async fn a_renewal_never_reads_the_token() {
     on_every_transport(|host| async move {
@@ -149,7 +149,7 @@ async fn truncated_names_are_still_found_for_undo() {
             assert!(limit == 26 || name.starts_with("strongroom-a-role-with-"), "{name}");
             host.revoke(&got.lease().id).await.unwrap();
         }
-        // Made under one limit, lost, and undone under another.
+        // Created under one limit, lost, and cleaned up under another.
         host.write("config/access", json!({ "max_token_name_length": 40 })).await.unwrap();
         host.read("creds/ci").await.unwrap();
         if host.transport() == Transport::Foreign {
