@@ -1,0 +1,229 @@
+//! [`NameFigures`]: how telling the names of types and functions are, in figures.
+//!
+//! The figures are indicators. A longer name that says no more is worse than a short one, so a name
+//! is never made longer for their sake.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use syn::visit::{self, Visit};
+
+use crate::sources::{SourceFile, is_test_only};
+
+/// Type names that every crate or engine has by convention, and which may therefore be shared.
+const CONVENTIONAL: [&str; 6] = ["Error", "Options", "Config", "Role", "Settings", "Input"];
+
+/// The names that the production files define.
+#[derive(Debug, Default)]
+pub struct DefinedNames {
+    /// Structs, enums and traits, each with the file that defines it.
+    pub types: Vec<DefinedName>,
+    /// Functions and methods, those of trait implementations included.
+    pub functions: Vec<DefinedName>,
+}
+
+/// A name and where it is defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinedName {
+    /// The identifier.
+    pub name: String,
+    /// The file, relative to the workspace.
+    pub file: String,
+}
+
+/// Shares in percent, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameFigures {
+    /// Type names of a single word.
+    pub single_word_types: usize,
+    /// Types that have the same name as another type, conventional names left out.
+    pub types_sharing_a_name: usize,
+    /// Function names of a single word.
+    pub single_word_functions: usize,
+}
+
+impl DefinedNames {
+    /// Collects what these files define outside of tests.
+    pub fn of(files: &[SourceFile]) -> Self {
+        let mut names = Self::default();
+        for file in files {
+            if !is_test_only(&file.syntax.attrs) {
+                NameCollector { file: &file.path, names: &mut names }.visit_file(&file.syntax);
+            }
+        }
+        names
+    }
+
+    /// The names of several types, with how many have each; conventional names left out.
+    pub fn shared_type_names(&self) -> BTreeMap<&str, usize> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for defined in &self.types {
+            *counts.entry(&defined.name).or_default() += 1;
+        }
+        counts.retain(|name, count| *count > 1 && !CONVENTIONAL.contains(name));
+        counts
+    }
+
+    /// The figures of these names.
+    pub fn figures(&self) -> NameFigures {
+        let single_word = |names: &[DefinedName]| {
+            names.iter().filter(|defined| word_count(&defined.name) == 1).count()
+        };
+        let shared = self.shared_type_names().values().sum();
+        NameFigures {
+            single_word_types: percent(single_word(&self.types), self.types.len()),
+            types_sharing_a_name: percent(shared, self.types.len()),
+            single_word_functions: percent(single_word(&self.functions), self.functions.len()),
+        }
+    }
+}
+
+impl fmt::Display for NameFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "type names of a single word      {:>3} %", self.single_word_types)?;
+        writeln!(f, "types that share their name      {:>3} %", self.types_sharing_a_name)?;
+        write!(f, "function names of a single word  {:>3} %", self.single_word_functions)
+    }
+}
+
+struct NameCollector<'a> {
+    file: &'a str,
+    names: &'a mut DefinedNames,
+}
+
+impl NameCollector<'_> {
+    fn add_type(&mut self, ident: &syn::Ident) {
+        let name = DefinedName { name: ident.to_string(), file: self.file.to_owned() };
+        self.names.types.push(name);
+    }
+
+    fn add_function(&mut self, ident: &syn::Ident) {
+        let name = DefinedName { name: ident.to_string(), file: self.file.to_owned() };
+        self.names.functions.push(name);
+    }
+}
+
+impl<'ast> Visit<'ast> for NameCollector<'_> {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if !is_test_only(&item.attrs) {
+            visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        if !is_test_only(&item.attrs) {
+            visit::visit_item_impl(self, item);
+        }
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        if !is_test_only(&item.attrs) {
+            self.add_type(&item.ident);
+        }
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        if !is_test_only(&item.attrs) {
+            self.add_type(&item.ident);
+        }
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        if !is_test_only(&item.attrs) {
+            self.add_type(&item.ident);
+            visit::visit_item_trait(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        if !is_test_only(&item.attrs) {
+            self.add_function(&item.sig.ident);
+            visit::visit_item_fn(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        if !is_test_only(&item.attrs) {
+            self.add_function(&item.sig.ident);
+            visit::visit_impl_item_fn(self, item);
+        }
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
+        // What is only declared is counted where it is implemented.
+        if item.default.is_some() {
+            self.add_function(&item.sig.ident);
+        }
+    }
+}
+
+/// The words of `snake_case` or `CamelCase`; an acronym such as `URL` is one word.
+fn word_count(name: &str) -> usize {
+    let mut words = 0;
+    let mut previous = '_';
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let next_is_lower = letters.peek().is_some_and(|next| next.is_lowercase());
+        let begins_word = letter != '_'
+            && (previous == '_'
+                || (letter.is_uppercase() && (!previous.is_uppercase() || next_is_lower)));
+        words += usize::from(begins_word);
+        previous = letter;
+    }
+    words
+}
+
+fn percent(part: usize, whole: usize) -> usize {
+    (part * 100).div_ceil(whole.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::{production_files, workspace_root};
+
+    fn file(text: &str) -> SourceFile {
+        SourceFile { path: "a.rs".to_owned(), syntax: syn::parse_file(text).unwrap() }
+    }
+
+    #[test]
+    fn words_are_counted_in_both_cases_of_rust() {
+        for (name, words) in [
+            ("Lease", 1),
+            ("LeaseId", 2),
+            ("URL", 1),
+            ("URLPath", 2),
+            ("KvV2", 2),
+            ("revoke", 1),
+            ("revoke_expired", 2),
+            ("_unused", 1),
+        ] {
+            assert_eq!(word_count(name), words, "{name}");
+        }
+    }
+
+    #[test]
+    fn figures_leave_out_tests_and_conventional_names() {
+        let files = [
+            file("struct Error; struct Lease; struct LeaseId; #[cfg(test)] mod t { struct Got; }"),
+            file("struct Error; struct Lease; impl Lease { fn id(&self) {} fn find_all() {} }"),
+        ];
+        let names = DefinedNames::of(&files);
+        assert_eq!(names.types.len(), 5);
+        assert_eq!(names.shared_type_names(), [("Lease", 2)].into());
+        let figures = names.figures();
+        assert_eq!(figures.single_word_types, 80);
+        assert_eq!(figures.types_sharing_a_name, 40);
+        assert_eq!(figures.single_word_functions, 50);
+    }
+
+    /// The limits that CONTRIBUTING.md states. Lower them when the figures have become better.
+    #[test]
+    fn names_stay_within_the_limits() {
+        let files = production_files(&workspace_root()).unwrap();
+        let figures = DefinedNames::of(&files).figures();
+        assert!(figures.single_word_types <= 35, "{figures}");
+        assert!(figures.types_sharing_a_name <= 20, "{figures}");
+        assert!(figures.single_word_functions <= 50, "{figures}");
+    }
+}
