@@ -98,7 +98,7 @@ pub struct BodyBudget {
 
 impl BodyBudget {
     /// Whether anything is reserved.
-    pub(crate) fn is_some(&self) -> bool {
+    pub(crate) fn has_reserved(&self) -> bool {
         self.first.is_some() || self.rest.is_some()
     }
 

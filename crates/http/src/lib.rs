@@ -169,7 +169,7 @@ where
     };
     let (request, share) = read.map_err(HttpRefusal::into_response)?;
     // The parsed fields stay in memory until the work ends, even if the client disconnects first.
-    if share.is_some() {
+    if share.has_reserved() {
         permit.hold_until_done(share);
     }
     let answer = core.handle(permit, CoreRequest { token, ..request }).await;
