@@ -122,7 +122,7 @@ async fn logins_with_unenforceable_restrictions_are_refused() {
             EngineAuth { bound_cidrs: vec!["10.0.0.0/8".to_owned()], ..auth_for_bob() },
             "permission denied",
         ),
-        (EngineAuth { bound_cidrs: vec!["everywhere".to_owned()], ..auth_for_bob() }, "no network"),
+        (EngineAuth { bound_cidrs: vec!["everywhere".to_owned()], ..auth_for_bob() }, "invalid bound CIDR"),
         (
             EngineAuth { token_type: TokenType::Batch, num_uses: 2, ..auth_for_bob() },
             "\"num_uses\"",
@@ -172,7 +172,7 @@ async fn a_login_needs_an_auth_method_and_an_unauthenticated_path() {
     assert_eq!(inside.kind(), ErrorKind::Internal);
     bench.write("sys/mounts/gate", r#"{"type":"door-engine"}"#).await;
     let engine = bench.fails_as("", Verb::Write, "gate/login/bob", "").await;
-    assert!(engine.to_string().contains("where none can be"), "{engine}");
+    assert!(engine.to_string().contains("where none is allowed"), "{engine}");
     let accessors = bench.succeeds(Verb::List, "auth/token/accessors", "").await;
     assert_eq!(accessors.json("keys").matches(',').count(), 0);
     // Errors on unauthenticated paths are plain messages, not lists.
