@@ -7,7 +7,7 @@
 //! let storage = read(r#"storage "embedded" { path = "/var/lib/strongroom" }"#)?;
 //! assert!(matches!(storage, StorageConfig::Embedded { .. }));
 //! let storage = read(r#"storage "raft" { path = "/var/lib/vault"  node_id = "a" }"#)?;
-//! assert_eq!(storage.name(), "raft");
+//! assert_eq!(storage.storage_type(), "raft");
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
