@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::{self, Visit};
 
-use crate::sources::{SourceFile, is_test_only};
+use crate::sources::SourceFile;
 
 /// The modules of one crate, by path: `""` for the crate root, `"a::b"` for `src/a/b.rs`.
 #[derive(Debug, Default)]
@@ -22,7 +22,6 @@ impl ModuleGraph {
         let source_folder = format!("{crate_folder}/src/");
         let modules: BTreeMap<String, &SourceFile> = files
             .iter()
-            .filter(|file| !is_test_only(&file.syntax.attrs))
             .filter_map(|file| Some((module_path(file.path.strip_prefix(&source_folder)?), file)))
             .collect();
         let names: BTreeSet<String> = modules.keys().cloned().collect();
@@ -197,30 +196,12 @@ impl<'a> PathCollector<'a> {
 
 impl<'ast> Visit<'ast> for PathCollector<'_> {
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        if !is_test_only(&item.attrs) {
-            let is_reexport = !matches!(item.vis, syn::Visibility::Inherited);
-            self.add_use(&[], &item.tree, is_reexport);
-        }
+        let is_reexport = !matches!(item.vis, syn::Visibility::Inherited);
+        self.add_use(&[], &item.tree, is_reexport);
     }
 
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        // `self` and `super` mean something else in an inline module; ours have none but tests.
-        if item.content.is_none() && !is_test_only(&item.attrs) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
-    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if !is_test_only(&item.attrs) {
-            visit::visit_item_impl(self, item);
-        }
-    }
-
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !is_test_only(&item.attrs) {
-            visit::visit_item_fn(self, item);
-        }
-    }
+    /// In an inline module `self` and `super` would mean something else; ours have none but tests.
+    fn visit_item_mod(&mut self, _: &'ast syn::ItemMod) {}
 
     /// Who may see an item is no import.
     fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
@@ -239,7 +220,7 @@ mod tests {
     use crate::sources::{production_files, workspace_root};
 
     fn file(path: &str, text: &str) -> SourceFile {
-        SourceFile { path: path.into(), syntax: syn::parse_file(text).unwrap() }
+        SourceFile::parse(path.into(), text).unwrap()
     }
 
     fn graph(files: &[SourceFile]) -> ModuleGraph {

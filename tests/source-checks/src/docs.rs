@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use syn::visit::{self, Visit};
+use syn::visit::Visit;
 
-use crate::sources::{SourceFile, is_test_only};
+use crate::sources::SourceFile;
 
 /// A public item and its documentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,19 +35,28 @@ const TOO_SHORT_WORDS: usize = 4;
 /// methods. Fields and variants are left out, since their type explains most of them.
 pub fn public_items(files: &[SourceFile]) -> Vec<DocumentedItem> {
     let mut items = Vec::new();
-    for file in files.iter().filter(|file| !is_test_only(&file.syntax.attrs)) {
+    for file in files {
         ItemCollector { file: &file.path, items: &mut items }.visit_file(&file.syntax);
     }
     items
 }
 
+impl DocumentedItem {
+    fn word_count(&self) -> usize {
+        self.text.split_whitespace().count()
+    }
+
+    fn is_too_short(&self) -> bool {
+        self.word_count() <= TOO_SHORT_WORDS
+    }
+}
+
 impl DocFigures {
     /// The figures of these items.
     pub fn of(items: &[DocumentedItem]) -> Self {
-        let mut words: Vec<usize> =
-            items.iter().map(|item| item.text.split_whitespace().count()).collect();
+        let mut words: Vec<usize> = items.iter().map(DocumentedItem::word_count).collect();
         words.sort_unstable();
-        let too_short = words.iter().filter(|count| **count <= TOO_SHORT_WORDS).count();
+        let too_short = items.iter().filter(|item| item.is_too_short()).count();
         let median_words = words.get(words.len() / 2).copied().unwrap_or_default();
         Self { items: items.len(), median_words, too_short }
     }
@@ -71,7 +80,7 @@ struct ItemCollector<'a> {
 
 impl ItemCollector<'_> {
     fn add(&mut self, visibility: &syn::Visibility, ident: &syn::Ident, attrs: &[syn::Attribute]) {
-        if matches!(visibility, syn::Visibility::Public(_)) && !is_test_only(attrs) {
+        if matches!(visibility, syn::Visibility::Public(_)) {
             let (file, name) = (self.file.to_owned(), ident.to_string());
             self.items.push(DocumentedItem { file, name, text: doc_text(attrs) });
         }
@@ -79,12 +88,6 @@ impl ItemCollector<'_> {
 }
 
 impl<'ast> Visit<'ast> for ItemCollector<'_> {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test_only(&item.attrs) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
         self.add(&item.vis, &item.ident, &item.attrs);
     }
@@ -115,7 +118,7 @@ impl<'ast> Visit<'ast> for ItemCollector<'_> {
     }
 
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if item.trait_.is_some() || is_test_only(&item.attrs) {
+        if item.trait_.is_some() {
             return;
         }
         for member in &item.items {
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn public_items_are_collected_with_their_docs() {
         let text = "/// One two\n/// three.\npub struct A;\nstruct B;\nimpl A {\n/// Four.\npub fn f() {}\n}\nimpl Clone for A { fn clone(&self) -> Self { Self } }";
-        let file = SourceFile { path: "a.rs".into(), syntax: syn::parse_file(text).unwrap() };
+        let file = SourceFile::parse("a.rs".into(), text).unwrap();
         let items = public_items(&[file]);
         let found: Vec<_> = items.iter().map(|it| (it.name.as_str(), it.text.as_str())).collect();
         assert_eq!(found, [("A", "One two three."), ("f", "Four.")]);
@@ -162,7 +165,8 @@ mod tests {
         let items = public_items(&files);
         let figures = DocFigures::of(&items);
         assert!(figures.median_words >= 15, "{figures}");
-        let short = items.iter().filter(|item| item.text.split_whitespace().count() <= 4);
+        assert_eq!(TOO_SHORT_WORDS, 4);
+        let short = items.iter().filter(|item| item.is_too_short());
         let short: Vec<_> = short.map(|item| format!("{}: {}", item.file, item.name)).collect();
         assert!(short.is_empty(), "{figures}\n{}", short.join("\n"));
     }

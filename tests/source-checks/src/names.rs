@@ -8,7 +8,7 @@ use std::fmt;
 
 use syn::visit::{self, Visit};
 
-use crate::sources::{SourceFile, is_test_only};
+use crate::sources::SourceFile;
 
 /// Type names that every crate or engine has by convention, and which may therefore be shared.
 const CONVENTIONAL: [&str; 6] = ["Error", "Options", "Config", "Role", "Settings", "Input"];
@@ -49,9 +49,7 @@ impl DefinedNames {
     pub fn of(files: &[SourceFile]) -> Self {
         let mut names = Self::default();
         for file in files {
-            if !is_test_only(&file.syntax.attrs) {
-                NameCollector { file: &file.path, names: &mut names }.visit_file(&file.syntax);
-            }
+            NameCollector { file: &file.path, names: &mut names }.visit_file(&file.syntax);
         }
         names
     }
@@ -94,70 +92,50 @@ struct NameCollector<'a> {
 }
 
 impl NameCollector<'_> {
+    fn defined(&self, ident: &syn::Ident) -> DefinedName {
+        DefinedName { name: ident.to_string(), file: self.file.to_owned() }
+    }
+
     fn add_type(&mut self, ident: &syn::Ident) {
-        let name = DefinedName { name: ident.to_string(), file: self.file.to_owned() };
-        self.names.types.push(name);
+        self.names.types.push(self.defined(ident));
     }
 
     fn add_function(&mut self, ident: &syn::Ident) {
-        let name = DefinedName { name: ident.to_string(), file: self.file.to_owned() };
-        self.names.functions.push(name);
+        self.names.functions.push(self.defined(ident));
     }
 }
 
 impl<'ast> Visit<'ast> for NameCollector<'_> {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test_only(&item.attrs) {
-            visit::visit_item_mod(self, item);
-        }
-    }
-
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        if is_test_only(&item.attrs) {
-            return;
-        }
         for member in item.items.iter().filter(|_| item.trait_.is_none()) {
-            if let syn::ImplItem::Fn(method) = member
-                && !is_test_only(&method.attrs)
-            {
-                let (name, file) = (method.sig.ident.to_string(), self.file.to_owned());
-                self.names.inherent_methods.push(DefinedName { name, file });
+            if let syn::ImplItem::Fn(method) = member {
+                self.names.inherent_methods.push(self.defined(&method.sig.ident));
             }
         }
         visit::visit_item_impl(self, item);
     }
 
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
-        if !is_test_only(&item.attrs) {
-            self.add_type(&item.ident);
-        }
+        self.add_type(&item.ident);
     }
 
     fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
-        if !is_test_only(&item.attrs) {
-            self.add_type(&item.ident);
-        }
+        self.add_type(&item.ident);
     }
 
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
-        if !is_test_only(&item.attrs) {
-            self.add_type(&item.ident);
-            visit::visit_item_trait(self, item);
-        }
+        self.add_type(&item.ident);
+        visit::visit_item_trait(self, item);
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !is_test_only(&item.attrs) {
-            self.add_function(&item.sig.ident);
-            visit::visit_item_fn(self, item);
-        }
+        self.add_function(&item.sig.ident);
+        visit::visit_item_fn(self, item);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        if !is_test_only(&item.attrs) {
-            self.add_function(&item.sig.ident);
-            visit::visit_impl_item_fn(self, item);
-        }
+        self.add_function(&item.sig.ident);
+        visit::visit_impl_item_fn(self, item);
     }
 
     fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
@@ -194,7 +172,7 @@ mod tests {
     use crate::sources::{production_files, workspace_root};
 
     fn file(text: &str) -> SourceFile {
-        SourceFile { path: "a.rs".to_owned(), syntax: syn::parse_file(text).unwrap() }
+        SourceFile::parse("a.rs".to_owned(), text).unwrap()
     }
 
     #[test]

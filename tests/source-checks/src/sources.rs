@@ -3,12 +3,28 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A Rust file that isn't generated and isn't, as a whole, test code.
+/// A Rust file that isn't generated, without what is compiled for tests only.
 pub struct SourceFile {
     /// Relative to the workspace, with `/` between folders.
     pub path: String,
-    /// Its syntax tree.
+    /// Its syntax tree. Items for tests are removed, here and in its modules and `impl` blocks.
     pub syntax: syn::File,
+}
+
+impl SourceFile {
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text isn't Rust.
+    pub fn parse(path: String, text: &str) -> syn::Result<Self> {
+        let mut syntax = syn::parse_file(text)?;
+        if is_test_only(&syntax.attrs) {
+            syntax.items.clear();
+        }
+        remove_test_items(&mut syntax.items);
+        Ok(Self { path, syntax })
+    }
 }
 
 /// Folders that hold no code of the product: build results, tests, fuzz targets, generated code.
@@ -34,10 +50,10 @@ pub fn production_files(root: &Path) -> Result<Vec<SourceFile>, String> {
     let mut files = Vec::with_capacity(paths.len());
     for path in paths {
         let text = fs::read_to_string(&path).map_err(|error| located(&path, &error))?;
-        let syntax = syn::parse_file(&text).map_err(|error| located(&path, &error))?;
         let relative = path.strip_prefix(root).unwrap_or(&path);
-        let path = relative.to_string_lossy().replace('\\', "/");
-        files.push(SourceFile { path, syntax });
+        let relative = relative.to_string_lossy().replace('\\', "/");
+        let file = SourceFile::parse(relative, &text).map_err(|error| located(&path, &error))?;
+        files.push(file);
     }
     Ok(files)
 }
@@ -62,8 +78,41 @@ fn located(path: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", path.display())
 }
 
+fn remove_test_items(items: &mut Vec<syn::Item>) {
+    items.retain(|item| !is_test_only(attributes_of(item)));
+    for item in items {
+        match item {
+            syn::Item::Mod(syn::ItemMod { content: Some((_, inner)), .. }) => {
+                remove_test_items(inner);
+            }
+            syn::Item::Impl(block) => block.items.retain(|member| match member {
+                syn::ImplItem::Fn(method) => !is_test_only(&method.attrs),
+                _ => true,
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// The attributes of the kinds of items that are looked at here.
+fn attributes_of(item: &syn::Item) -> &[syn::Attribute] {
+    match item {
+        syn::Item::Const(item) => &item.attrs,
+        syn::Item::Enum(item) => &item.attrs,
+        syn::Item::Fn(item) => &item.attrs,
+        syn::Item::Impl(item) => &item.attrs,
+        syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Static(item) => &item.attrs,
+        syn::Item::Struct(item) => &item.attrs,
+        syn::Item::Trait(item) => &item.attrs,
+        syn::Item::Type(item) => &item.attrs,
+        syn::Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
 /// Whether an item is compiled for tests only.
-pub fn is_test_only(attributes: &[syn::Attribute]) -> bool {
+fn is_test_only(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         if attribute.path().segments.last().is_some_and(|segment| segment.ident == "test") {
             return true;
@@ -93,11 +142,8 @@ pub fn is_test_only(attributes: &[syn::Attribute]) -> bool {
 mod tests {
     use super::*;
 
-    fn attributes_of(item: &str) -> Vec<syn::Attribute> {
-        match syn::parse_str(item).unwrap() {
-            syn::Item::Mod(module) => module.attrs,
-            _ => panic!("not a module: {item}"),
-        }
+    fn is_for_tests(item: &str) -> bool {
+        is_test_only(attributes_of(&syn::parse_str(item).unwrap()))
     }
 
     #[test]
@@ -105,10 +151,10 @@ mod tests {
         for test_only in
             ["#[cfg(test)] mod a {}", "#[cfg(any(test, feature = \"testing\"))] mod a {}"]
         {
-            assert!(is_test_only(&attributes_of(test_only)), "{test_only}");
+            assert!(is_for_tests(test_only), "{test_only}");
         }
         for production in ["mod a {}", "#[cfg(not(test))] mod a {}", "#[cfg(unix)] mod a {}"] {
-            assert!(!is_test_only(&attributes_of(production)), "{production}");
+            assert!(!is_for_tests(production), "{production}");
         }
     }
 
