@@ -122,7 +122,10 @@ async fn logins_with_unenforceable_restrictions_are_refused() {
             EngineAuth { bound_cidrs: vec!["10.0.0.0/8".to_owned()], ..auth_for_bob() },
             "permission denied",
         ),
-        (EngineAuth { bound_cidrs: vec!["everywhere".to_owned()], ..auth_for_bob() }, "invalid bound CIDR"),
+        (
+            EngineAuth { bound_cidrs: vec!["everywhere".to_owned()], ..auth_for_bob() },
+            "invalid bound CIDR",
+        ),
         (
             EngineAuth { token_type: TokenType::Batch, num_uses: 2, ..auth_for_bob() },
             "\"num_uses\"",
