@@ -1,4 +1,4 @@
-//! Which crate may import which: the order of the rooms in `ARCHITECTURE.md`.
+//! Which crate may depend on which: the layers of the crates in `ARCHITECTURE.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// From the ground up. A crate may import what stands above it here and nothing below; those in one
-/// line may not import each other.
+/// The layers, lowest first. A crate may depend on crates of the lines above its own and on no
+/// others, not even on those of its own line.
 const CRATE_LAYERS: &[&[&str]] = &[
     &["types"],
     &["crypto"],
@@ -30,7 +30,7 @@ const CRATE_LAYERS: &[&[&str]] = &[
     &["fakes"],
 ];
 
-/// Arrows between rooms in that order that must not be all the same.
+/// Dependencies that the order would allow and that are forbidden all the same.
 const FORBIDDEN_DEPENDENCIES: &[(&str, &str)] = &[
     ("core", "plugin-host"),
     ("http", "storage"),
@@ -52,19 +52,21 @@ const COMPOSITION_ROOT: &str = "server";
 
 #[test]
 fn dependencies_follow_the_layers() {
-    let arrows = crate_dependencies();
-    assert!(arrows.len() > 15, "only {} crates were read", arrows.len());
+    let dependencies = crate_dependencies();
+    assert!(dependencies.len() > 15, "only {} crates were read", dependencies.len());
     let mut wrong = Vec::new();
-    for (from, to) in arrows.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to))) {
+    for (from, to) in
+        dependencies.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to)))
+    {
         if !is_allowed(from, to) {
             wrong.push(format!("{from} → {to}"));
         }
     }
-    assert!(wrong.is_empty(), "new arrows: {wrong:?}");
+    assert!(wrong.is_empty(), "new dependencies: {wrong:?}");
 }
 
 #[test]
-fn forbidden_arrows_are_detected() {
+fn forbidden_dependencies_are_detected() {
     for (from, to) in [
         ("sdk", "core"),
         ("core", "engine-kv"),
@@ -92,10 +94,10 @@ fn forbidden_arrows_are_detected() {
 fn only_server_depends_on_a_store() {
     let crates = strongroom_testkit::programs::repository_root().join("crates");
     let mut read = 0;
-    for room in
-        CRATE_LAYERS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != COMPOSITION_ROOT)
+    for name in
+        CRATE_LAYERS.iter().flat_map(|layer| layer.iter()).filter(|name| **name != COMPOSITION_ROOT)
     {
-        let mut folders = vec![crates.join(room).join("src")];
+        let mut folders = vec![crates.join(name).join("src")];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).unwrap().flatten() {
                 let path = entry.path();
@@ -116,7 +118,7 @@ fn only_server_depends_on_a_store() {
     assert!(read > 100, "only {read} files were read");
 }
 
-/// Cryptography comes from one library, named in one room.
+/// Cryptography comes from one library, which only the crate `crypto` names.
 #[test]
 fn only_crypto_uses_crypto_crates() {
     let top = strongroom_testkit::programs::repository_root();
@@ -131,12 +133,12 @@ fn only_crypto_uses_crypto_crates() {
         let line = format!("\n{banned} v");
         assert!(!tree.contains(&line), "{banned} came in");
     }
-    for room in CRATE_LAYERS.iter().flat_map(|rooms| rooms.iter()).filter(|room| **room != "crypto")
+    for name in CRATE_LAYERS.iter().flat_map(|layer| layer.iter()).filter(|name| **name != "crypto")
     {
-        let manifest = top.join("crates").join(room).join("Cargo.toml");
+        let manifest = top.join("crates").join(name).join("Cargo.toml");
         let manifest = fs::read_to_string(manifest).unwrap();
-        assert!(!manifest.contains("aws-lc-rs"), "{room} names aws-lc-rs");
-        assert!(!manifest.contains("vsss-rs"), "{room} names vsss-rs");
+        assert!(!manifest.contains("aws-lc-rs"), "{name} names aws-lc-rs");
+        assert!(!manifest.contains("vsss-rs"), "{name} names vsss-rs");
     }
 }
 
@@ -163,8 +165,8 @@ fn is_unrestricted(from: &str) -> bool {
     ["testkit", "e2e", "golden", "token-service"].contains(&from) || from.starts_with("bench")
 }
 
-fn layer_of(room: &str) -> Option<usize> {
-    CRATE_LAYERS.iter().position(|rooms| rooms.contains(&room))
+fn layer_of(name: &str) -> Option<usize> {
+    CRATE_LAYERS.iter().position(|layer| layer.contains(&name))
 }
 
 /// Normal and build dependencies between the crates of this repository.
