@@ -11,9 +11,8 @@ use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, RawObject, RequestId, Secret, Ttl};
 
 use crate::error::Error;
-use crate::pipeline::AuthenticatedCaller;
-use crate::refusal_log::RequestOrigin;
 use crate::request::{CoreResponse, ResponseEnvelope, Verb};
+use crate::stages::{AuthenticatedCaller, RequestOrigin};
 use crate::unsealed::UnsealedCore;
 
 /// The function that handles one verb of an endpoint.

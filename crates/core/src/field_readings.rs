@@ -8,7 +8,7 @@ use strongroom_sdk::pattern::RoutePattern;
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint};
 use crate::mounts::MountBackend;
-use crate::pipeline::route::RoutedRequest;
+use crate::stages::RoutedRequest;
 use crate::{auth_token, sys};
 
 /// Fields of the server's own endpoints whose declared kind does not fully say how the handler

@@ -9,7 +9,7 @@ use strongroom_types::Secret;
 
 use crate::error::Error;
 use crate::mounts::MountConfig;
-use crate::pipeline::route::RoutedRequest;
+use crate::stages::RoutedRequest;
 use crate::unsealed::UnsealedCore;
 
 /// Headers of a single connection or of the message framing; never passed in either direction.

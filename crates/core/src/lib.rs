@@ -43,11 +43,13 @@ pub(crate) mod logins;
 pub mod mounts;
 pub mod pipeline;
 pub mod plugins;
+mod policy_path;
 mod refusal_log;
 pub mod request;
 mod request_ids;
 mod root_paths;
 pub mod settings;
+mod stages;
 pub mod status;
 pub mod sys;
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! [`RefusalLog`]: logs refused requests and seal requests. Lines contain no secrets, and refusals
 //! are limited to 20 lines per kind and minute so that a client cannot fill the log.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_types::{Clock, RequestId, Timestamp, printable};
+use strongroom_types::{Clock, Timestamp, printable};
 use tokio_util::task::TaskTracker;
 
-use crate::pipeline::AuthenticatedCaller;
+use crate::stages::RequestOrigin;
 
 /// The rate-limited log of refusals. Cheap to clone; there is one per server, sealed or not.
 #[derive(Clone)]
@@ -44,14 +43,6 @@ pub(crate) enum RefusalKind {
     Unseal,
     /// An initialisation that was refused or failed.
     Initialisation,
-}
-
-/// The id, path, address and caller of a request, as far as known.
-pub(crate) struct RequestOrigin<'a> {
-    pub(crate) id: &'a RequestId,
-    pub(crate) path: &'a str,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) caller: Option<&'a AuthenticatedCaller>,
 }
 
 /// Lines of one kind per window; further ones are counted and summarised.

@@ -9,9 +9,9 @@ use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::pipeline::admit::AdmittedRequest;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
+use crate::stages::AdmittedRequest;
 
 /// A path of this module, as `help` and the OpenAPI document show it.
 pub(crate) struct StatusPath {

@@ -19,9 +19,8 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, VerbHandlers, data_response, keys_response, not_found,
 };
 use crate::error::Error;
-use crate::pipeline::AuthenticatedCaller;
-use crate::pipeline::authorize::AuthorizedRequest;
 use crate::request::CoreResponse;
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::{sys, wrapping};
 

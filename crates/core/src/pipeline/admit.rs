@@ -2,52 +2,14 @@
 //! or redirect a request in a way that is not implemented. Ignoring such a header would perform
 //! another request than the client meant.
 
-use std::net::IpAddr;
-
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_types::RequestPath;
 use strongroom_types::path::InvalidPath;
-use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::error::Error;
-use crate::pipeline::AuthenticatedCaller;
-use crate::refusal_log::RequestOrigin;
-use crate::request::{CoreRequest, RequestHeaders, Verb};
+use crate::request::{CoreRequest, Verb};
 use crate::request_ids::RequestIds;
+use crate::stages::AdmittedRequest;
 use crate::wrapping;
-
-/// A request whose path is in normal form, with its request id.
-pub(crate) struct AdmittedRequest {
-    pub(crate) id: RequestId,
-    pub(crate) verb: Verb,
-    /// The path; of a list request always with a trailing slash.
-    pub(crate) path: RequestPath,
-    pub(crate) fields: Fields,
-    pub(crate) token: Option<Secret<String>>,
-    /// The lifetime of the wrapping token; `None` if the response is not to be wrapped.
-    pub(crate) wrap_ttl: Option<Ttl>,
-    pub(crate) headers: RequestHeaders,
-    pub(crate) connection: Option<ConnectionInfo>,
-}
-
-impl AdmittedRequest {
-    /// The client's IP address; `None` on a Unix socket.
-    pub(crate) fn remote_address(&self) -> Option<IpAddr> {
-        self.connection.map(|connection| connection.address)
-    }
-
-    /// The request's id, path, address and caller, for the refusal log.
-    pub(crate) fn request_origin<'a>(
-        &'a self,
-        caller: Option<&'a AuthenticatedCaller>,
-    ) -> RequestOrigin<'a> {
-        RequestOrigin {
-            id: &self.id,
-            path: self.path.as_str(),
-            address: self.remote_address(),
-            caller,
-        }
-    }
-}
 
 /// Headers that request a feature this server does not implement, with the feature's name in the
 /// error message.
@@ -101,9 +63,11 @@ fn is_set(header: &str, value: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use strongroom_types::Fields;
     use strongroom_types::entropy::SeededEntropy;
 
     use super::*;
+    use crate::request::RequestHeaders;
 
     fn request(path: &str, header: Option<(&str, &str)>) -> CoreRequest {
         let header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));

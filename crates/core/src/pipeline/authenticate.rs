@@ -3,23 +3,12 @@
 
 use std::sync::Arc;
 
-use strongroom_policy::Acl;
-use strongroom_token::{StoredToken, UseOutcome};
+use strongroom_token::UseOutcome;
 
-use super::route::RoutedRequest;
 use crate::error::Error;
 use crate::refusal_log::RefusalKind;
+use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
-
-/// The caller of a request, identified by a valid token.
-#[derive(Clone, Debug)]
-pub(crate) struct AuthenticatedCaller {
-    pub(crate) stored_token: StoredToken,
-    /// The combined rules of the token's policies, as of this request.
-    pub(crate) acl: Arc<Acl>,
-    /// Whether this request consumed the token's last use.
-    pub(crate) last_use: bool,
-}
 
 /// Returns the caller, or `None` if the path requires no token and none was found valid.
 /// Unauthenticated paths of engines ignore a token, so that a login does not consume a use. On the

@@ -4,10 +4,7 @@
 use strongroom_policy::{Acl, AclRequest, Capability, PathCase};
 use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
 
-use super::admit::AdmittedRequest;
-use super::authenticate::AuthenticatedCaller;
 use super::dispatch::engine_request;
-use super::route::RoutedRequest;
 use crate::cubbyhole;
 use crate::error::Error;
 use crate::field_readings;
@@ -15,17 +12,8 @@ use crate::mounts::MountBackend;
 use crate::mounts::handle::InFlight;
 use crate::refusal_log::RefusalKind;
 use crate::request::Verb;
+use crate::stages::{AdmittedRequest, AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
-
-/// A request that the caller's policies allow, ready to be dispatched.
-pub(crate) struct AuthorizedRequest {
-    pub(crate) routed: Box<RoutedRequest>,
-    pub(crate) caller: Option<AuthenticatedCaller>,
-    pub(crate) operation: Operation,
-    /// The in-flight guard of the engine instance that made the existence check; the same instance
-    /// then handles the request. `None` if no check was made.
-    pub(crate) in_flight: Option<InFlight>,
-}
 
 pub(crate) async fn authorize(
     core: &UnsealedCore,

@@ -6,16 +6,14 @@ use strongroom_sdk::engine::{self, Operation};
 use strongroom_telemetry::Stopwatch;
 use strongroom_types::{ErrorKind, Fields, Namespace};
 
-use super::authenticate::AuthenticatedCaller;
-use super::authorize::AuthorizedRequest;
 use super::respond::build_response;
-use super::route::RoutedRequest;
 use crate::endpoint::{ApiEndpoint, EndpointCall, find_endpoint};
 use crate::error::Error;
 use crate::mounts::handle::MountInstance;
 use crate::mounts::{ActiveMount, MountBackend};
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::{auth_token, cubbyhole, sys};
 

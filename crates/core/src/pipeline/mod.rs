@@ -27,8 +27,6 @@ pub(crate) mod route;
 
 use std::sync::Arc;
 
-pub(crate) use authenticate::AuthenticatedCaller;
-use route::RoutedRequest;
 use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
 use strongroom_types::ErrorKind;
@@ -38,6 +36,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::headers;
 use crate::request::{CoreRequest, CoreResponse, RequestHeaders, Verb};
+use crate::stages::{AdmittedRequest, AuthenticatedCaller, RoutedRequest};
 use crate::status;
 use crate::unsealed::UnsealedCore;
 use crate::wrapping;
@@ -92,7 +91,7 @@ async fn run(
 pub(crate) async fn run_unsealed(
     core: Arc<UnsealedCore>,
     permit: &mut RequestPermit,
-    admitted: admit::AdmittedRequest,
+    admitted: AdmittedRequest,
 ) -> Result<CoreResponse, Error> {
     let mut routed = route::route(&core, admitted);
     wrapping::validate_wrapping_token(&core, &routed).await?;

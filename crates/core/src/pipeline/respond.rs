@@ -6,14 +6,13 @@ use std::sync::Arc;
 use strongroom_sdk::engine::{DataResponse, EngineResponse, Operation, RawResponse};
 use strongroom_types::{ErrorKind, Ttl};
 
-use super::authenticate::AuthenticatedCaller;
-use super::route::RoutedRequest;
 use crate::error::{Error, sanitise_warnings};
 use crate::headers;
 use crate::logins::issue::LoginContext;
 use crate::mounts::MountConfig;
 use crate::mounts::handle::InFlight;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
+use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 
 pub(crate) async fn build_response(

@@ -2,103 +2,22 @@
 //! needs a token or `sudo`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use strongroom_policy::{Acl, AclRequest, Capabilities, Capability, PathCase, case_folded};
+use strongroom_policy::{PathCase, case_folded};
 use strongroom_sdk::engine::CanonicalPath;
-use strongroom_types::{ErrorKind, Ttl};
+use strongroom_types::ErrorKind;
 
-use super::admit::AdmittedRequest;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, access_for_path};
 use crate::error::Error;
 use crate::mounts::handle::MountInstance;
 use crate::mounts::{ActiveMount, MountBackend};
+use crate::policy_path::PolicyPath;
 use crate::root_paths::is_root_path;
+use crate::stages::{AdmittedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::{auth_token, sys, wrapping};
 
-/// A request with the mount it is routed to.
-pub(crate) struct RoutedRequest {
-    pub(crate) request: AdmittedRequest,
-    /// The mount; `None` if no mount matches, which is revealed only to callers whose policies
-    /// allow the path.
-    pub(crate) mounted: Option<Arc<ActiveMount>>,
-    /// The path relative to the mount.
-    pub(crate) relative_path: String,
-    /// The form of the path on which policies are evaluated.
-    pub(crate) policy_path: PolicyPath,
-    /// The lifetime of the wrapping token that the client requested. `request.wrap_ttl` is that
-    /// lifetime capped to the server's maximum.
-    pub(crate) requested_wrap_ttl: Option<Ttl>,
-    /// Whether the path requires no token.
-    pub(crate) unauthenticated: bool,
-    /// Whether the path requires `sudo` in addition to the ordinary capability.
-    pub(crate) requires_sudo: bool,
-    /// The request headers that the mount passes to its engine.
-    pub(crate) headers: BTreeMap<String, Vec<String>>,
-}
-
-/// The form of a path on which policies are evaluated: the one that the backend itself uses, so
-/// that different spellings of a path cannot bypass a rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PolicyPath {
-    /// The canonical path of an engine that folds case; `None` if it equals the request's path.
-    canonical: Option<String>,
-    /// Whether the backend may treat paths that differ only in case as the same.
-    case: PathCase,
-    /// The canonical spelling of one of the server's own paths, if the request used another.
-    /// Policies must allow both.
-    canonical_spelling: Option<String>,
-    /// The other of two API paths that reach the same setting of the server. A deny on it applies
-    /// here as well.
-    aliased_path: Option<String>,
-}
-
 impl PolicyPath {
-    /// For a backend that uses the path as given.
-    const AS_GIVEN: Self = Self {
-        canonical: None,
-        case: PathCase::Distinct,
-        canonical_spelling: None,
-        aliased_path: None,
-    };
-    /// For a backend that does not declare how it treats case, or that folds case itself.
-    const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
-
-    /// Whether the policies allow the request. `asked.path` is replaced by the canonical path, and
-    /// `asked.case` by that of the backend.
-    pub(crate) fn permits(&self, acl: &Acl, asked: &AclRequest<'_>) -> bool {
-        let permits = |path| acl.permits_request(&AclRequest { path, case: self.case, ..*asked });
-        permits(self.evaluated_path(asked.path))
-            && self.canonical_spelling.as_deref().is_none_or(permits)
-            && !self.alias_denies(acl)
-    }
-
-    /// The capabilities that the policies grant on this path, by the same rules. `of_path` returns
-    /// those of a single path.
-    pub(crate) fn capabilities(
-        &self,
-        acl: &Acl,
-        path: &str,
-        of_path: fn(&Acl, &str, PathCase) -> Capabilities,
-    ) -> Capabilities {
-        if self.alias_denies(acl) {
-            return Capabilities::NONE.with(Capability::Deny);
-        }
-        let granted = of_path(acl, self.evaluated_path(path), self.case);
-        let plain = self.canonical_spelling.as_deref().map(|plain| of_path(acl, plain, self.case));
-        plain.map_or(granted, |plain| plain.intersection(granted))
-    }
-
-    fn evaluated_path<'p>(&'p self, path: &'p str) -> &'p str {
-        self.canonical.as_deref().unwrap_or(path)
-    }
-
-    fn alias_denies(&self, acl: &Acl) -> bool {
-        let twin = self.aliased_path.as_deref();
-        twin.is_some_and(|twin| acl.capabilities(twin, PathCase::Distinct).is_denied())
-    }
-
     fn for_mount(mounted: &ActiveMount, path: &str, below: &str) -> Self {
         match &mounted.backend {
             MountBackend::System => Self {
@@ -298,6 +217,8 @@ fn pattern_matches(pattern: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use async_trait::async_trait;
     use strongroom_sdk::engine::{
         self, Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths,

@@ -34,9 +34,8 @@ pub(crate) use unwrap::{
 use wrapped_response::{WrapMetadata, WrappedResponse};
 
 use crate::error::Error;
-use crate::pipeline::AuthenticatedCaller;
-use crate::pipeline::route::RoutedRequest;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope, WrapInfo};
+use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 
 /// Parses the header `X-Vault-Wrap-TTL`. `None` if it is empty or zero.

@@ -11,10 +11,9 @@ use super::wrapped_response::{WrapMetadata, WrappedResponse};
 use super::{NewWrapping, wrap_info_response};
 use crate::endpoint::{data_response_with_warnings, not_found};
 use crate::error::Error;
-use crate::pipeline::AuthenticatedCaller;
-use crate::pipeline::route::RoutedRequest;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
+use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 
 /// Paths of the requests that take a wrapping token, relative to `sys/`.

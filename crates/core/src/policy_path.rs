@@ -1,0 +1,65 @@
+//! [`PolicyPath`]: the form of a request's path on which policies are evaluated.
+
+use strongroom_policy::{Acl, AclRequest, Capabilities, Capability, PathCase};
+
+/// The form of a path on which policies are evaluated: the one that the backend itself uses, so
+/// that different spellings of a path cannot bypass a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PolicyPath {
+    /// The canonical path of an engine that folds case; `None` if it equals the request's path.
+    pub(crate) canonical: Option<String>,
+    /// Whether the backend may treat paths that differ only in case as the same.
+    pub(crate) case: PathCase,
+    /// The canonical spelling of one of the server's own paths, if the request used another.
+    /// Policies must allow both.
+    pub(crate) canonical_spelling: Option<String>,
+    /// The other of two API paths that reach the same setting of the server. A deny on it applies
+    /// here as well.
+    pub(crate) aliased_path: Option<String>,
+}
+
+impl PolicyPath {
+    /// For a backend that uses the path as given.
+    pub(crate) const AS_GIVEN: Self = Self {
+        canonical: None,
+        case: PathCase::Distinct,
+        canonical_spelling: None,
+        aliased_path: None,
+    };
+    /// For a backend that does not declare how it treats case, or that folds case itself.
+    pub(crate) const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
+
+    /// Whether the policies allow the request. `asked.path` is replaced by the canonical path, and
+    /// `asked.case` by that of the backend.
+    pub(crate) fn permits(&self, acl: &Acl, asked: &AclRequest<'_>) -> bool {
+        let permits = |path| acl.permits_request(&AclRequest { path, case: self.case, ..*asked });
+        permits(self.evaluated_path(asked.path))
+            && self.canonical_spelling.as_deref().is_none_or(permits)
+            && !self.alias_denies(acl)
+    }
+
+    /// The capabilities that the policies grant on this path, by the same rules. `of_path` returns
+    /// those of a single path.
+    pub(crate) fn capabilities(
+        &self,
+        acl: &Acl,
+        path: &str,
+        of_path: fn(&Acl, &str, PathCase) -> Capabilities,
+    ) -> Capabilities {
+        if self.alias_denies(acl) {
+            return Capabilities::NONE.with(Capability::Deny);
+        }
+        let granted = of_path(acl, self.evaluated_path(path), self.case);
+        let plain = self.canonical_spelling.as_deref().map(|plain| of_path(acl, plain, self.case));
+        plain.map_or(granted, |plain| plain.intersection(granted))
+    }
+
+    fn evaluated_path<'p>(&'p self, path: &'p str) -> &'p str {
+        self.canonical.as_deref().unwrap_or(path)
+    }
+
+    fn alias_denies(&self, acl: &Acl) -> bool {
+        let twin = self.aliased_path.as_deref();
+        twin.is_some_and(|twin| acl.capabilities(twin, PathCase::Distinct).is_denied())
+    }
+}
