@@ -29,7 +29,7 @@ use strongroom_types::{ErrorKind, Secret};
 use crate::core::Core;
 use crate::error::Error;
 use crate::mounts::ActiveMount;
-use crate::pipeline::route;
+use crate::path_access::TokenRequirement;
 use crate::unsealed::UnsealedCore;
 
 /// Limits on the number of requests that are processed at the same time.
@@ -382,10 +382,12 @@ impl Core {
         let load = mounted.map_or(&control.unmounted_load, ActiveMount::mount_load);
         let refuse = |limit: ExceededLimit| limit.refusal_error(mounted);
         let mut permit = control.count_request(load.clone()).map_err(refuse)?;
-        let needs_no_token = |(mounted, below): (&Arc<ActiveMount>, &str)| {
-            route::special_access(&mounted.backend, below).0
-        };
-        permit.needs_token = core.is_some() && !place.is_some_and(needs_no_token);
+        permit.needs_token = core.as_ref().is_some_and(|core| {
+            let requirement = place.and_then(|(mounted, below)| {
+                Some(core.backends.backend_of(mounted)?.token_requirement(mounted, below))
+            });
+            requirement.unwrap_or_default() == TokenRequirement::Required
+        });
         let prefix = control.prefix_hasher.hash_one(admission_prefix(head.path));
         if control.count_unauthenticated(prefix) {
             if let Some(counted) = &mut permit.slot {

@@ -8,11 +8,14 @@ use strongroom_sdk::action::Input;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
 use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{Fields, RawObject, RequestId, Secret, Ttl};
+use strongroom_types::{ErrorKind, Fields, RawObject, RequestId, Secret, Ttl};
 
+use crate::endpoint_docs::help_response;
 use crate::error::Error;
+use crate::path_access::TokenRequirement;
+use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, ResponseEnvelope, Verb};
-use crate::stages::{AuthenticatedCaller, RequestOrigin};
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RequestOrigin};
 use crate::unsealed::UnsealedCore;
 
 /// The function that handles one verb of an endpoint.
@@ -217,5 +220,78 @@ pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, E
 
 /// The error 404 with an empty `errors` list.
 pub(crate) fn not_found() -> Error {
-    Error::without_message(strongroom_types::ErrorKind::NotFound)
+    Error::without_message(ErrorKind::NotFound)
+}
+
+/// Handles a request by the endpoint that matches its path and verb, or with the endpoints'
+/// documentation if it asks for help. `tag` is the group's tag in the OpenAPI document.
+pub(crate) async fn call_endpoint(
+    endpoints: &[&'static [ApiEndpoint]],
+    tag: &str,
+    core: &Arc<UnsealedCore>,
+    authorized: &mut AuthorizedRequest,
+) -> Result<CoreResponse, Error> {
+    let AuthorizedRequest { routed, caller, .. } = authorized;
+    let request = &mut routed.request;
+    if request.verb == Verb::Help {
+        return help_response(endpoints, tag, &routed.relative_path);
+    }
+    let (endpoint, handler, captures) =
+        find_endpoint(endpoints, request.verb, &routed.relative_path)?;
+    let mut fields = std::mem::take(&mut request.fields);
+    let warnings = move_captures_to_fields(endpoint, &captures, &mut fields);
+    let call = EndpointCall {
+        core: core.clone(),
+        id: request.id.clone(),
+        fields,
+        captures,
+        token: request.token.take(),
+        wrap_ttl: request.wrap_ttl,
+        caller: caller.take(),
+        address: request.remote_address(),
+        headers: std::mem::take(&mut routed.headers),
+    };
+    let response = handler(&call).await;
+    if let Err(error) = &response
+        && error.kind() == ErrorKind::Denied
+    {
+        // The endpoint itself refused, for example access to another token or lease than the
+        // caller's.
+        let origin = call.request_origin(request.path.as_str());
+        core.refusal_log.log_refusal(RefusalKind::PermissionDenied, &origin, "");
+    }
+    let mut response = response?;
+    if let CoreResponse::Envelope(envelope) = &mut response {
+        envelope.warnings.extend(warnings);
+    }
+    Ok(response)
+}
+
+/// Whether a path requires a token, by the endpoint that it matches.
+pub(crate) fn endpoint_token_requirement(
+    endpoints: &[&'static [ApiEndpoint]],
+    below: &str,
+) -> TokenRequirement {
+    match access_for_path(endpoints, below) {
+        EndpointAccess::Policy => TokenRequirement::Required,
+        // On the server's own unauthenticated paths a valid token identifies the caller.
+        EndpointAccess::Unauthenticated => TokenRequirement::Optional,
+    }
+}
+
+/// Copies path captures into the fields, overriding body fields of the same name. Returns the
+/// warnings about unrecognized and overridden body fields that Vault clients know.
+fn move_captures_to_fields(
+    endpoint: &ApiEndpoint,
+    captures: &PathCaptures,
+    fields: &mut Fields,
+) -> Vec<String> {
+    let declared = || endpoint.fields.iter().flat_map(|fields| fields.iter());
+    if declared().any(|spec| spec.name == ANY_FIELD) {
+        // The endpoint takes arbitrary fields and has no captures, so there is nothing to warn
+        // about.
+        return Vec::new();
+    }
+    let declared = declared().map(|spec| spec.name);
+    strongroom_sdk::field::apply_captures(declared, captures, fields).into_iter().collect()
 }

@@ -32,10 +32,6 @@ const SERVER_HEADERS: [&str; 4] =
     ["cache-control", "content-type", "strict-transport-security", "x-content-type-options"];
 /// The only `X-Vault-` header that is intended for an auth method.
 const AWS_SERVER_ID_HEADER: &str = "x-vault-aws-iam-server-id";
-/// The only endpoint of the server's own that reads a header outside the API's family, and that
-/// header.
-const METRICS_PATH: &str = "sys/metrics";
-pub(crate) const ACCEPT_HEADER: &str = "accept";
 /// The maximum number of parts of a header value that are checked for tokens. A value with more
 /// parts is not passed.
 const MAX_TOKEN_CANDIDATES: usize = 64;
@@ -102,17 +98,19 @@ pub(crate) async fn passthrough_request_headers(
     routed: &RoutedRequest,
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut passed = BTreeMap::new();
-    if routed.request.path.as_str() == METRICS_PATH
-        && let Some(given) = &routed.request.headers.passthrough
-    {
-        passed.insert(ACCEPT_HEADER.to_owned(), given.values(ACCEPT_HEADER));
-        return Ok(passed);
-    }
-    let Some(mounted) = routed.mounted.as_ref().filter(|m| m.engine_handle().is_some()) else {
+    let request = &routed.request;
+    let (Some(mounted), Some(given)) = (&routed.mounted, &request.headers.passthrough) else {
         return Ok(passed);
     };
-    let request = &routed.request;
-    let Some(given) = &request.headers.passthrough else { return Ok(passed) };
+    let read =
+        core.backends.backend_of(mounted).map(|it| it.request_headers(&routed.relative_path));
+    for name in read.unwrap_or_default() {
+        passed.insert((*name).to_owned(), given.values(name));
+    }
+    // Built-in mounts show a list that clients know, but read only the headers above.
+    if mounted.engine_handle().is_none() {
+        return Ok(passed);
+    }
     for name in &mounted.entry.config.passthrough_request_headers {
         let name = name.to_ascii_lowercase();
         if !is_passable_request_header(&normalise_header_name(&name)) {

@@ -31,24 +31,30 @@
 
 pub mod admission;
 pub mod auth_token;
+mod built_ins;
 pub mod core;
 pub mod cubbyhole;
 pub mod endpoint;
+mod endpoint_docs;
+mod endpoint_readings;
+mod engine_backend;
 pub mod error;
-mod field_readings;
 mod headers;
 pub mod init;
+mod kind_readings;
 pub mod leases;
 pub(crate) mod logins;
 pub mod mounts;
+mod path_access;
 pub mod pipeline;
 pub mod plugins;
-mod policy_path;
 mod refusal_log;
+mod remount_task;
 pub mod request;
 mod request_ids;
 mod root_paths;
 pub mod settings;
+mod special_paths;
 mod stages;
 pub mod status;
 pub mod sys;
@@ -58,8 +64,9 @@ mod unmount;
 pub mod unsealed;
 pub mod wrapping;
 
-pub use crate::core::Core;
+pub use crate::core::{BuiltIns, Core};
 pub use admission::{AdmissionLimits, RequestHead, RequestPermit};
+pub use built_ins::BUILT_INS;
 pub use error::Error;
 pub use request::{
     CoreRequest, CoreResponse, HeaderSource, RequestHeaders, ResponseEnvelope, Verb,

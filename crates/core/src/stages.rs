@@ -14,7 +14,7 @@ use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::mounts::ActiveMount;
 use crate::mounts::handle::InFlight;
-use crate::policy_path::PolicyPath;
+use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::{RequestHeaders, Verb};
 
 /// A request whose path is in normal form, with its request id.
@@ -59,17 +59,20 @@ pub(crate) struct RoutedRequest {
     pub(crate) mounted: Option<Arc<ActiveMount>>,
     /// The path relative to the mount.
     pub(crate) relative_path: String,
-    /// The form of the path on which policies are evaluated.
-    pub(crate) policy_path: PolicyPath,
+    /// How the path is authorized.
+    pub(crate) access: PathAccess,
     /// The lifetime of the wrapping token that the client requested. `request.wrap_ttl` is that
     /// lifetime capped to the server's maximum.
     pub(crate) requested_wrap_ttl: Option<Ttl>,
-    /// Whether the path requires no token.
-    pub(crate) unauthenticated: bool,
-    /// Whether the path requires `sudo` in addition to the ordinary capability.
-    pub(crate) requires_sudo: bool,
     /// The request headers that the mount passes to its engine.
     pub(crate) headers: BTreeMap<String, Vec<String>>,
+}
+
+impl RoutedRequest {
+    /// Whether the path requires no token.
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.access.token != TokenRequirement::Required
+    }
 }
 
 /// The caller of a request, identified by a valid token.

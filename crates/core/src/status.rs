@@ -5,9 +5,10 @@ use serde::Serialize;
 use strongroom_barrier::SealConfig;
 use strongroom_sdk::field::FieldSpec;
 use strongroom_sdk::{CommaList, Input};
+use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 
-use crate::core::Core;
+use crate::core::{Core, SealedPaths};
 use crate::error::Error;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
@@ -62,20 +63,25 @@ pub(crate) const STATUS_PATHS: [StatusPath; 5] = [
     },
 ];
 
-/// Whether this module handles the request. HELP requests are handled by the system backend.
-pub(crate) fn is_status_request(request: &AdmittedRequest) -> bool {
-    let name = request.path.as_str().strip_prefix("sys/");
-    name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
-        && request.verb != Verb::Help
+/// Serves [`STATUS_PATHS`].
+pub(crate) struct StatusPaths;
+
+impl SealedPaths for StatusPaths {
+    fn serves(&self, path: &str) -> bool {
+        let name = path.strip_prefix("sys/");
+        name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
+    }
+
+    fn handle<'a>(
+        &'a self,
+        core: &'a Core,
+        request: AdmittedRequest,
+    ) -> BoxFuture<'a, Result<CoreResponse, Error>> {
+        Box::pin(handle_status_request(core, request))
+    }
 }
 
-/// Whether an unparsed request path is one of [`STATUS_PATHS`].
-pub(crate) fn is_status_path(path: &str) -> bool {
-    let name = path.strip_prefix("sys/");
-    name.is_some_and(|name| STATUS_PATHS.iter().any(|path| path.name == name))
-}
-
-pub(crate) async fn handle_status_request(
+async fn handle_status_request(
     core: &Core,
     request: AdmittedRequest,
 ) -> Result<CoreResponse, Error> {

@@ -1,6 +1,7 @@
 //! `auth/token/`: creating, looking up, renewing and revoking tokens, and token roles. Documented
 //! at <https://developer.hashicorp.com/vault/api-docs/auth/token>.
 
+mod backend;
 mod create;
 mod lifetime;
 mod lookup;
@@ -19,6 +20,7 @@ use strongroom_types::{Accessor, ErrorKind, PolicyName, RawObject, Secret};
 use crate::endpoint::{ApiEndpoint, EndpointCall};
 use crate::error::Error;
 use crate::request::{CoreResponse, ResponseEnvelope};
+pub(crate) use backend::TokenBackend;
 pub(crate) use service_token::create_login_token;
 use service_token::create_service_token;
 

@@ -9,20 +9,27 @@ pub mod store;
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use strongroom_barrier::Batch;
+use strongroom_policy::FieldReadings;
 use strongroom_sdk::engine::Operation;
 use strongroom_token::TokenKey;
-use strongroom_types::{ErrorKind, Fields};
+use strongroom_types::clock::BoxFuture;
+use strongroom_types::{ErrorKind, Fields, RequestId};
 
 pub use self::store::CubbyholeStore;
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, VerbHandlers, data_response, keys_response, not_found,
 };
+use crate::endpoint_docs::{document_of_endpoints, help_response};
 use crate::error::Error;
+use crate::mounts::ActiveMount;
+use crate::path_access::{PathAccess, PolicyPath, TokenRequirement};
 use crate::request::CoreResponse;
-use crate::stages::{AuthenticatedCaller, AuthorizedRequest};
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
-use crate::{sys, wrapping};
+use crate::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use crate::wrapping;
 
 /// Used for help only. Requests bypass endpoint matching, whose capture `path` would override a
 /// body field of that name.
@@ -37,27 +44,65 @@ pub(crate) const HELP_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
 /// The maximum number of names in a list response if the request gives no `limit`.
 const MAX_LISTED_KEYS: usize = 1_000_000;
 
-/// Whether a write to `path` needs the capability `create` or `update`, by whether the entry
-/// exists.
-pub(crate) async fn create_or_update(
-    core: &UnsealedCore,
-    caller: &AuthenticatedCaller,
-    path: &str,
-) -> Result<Operation, Error> {
-    // A wrapping token's cubbyhole holds the wrapped response, which can't be overwritten.
-    let exists = caller.stored_token.token.is_wrapping()
-        || core.stores.cubbyholes.read(owner_key(caller)?, path).await?.is_some();
-    Ok(if exists { Operation::Update } else { Operation::Create })
+/// The group's tag in the OpenAPI document.
+const TAG: &str = "secrets";
+
+/// Handles the requests below `cubbyhole/`.
+#[derive(Debug)]
+pub(crate) struct CubbyholeBackend;
+
+impl Backend for CubbyholeBackend {
+    fn token_requirement(&self, _: &ActiveMount, _relative_path: &str) -> TokenRequirement {
+        TokenRequirement::Required
+    }
+
+    fn path_access(&self, _: &ActiveMount, _path: &str, _relative_path: &str) -> PathAccess {
+        PathAccess { policy_path: PolicyPath::AS_GIVEN, ..PathAccess::UNKNOWN }
+    }
+
+    fn field_readings(&self, _: &ActiveMount, _relative_path: &str) -> FieldReadings {
+        FieldReadings::as_sent()
+    }
+
+    fn write_operation<'a>(
+        &'a self,
+        core: &'a UnsealedCore,
+        routed: &'a RoutedRequest,
+        caller: Option<&'a AuthenticatedCaller>,
+    ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
+        Box::pin(async move {
+            let caller = caller.ok_or_else(Error::invalid_token)?;
+            // A wrapping token's cubbyhole holds the wrapped response, which can't be overwritten.
+            let (owner, path) = (owner_key(caller), routed.relative_path.as_str());
+            let exists = caller.stored_token.token.is_wrapping()
+                || core.stores.cubbyholes.read(owner?, path).await?.is_some();
+            let operation = if exists { Operation::Update } else { Operation::Create };
+            Ok(WriteOperation { operation, in_flight: None })
+        })
+    }
+
+    fn handle<'a>(
+        &'a self,
+        core: &'a Arc<UnsealedCore>,
+        request: &'a mut AuthorizedRequest,
+    ) -> BoxFuture<'a, Result<BackendResponse, Error>> {
+        Box::pin(async move { Ok(BackendResponse::Complete(handle(core, request).await?)) })
+    }
+
+    fn openapi<'a>(
+        &'a self,
+        _: &'a UnsealedCore,
+        _: &'a ActiveMount,
+        _: &'a RequestId,
+    ) -> BoxFuture<'a, Option<Value>> {
+        Box::pin(async { Some(document_of_endpoints(&[HELP_ENDPOINTS], TAG)) })
+    }
 }
 
-/// Handles a request that policies allow.
-pub(crate) async fn handle(
-    core: &Arc<UnsealedCore>,
-    allowed: &AuthorizedRequest,
-) -> Result<CoreResponse, Error> {
+async fn handle(core: &UnsealedCore, allowed: &AuthorizedRequest) -> Result<CoreResponse, Error> {
     let path = allowed.routed.relative_path.as_str();
     if allowed.operation == Operation::Help {
-        return sys::help::help_response(&[HELP_ENDPOINTS], "secrets", path);
+        return help_response(&[HELP_ENDPOINTS], TAG, path);
     }
     let caller = allowed.caller.as_ref().ok_or_else(Error::invalid_token)?;
     let fields = &allowed.routed.request.fields;

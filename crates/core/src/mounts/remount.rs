@@ -9,7 +9,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use strongroom_barrier::Batch;
 use strongroom_types::{MountPath, MountUuid};
@@ -20,8 +19,6 @@ use super::handle::Blocked;
 use super::registry::{MountRegistry, RESERVED_PATHS};
 use super::table::{ActiveMount, MountBackend};
 use crate::error::Error;
-use crate::unmount::Unmount;
-use crate::unsealed::UnsealedCore;
 
 /// The remounts in progress.
 #[derive(Debug, Default)]
@@ -30,10 +27,6 @@ pub(crate) struct PendingRemounts {
     /// Mounts whose remount a task is working on.
     in_progress: Mutex<HashSet<MountUuid>>,
 }
-
-/// The interval at which remounts are retried that no task is working on, because their last step
-/// failed.
-const REMOUNT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 impl MountRegistry {
     /// Begins a remount and returns its migration id. When this returns, the mount refuses
@@ -102,7 +95,12 @@ impl MountRegistry {
 
     /// Finishes a remount: the mount gets its new path if `arrived`, else it keeps the old one.
     /// Does nothing if the remount was cancelled or already finished.
-    async fn end_remount(&self, uuid: MountUuid, id: String, arrived: bool) -> Result<(), Error> {
+    pub async fn end_remount(
+        &self,
+        uuid: MountUuid,
+        id: String,
+        arrived: bool,
+    ) -> Result<(), Error> {
         let mounts = self.clone();
         let work = async move {
             let table = mounts.table();
@@ -134,6 +132,11 @@ impl MountRegistry {
         self.change_queue.run(work).await?
     }
 
+    /// Waits until a remount is begun; returns at once if one was since the last call.
+    pub async fn remount_begun(&self) {
+        self.pending_remounts.remount_started.notified().await;
+    }
+
     /// The remount with this migration id; `None` if it is unknown or the mount was remounted again
     /// since.
     pub fn find_remount(&self, id: &str) -> Option<(MountClass, RemountRecord)> {
@@ -152,57 +155,15 @@ fn is_builtin_mount_path(class: MountClass, path: &MountPath) -> bool {
     }
 }
 
-impl UnsealedCore {
-    /// Completes remounts in progress, including those begun before the last restart.
-    pub(crate) async fn run_remounts(self: &Arc<Self>) {
-        loop {
-            let table = self.mounts.table();
-            for mounted in table.all_mounts() {
-                let Some(moving) = mounted.entry.remount_in_progress() else { continue };
-                let Some(under_way) = RemountGuard::acquire(&self.mounts, &mounted.entry.uuid)
-                else {
-                    continue;
-                };
-                let (core, entry, id) = (self.clone(), mounted.entry.clone(), moving.id.clone());
-                self.requests.spawn(async move {
-                    let _under_way = under_way;
-                    core.finish_remount(entry, id).await;
-                });
-            }
-            tokio::select! {
-                () = self.mounts.pending_remounts.remount_started.notified() => {}
-                () = self.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
-            }
-        }
-    }
-
-    async fn finish_remount(self: &Arc<Self>, entry: MountEntry, id: String) {
-        let (route, uuid) = (entry.route(), entry.uuid.clone());
-        let left = self.drain_old_path(&entry).await;
-        match &left {
-            Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
-            Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
-        }
-        if let Err(error) = self.mounts.end_remount(uuid, id, left.is_ok()).await {
-            tracing::warn!(mount = route, %error, "the result of a remount could not be stored; it will be retried");
-        }
-    }
-
-    /// Waits for requests and revokes leases that refer to the old path.
-    async fn drain_old_path(&self, entry: &MountEntry) -> Result<(), Error> {
-        Unmount { core: self, entry }.block_and_drain_requests(Blocked::Moving).await?;
-        self.revoke_prefix(&entry.route()).await
-    }
-}
-
 /// Marks that a task is working on a mount's remount, until dropped.
-struct RemountGuard {
+pub struct RemountGuard {
     pending_remounts: Arc<PendingRemounts>,
     uuid: MountUuid,
 }
 
 impl RemountGuard {
-    fn acquire(mounts: &MountRegistry, uuid: &MountUuid) -> Option<Self> {
+    /// `None` if another task is working on it.
+    pub fn acquire(mounts: &MountRegistry, uuid: &MountUuid) -> Option<Self> {
         let moves = mounts.pending_remounts.clone();
         let first = moves.lock_in_progress().insert(uuid.clone());
         first.then(|| Self { pending_remounts: moves, uuid: uuid.clone() })

@@ -34,12 +34,8 @@ pub struct ActiveMount {
 /// The backend that handles requests below a mount.
 #[derive(Clone, Debug)]
 pub enum MountBackend {
-    /// The system backend, at `sys/`.
-    System,
-    /// The token backend, at `auth/token/`.
-    Token,
-    /// The cubbyhole backend, at `cubbyhole/`.
-    Cubbyhole,
+    /// A part of the server, such as `sys/`, found by the mount's type.
+    BuiltIn,
     /// An engine, linked in or in a plug-in process.
     Engine(EngineHandle),
 }
@@ -51,7 +47,7 @@ impl ActiveMount {
         // An engine's count is that of its handle, which outlives changes of the entry.
         let load = match &backend {
             MountBackend::Engine(engine) => engine.mount_load().clone(),
-            MountBackend::System | MountBackend::Token | MountBackend::Cubbyhole => Arc::default(),
+            MountBackend::BuiltIn => Arc::default(),
         };
         Arc::new(Self {
             entry,
@@ -72,16 +68,11 @@ impl ActiveMount {
         self.histograms.histogram_for(&self.entry.mount_type, operation)
     }
 
-    /// Whether the mount is the system backend, `sys/`.
-    pub fn is_system(&self) -> bool {
-        matches!(self.backend, MountBackend::System)
-    }
-
     /// The handle of the mount's engine; `None` for the server's own backends.
     pub fn engine_handle(&self) -> Option<&EngineHandle> {
         match &self.backend {
             MountBackend::Engine(engine) => Some(engine),
-            MountBackend::System | MountBackend::Token | MountBackend::Cubbyhole => None,
+            MountBackend::BuiltIn => None,
         }
     }
 }

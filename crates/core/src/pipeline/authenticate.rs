@@ -6,6 +6,7 @@ use std::sync::Arc;
 use strongroom_token::UseOutcome;
 
 use crate::error::Error;
+use crate::path_access::TokenRequirement;
 use crate::refusal_log::RefusalKind;
 use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
@@ -18,8 +19,7 @@ pub(crate) async fn authenticate(
     core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<Option<AuthenticatedCaller>, Error> {
-    let engines = routed.mounted.as_ref().is_some_and(|mounted| mounted.engine_handle().is_some());
-    if routed.unauthenticated && engines {
+    if routed.access.token == TokenRequirement::Ignored {
         return Ok(None);
     }
     let found = match &routed.request.token {
@@ -33,7 +33,7 @@ pub(crate) async fn authenticate(
     let address = routed.request.connection.map(|connection| connection.address);
     let found = found.filter(|found| found.token.may_be_used_from(address));
     let Some(found) = found else {
-        return if routed.unauthenticated {
+        return if routed.is_unauthenticated() {
             Ok(None)
         } else {
             Err(log_invalid_token(core, routed))
@@ -41,7 +41,7 @@ pub(crate) async fn authenticate(
     };
     // Unauthenticated paths never consume a use, for example that of a wrapping token at
     // `sys/wrapping/lookup`.
-    let spent = if routed.unauthenticated {
+    let spent = if routed.is_unauthenticated() {
         UseOutcome::Remaining
     } else {
         core.stores.tokens.count_use(&found).await?

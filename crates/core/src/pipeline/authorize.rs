@@ -1,19 +1,16 @@
 //! Checks the caller's policies. A write requires `create` or `update`; the engine's existence
 //! check decides which, and is made only if the policies grant at least one of them.
 
-use strongroom_policy::{Acl, AclRequest, Capability, PathCase};
-use strongroom_sdk::engine::{EngineError, Existence, Operation, StatusKind};
+use strongroom_policy::{Acl, AclRequest, Capability, FieldReadings, PathCase};
+use strongroom_sdk::engine::Operation;
 
-use super::dispatch::engine_request;
-use crate::cubbyhole;
 use crate::error::Error;
-use crate::field_readings;
-use crate::mounts::MountBackend;
 use crate::mounts::handle::InFlight;
 use crate::refusal_log::RefusalKind;
 use crate::request::Verb;
 use crate::stages::{AdmittedRequest, AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
+use crate::unsealed::backend::WriteOperation;
 
 pub(crate) async fn authorize(
     core: &UnsealedCore,
@@ -28,7 +25,7 @@ pub(crate) async fn authorize(
         Verb::Help => Operation::Help,
         Verb::Write => return authorize_write(core, routed, caller).await,
     };
-    if !routed.unauthenticated {
+    if !routed.is_unauthenticated() {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed = match operation {
             // Help requires any capability on the path; otherwise it would reveal which paths are
@@ -50,7 +47,7 @@ fn authorize_help(
     caller: AuthenticatedCaller,
 ) -> Result<AuthorizedRequest, Error> {
     let path = routed.request.path.as_str();
-    let granted = routed.policy_path.capabilities(&caller.acl, path, Acl::capabilities);
+    let granted = routed.access.policy_path.capabilities(&caller.acl, path, Acl::capabilities);
     if !caller.acl.is_root() && granted.is_empty() {
         return Err(log_permission_denied(core, &routed, &caller));
     }
@@ -63,31 +60,18 @@ async fn authorize_write(
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
 ) -> Result<AuthorizedRequest, Error> {
-    if !routed.unauthenticated {
+    if !routed.is_unauthenticated() {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
-        if !has_capability(&routed, caller, Capability::Create) {
+        if !has_capability(core, &routed, caller, Capability::Create) {
             require_capability(core, &routed, caller, Capability::Update)?;
         }
     }
-    if let (Some(MountBackend::Cubbyhole), Some(caller)) = (routed.mount_backend(), &caller) {
-        let operation =
-            Box::pin(cubbyhole::create_or_update(core, caller, &routed.relative_path)).await?;
-        return authorize_write_as(core, routed, Some(caller.clone()), operation, None);
-    }
-    let engine = routed.mounted.as_ref().and_then(|mounted| mounted.engine_handle());
-    let Some(engine) = engine else {
-        return authorize_write_as(core, routed, caller, Operation::Update, None);
+    let backend = routed.mounted.as_ref().and_then(|it| core.backends.backend_of(it));
+    let WriteOperation { operation, in_flight } = match backend {
+        Some(backend) => backend.write_operation(core, &routed, caller.as_ref()).await?,
+        None => WriteOperation::UPDATE,
     };
-    let visit = engine.acquire().await?;
-    routed.recheck_special_paths(&visit)?;
-    let request = engine_request(core, &routed, caller.as_ref(), Operation::Update, &visit);
-    let operation = match visit.engine.exists(&request).await {
-        Ok(Existence::Absent) => Operation::Create,
-        Ok(Existence::Exists | Existence::NoCheck)
-        | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
-        Err(error) => return Err(error.into()),
-    };
-    authorize_write_as(core, routed, caller, operation, Some(visit))
+    authorize_write_as(core, routed, caller, operation, in_flight)
 }
 
 fn authorize_write_as(
@@ -97,7 +81,7 @@ fn authorize_write_as(
     operation: Operation,
     visit: Option<InFlight>,
 ) -> Result<AuthorizedRequest, Error> {
-    if !routed.unauthenticated {
+    if !routed.is_unauthenticated() {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
         let needed =
             if operation == Operation::Create { Capability::Create } else { Capability::Update };
@@ -113,7 +97,7 @@ fn require_capability(
     caller: &AuthenticatedCaller,
     needed: Capability,
 ) -> Result<(), Error> {
-    if has_capability(routed, caller, needed) {
+    if has_capability(core, routed, caller, needed) {
         Ok(())
     } else {
         Err(log_permission_denied(core, routed, caller))
@@ -136,6 +120,7 @@ fn log_permission_denied(
 /// Whether the policies allow this request. They are evaluated on the canonical form of the path,
 /// on the same fields that the backend receives, and on the lifetime of the wrapping token.
 fn has_capability(
+    core: &UnsealedCore,
     routed: &RoutedRequest,
     caller: &AuthenticatedCaller,
     needed: Capability,
@@ -145,10 +130,19 @@ fn has_capability(
         path: path.as_str(),
         case: PathCase::default(),
         capability: needed,
-        sudo: routed.requires_sudo,
+        sudo: routed.access.requires_sudo,
         fields,
-        readings: &|| field_readings::readings_for_request(routed),
+        readings: &|| field_readings(core, routed),
         wrap: *wrap_ttl,
     };
-    routed.policy_path.permits(&caller.acl, &asked)
+    routed.access.policy_path.permits(&caller.acl, &asked)
+}
+
+/// How the backend that the request is routed to interprets the request's fields.
+fn field_readings(core: &UnsealedCore, routed: &RoutedRequest) -> FieldReadings {
+    let readings = routed.mounted.as_ref().and_then(|mounted| {
+        let backend = core.backends.backend_of(mounted)?;
+        Some(backend.field_readings(mounted, &routed.relative_path))
+    });
+    readings.unwrap_or_else(FieldReadings::unknown)
 }

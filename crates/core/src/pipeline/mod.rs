@@ -1,16 +1,19 @@
-//! The steps that a request passes through. Each step is a module, and [`handle`] calls them in
-//! order:
+//! The steps that a request passes through. Each step is a module or a function named below, and
+//! [`run_unsealed`] calls them in this order:
 //!
 //! ```text
-//! (permit)      admission control, before the body is read: see [`crate::admission`]
-//! admit         refuse malformed paths, and headers whose feature isn't implemented
-//! (status)      paths that are also served while sealed
-//! route         find the mount, and whether the path needs a token
-//! authenticate  look up the token, count one use of it durably
-//! authorize     evaluate policies; make the engine's existence check
-//! dispatch      call the engine, or the core's own endpoint
-//! respond       write the lease or token before the response leaves
-//! (wrapping)    store the response, and return a wrapping token instead
+//!    (permit)      admission control, before the body is read: see [`crate::admission`]
+//! 1  admit         refuse malformed paths, and headers whose feature isn't implemented
+//! 2  (sealed?)     paths that are also served while sealed leave the pipeline here
+//! 3  route         find the mount, and how its backend authorizes the path
+//!    headers       keep the request headers that the mount passes to its backend
+//! 4  authenticate  look up the token, count one use of it durably
+//! 5  authorize     evaluate policies; make the backend's existence check
+//! 6  audit         the request, denied ones too (audit devices are not implemented)
+//! 7  dispatch      the backend handles the request
+//! 8  settle        write the lease or token before the response leaves; fill the envelope
+//! 9  wrap          store the response, and return a wrapping token instead
+//! 10 audit         the response (audit devices are not implemented)
 //! ```
 //!
 //! Whether a mount exists is revealed only after `authorize`.
@@ -22,14 +25,14 @@ pub(crate) mod admit;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod dispatch;
-pub(crate) mod respond;
 pub(crate) mod route;
+pub(crate) mod settle;
 
 use std::sync::Arc;
 
 use strongroom_telemetry::Stopwatch;
 use strongroom_token::TokenKey;
-use strongroom_types::ErrorKind;
+use strongroom_types::{ErrorKind, RunToCompletion};
 
 use crate::admission::RequestPermit;
 use crate::core::Core;
@@ -37,12 +40,37 @@ use crate::error::Error;
 use crate::headers;
 use crate::request::{CoreRequest, CoreResponse, RequestHeaders, Verb};
 use crate::stages::{AdmittedRequest, AuthenticatedCaller, RoutedRequest};
-use crate::status;
 use crate::unsealed::UnsealedCore;
-use crate::wrapping;
+use crate::wrapping::{self, WrapRequest};
+
+impl Core {
+    /// Handles a request that [`Core::admit`] admitted, and returns its response.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not stop the work: it continues in a task of its own, and the
+    /// request counts against the admission limits until that task ends.
+    pub async fn handle(
+        &self,
+        permit: RequestPermit,
+        request: CoreRequest,
+    ) -> Result<CoreResponse, Error> {
+        let requests = self.request_tracker(&request.path);
+        let core = self.clone();
+        let counted = requests.token();
+        let work = async move {
+            let _counted = counted;
+            run_and_record(&core, permit, request).await
+        };
+        // Runs in the caller's task while the client is connected: spawning would cost two context
+        // switches per request.
+        let work = RunToCompletion::new(&requests, work);
+        work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
+    }
+}
 
 /// Runs all steps for a request, and records its duration and outcome in the metrics.
-pub(crate) async fn handle(
+async fn run_and_record(
     core: &Core,
     mut permit: RequestPermit,
     request: CoreRequest,
@@ -59,8 +87,8 @@ async fn run(
     request: CoreRequest,
 ) -> Result<CoreResponse, Error> {
     let admitted = admit::admit(request, core.request_ids())?;
-    if status::is_status_request(&admitted) {
-        return Box::pin(status::handle_status_request(core, admitted)).await;
+    if core.sealed_paths().serves(admitted.path.as_str()) && admitted.verb != Verb::Help {
+        return core.sealed_paths().handle(core, admitted).await;
     }
     let unsealed = match core.unsealed() {
         Ok(unsealed) => unsealed,
@@ -103,15 +131,13 @@ pub(crate) async fn run_unsealed(
     let awaited = routed.request.token.is_some().then(|| core.awaited_by_seal.token());
     let caller = authenticate::authenticate(&core, &routed).await;
     let caller = caller.map_err(|error| wrapping::as_invalid_wrapping_token(&routed, error))?;
-    if caller.is_some() && !routed.unauthenticated {
+    let unauthenticated = routed.is_unauthenticated();
+    if caller.is_some() && !unauthenticated {
         permit.mark_authenticated();
     }
     let _awaited = awaited.filter(|_| caller.is_some());
-    let last_use = caller.as_ref().filter(|caller| caller.last_use);
-    let _revocation = last_use
-        .map(|caller| RevokeOnDrop { core: core.clone(), token: caller.stored_token.key.clone() });
-    let wrap_request = wrapping::WrapRequest::from_request(&routed, caller.as_ref());
-    let unauthenticated = routed.unauthenticated;
+    let _revocation = RevokeOnDrop::after_last_use(&core, caller.as_ref());
+    let wrap_request = WrapRequest::from_request(&routed, caller.as_ref());
     let response = authorize_and_dispatch(&core, routed, caller).await;
     let response = response
         .map_err(|error| if unauthenticated { error.into_plain_message() } else { error })?;
@@ -121,13 +147,15 @@ pub(crate) async fn run_unsealed(
     }
 }
 
+/// The steps whose errors have the format of the path: see [`Error::into_plain_message`].
 async fn authorize_and_dispatch(
     core: &Arc<UnsealedCore>,
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
 ) -> Result<CoreResponse, Error> {
-    let allowed = authorize::authorize(core, routed, caller).await?;
-    dispatch::dispatch(core, allowed).await
+    let mut authorized = authorize::authorize(core, routed, caller).await?;
+    let response = dispatch::dispatch(core, &mut authorized).await?;
+    settle::settle(core, &authorized, response).await
 }
 
 /// Queues the revocation of a token whose last use this request consumed, however the request ends.
@@ -135,6 +163,17 @@ async fn authorize_and_dispatch(
 struct RevokeOnDrop {
     core: Arc<UnsealedCore>,
     token: TokenKey,
+}
+
+impl RevokeOnDrop {
+    /// `None` if the token has uses left.
+    fn after_last_use(
+        core: &Arc<UnsealedCore>,
+        caller: Option<&AuthenticatedCaller>,
+    ) -> Option<Self> {
+        let caller = caller.filter(|caller| caller.last_use)?;
+        Some(Self { core: core.clone(), token: caller.stored_token.key.clone() })
+    }
 }
 
 impl Drop for RevokeOnDrop {

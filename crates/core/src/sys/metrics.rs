@@ -6,7 +6,6 @@ use strongroom_telemetry::MetricsExporter;
 use crate::core::Core;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::headers::ACCEPT_HEADER;
 use crate::request::CoreResponse;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
@@ -25,7 +24,7 @@ struct MetricsInput {
 
 async fn read_metrics(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: MetricsInput = call.parse_input()?;
-    let accept = call.headers.get(ACCEPT_HEADER).map(Vec::as_slice).unwrap_or_default();
+    let accept = call.headers.get(super::ACCEPT_HEADER).map(Vec::as_slice).unwrap_or_default();
     Ok(metrics_response(&call.core.exporter, &input.format, accept))
 }
 

@@ -1,8 +1,8 @@
 //! The endpoints below `sys/`, a file per group. The API they are compatible with is documented at
 //! <https://developer.hashicorp.com/vault/api-docs/system>.
 
+mod backend;
 mod capabilities;
-pub(crate) mod help;
 mod key_status;
 mod kv_versions;
 mod leases;
@@ -10,7 +10,7 @@ mod metrics;
 mod mount_entry;
 mod mount_settings;
 mod mounts;
-pub(crate) mod openapi;
+mod openapi;
 mod password_policies;
 mod plugins;
 mod policies;
@@ -24,10 +24,8 @@ use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
 
 use crate::endpoint::ApiEndpoint;
+pub(crate) use backend::SystemBackend;
 pub(crate) use leases::REVOKE_WAIT;
-pub(crate) use mounts::derived_mount_fields;
-pub(crate) use plugins::derived_plugin_fields;
-pub(crate) use policies::derived_policy_fields;
 
 /// All endpoints below `sys/`. If several patterns match a path, the first that has a handler for
 /// the verb is used.
@@ -54,18 +52,21 @@ pub(crate) fn lease_endpoints() -> &'static [ApiEndpoint] {
     leases::ENDPOINTS
 }
 
+/// The request header that `sys/metrics` reads, by its name in lower case.
+const ACCEPT_HEADER: &str = "accept";
+
 /// Folders whose entries are policy names, which the handlers trim and lower-case.
 const POLICY_FOLDERS: [&str; 2] = ["sys/policies/acl/", "sys/policy/"];
 
 /// Whether the handlers of a path ignore the case of a part of it, so that policies must as well.
-pub(crate) fn folds_case(path: &str) -> bool {
+fn folds_case(path: &str) -> bool {
     POLICY_FOLDERS.iter().any(|folder| path.starts_with(folder))
 }
 
 /// The canonical spelling of a path whose handlers accept several: policy names in any case and
 /// with surrounding blanks, mount paths with or without a trailing slash. `None` if `path` is
 /// canonical already.
-pub(crate) fn canonical_path(path: &str) -> Option<String> {
+fn canonical_path(path: &str) -> Option<String> {
     for folder in POLICY_FOLDERS {
         if let Some(name) = path.strip_prefix(folder) {
             let plain = format!("{folder}{}", name.trim().to_lowercase());
@@ -80,7 +81,7 @@ pub(crate) fn canonical_path(path: &str) -> Option<String> {
 /// The other path to the same auth method's settings (`sys/auth/x` for `sys/mounts/auth/x`). Only
 /// denials on it apply here: its grants and its `sudo` requirement don't, because clients tune auth
 /// methods through `sys/mounts/auth/` without `sudo`.
-pub(crate) fn aliased_path(path: &str) -> Option<String> {
+fn aliased_path(path: &str) -> Option<String> {
     let method = path.strip_prefix("sys/mounts/auth/")?;
     Some(format!("sys/auth/{}", method.trim_end_matches('/')))
 }
@@ -99,7 +100,7 @@ fn derived_field(
 
 /// Whether responses at this path repeat the keys of `data` at the top level, as Vault's older API
 /// does.
-pub(crate) fn mirrors_data_at_top_level(path: &str) -> bool {
+fn mirrors_data_at_top_level(path: &str) -> bool {
     const EXACT: [&str; 8] = [
         "sys/auth",
         "sys/capabilities",

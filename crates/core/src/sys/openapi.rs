@@ -3,22 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
 use strongroom_sdk::Input;
-use strongroom_sdk::engine::{self, EngineResponse, Operation};
-use strongroom_sdk::openapi::{self, PathDoc, PathVerbs};
-use strongroom_types::clock::with_timeout;
-use strongroom_types::{Fields, Namespace};
+use strongroom_sdk::openapi;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
-use crate::mounts::{ActiveMount, MountBackend, MountClass};
+use crate::mounts::{ActiveMount, MountClass};
 use crate::request::CoreResponse;
-use crate::root_paths::is_root_endpoint;
-use crate::{auth_token, cubbyhole, status, sys};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",
@@ -38,12 +32,10 @@ struct SpecInput {
     generic_mount_paths: bool,
 }
 
-/// How long an engine may take to return its document.
-const ENGINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many engines are queried concurrently.
 const MAX_CONCURRENT_ENGINES: usize = 8;
-/// The largest document accepted from an engine.
-const MAX_DOCUMENT_BYTES: usize = 8 << 20;
+/// The mount path of this backend.
+const SYSTEM_PATH: &str = "sys/";
 /// The extension that lists the mounts missing from the document because their engines failed to
 /// provide theirs.
 const MISSING_EXTENSION: &str = "x-strongroom-missing";
@@ -61,7 +53,10 @@ async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
             .collect();
         mounts.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
         let asked = mounts.into_iter().map(|mounted| async move {
-            let document = mount_document(call, &mounted).await;
+            let document = match call.core.backends.backend_of(&mounted) {
+                Some(backend) => backend.openapi(&call.core, &mounted, &call.id).await,
+                None => None,
+            };
             (mounted, document)
         });
         let mut answers = futures_util::stream::iter(asked).buffered(MAX_CONCURRENT_ENGINES);
@@ -70,103 +65,6 @@ async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
         }
     }
     Ok(CoreResponse::json(200, &whole.into_document(&call.core.settings.version)))
-}
-
-/// The document of one mount, with paths relative to the mount. `None` if its engine provides none
-/// in time.
-async fn mount_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
-    match &mounted.backend {
-        MountBackend::System => Some(document_of_system()),
-        MountBackend::Token => Some(document_of_endpoints(auth_token::ENDPOINTS, "auth")),
-        MountBackend::Cubbyhole => {
-            Some(document_of_endpoints(&[cubbyhole::HELP_ENDPOINTS], "secrets"))
-        }
-        MountBackend::Engine(_) => {
-            let clock = call.core.clock();
-            with_timeout(&**clock, ENGINE_TIMEOUT, request_engine_document(call, mounted))
-                .await
-                .flatten()
-        }
-    }
-}
-
-async fn request_engine_document(call: &EndpointCall, mounted: &Arc<ActiveMount>) -> Option<Value> {
-    let visit = mounted.engine_handle()?.acquire().await.ok()?;
-    let mut fields = Fields::new();
-    // Plug-ins built on Go's SDK use this as the prefix of their schema names.
-    fields.set("requestResponsePrefix", &mounted.entry.mount_type);
-    let request = engine::EngineRequest {
-        id: call.id.clone(),
-        operation: Operation::Help,
-        path: String::new(),
-        fields,
-        mount: mounted.info.clone(),
-        caller: engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
-        connection: None,
-        headers: BTreeMap::new(),
-        wrap_ttl: None,
-        lease: None,
-        auth: None,
-        namespace: Namespace::Root,
-        deadline: call.core.clock().now().plus(ENGINE_TIMEOUT),
-    };
-    let Ok(EngineResponse::Data(data)) = visit.engine.handle(request).await else { return None };
-    let fields = data.object.fields();
-    let text = fields.get("openapi")?.get();
-    if text.len() > MAX_DOCUMENT_BYTES {
-        return None;
-    }
-    serde_json::from_str(text).ok()
-}
-
-/// The OpenAPI document of a group of the server's own endpoints, with paths relative to the mount.
-pub(crate) fn document_of_endpoints(endpoints: &[&'static [ApiEndpoint]], tag: &str) -> Value {
-    let docs = endpoints.iter().flat_map(|group| group.iter());
-    document_of_paths(docs.map(|endpoint| path_doc(endpoint, tag)), tag)
-}
-
-fn document_of_system() -> Value {
-    let of_status = status::STATUS_PATHS.iter().map(|path| PathDoc {
-        pattern: path.name,
-        help: path.help,
-        fields: path.fields.iter().collect(),
-        verbs: PathVerbs { read: path.reads, write: path.writes, ..PathVerbs::default() },
-        free_form: false,
-        creates: false,
-        root: false,
-        unauthenticated: true,
-    });
-    let others = sys::ENDPOINTS.iter().flat_map(|group| group.iter());
-    let others = others.map(|endpoint| path_doc(endpoint, "system"));
-    document_of_paths(of_status.chain(others), "system")
-}
-
-pub(crate) fn document_of_paths(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -> Value {
-    openapi::build_document("", "", &openapi::build_paths(docs, tag), &Map::new())
-}
-
-/// Describes one endpoint for the OpenAPI document. `tag` is the group, such as `system`.
-pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
-    let VerbHandlers { read, list, write, delete } = endpoint.handlers;
-    // An endpoint without handlers exists for help only; its mount takes arbitrary objects.
-    let free_form = !endpoint.handlers.has_any();
-    let verbs = PathVerbs {
-        read: read.is_some() || free_form,
-        list: list.is_some() || free_form,
-        write: write.is_some() || free_form,
-        patch: false,
-        delete: delete.is_some() || free_form,
-    };
-    PathDoc {
-        pattern: endpoint.pattern,
-        help: endpoint.help,
-        fields: endpoint.fields.iter().flat_map(|fields| fields.iter()).collect(),
-        verbs,
-        free_form,
-        creates: free_form,
-        root: is_root_endpoint(endpoint, tag),
-        unauthenticated: endpoint.access == EndpointAccess::Unauthenticated,
-    }
 }
 
 /// The combined document, to which the documents of the mounts are added one by one.
@@ -196,7 +94,8 @@ impl CombinedDocument {
             Some(Value::Object(schemas)) => self.merge_schemas(schemas),
             _ => BTreeMap::new(),
         };
-        let generic = self.generic && !mounted.is_system();
+        // `sys/` is at the same path in every server.
+        let generic = self.generic && mounted.info.path != SYSTEM_PATH;
         let (prefix, parameter) =
             if generic { generic_prefix(mounted) } else { (mounted.info.path.clone(), None) };
         for (path, item) in &mut paths {

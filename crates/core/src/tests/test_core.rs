@@ -408,7 +408,7 @@ pub(crate) fn make_core(
         entropy: Arc::new(SystemEntropy),
         exporter: MetricsExporter::detached(),
     };
-    Core::new(parts, settings.clone())
+    Core::new(parts, crate::BUILT_INS, settings.clone())
 }
 
 pub(crate) fn into_test_response(answer: CoreResponse) -> TestResponse {

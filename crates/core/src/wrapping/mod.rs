@@ -76,7 +76,7 @@ impl WrapRequest {
         // Unauthenticated paths consume no use, so a token with limited uses could wrap any number
         // of times.
         let spent = |caller: &&AuthenticatedCaller| {
-            !routed.unauthenticated || caller.stored_token.token.uses_left.is_none()
+            !routed.is_unauthenticated() || caller.stored_token.token.uses_left.is_none()
         };
         let longer_asked = routed.requested_wrap_ttl.filter(|asked| *asked > ttl);
         Some(Self { ttl, uncapped_ttl: longer_asked, path, caller: caller.filter(spent).cloned() })

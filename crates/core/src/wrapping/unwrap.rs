@@ -11,13 +11,11 @@ use super::wrapped_response::{WrapMetadata, WrappedResponse};
 use super::{NewWrapping, wrap_info_response};
 use crate::endpoint::{data_response_with_warnings, not_found};
 use crate::error::Error;
+use crate::path_access::WrappingTokenUse;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
 use crate::stages::{AuthenticatedCaller, RoutedRequest};
 use crate::unsealed::UnsealedCore;
-
-/// Paths of the requests that take a wrapping token, relative to `sys/`.
-const WRAPPING_TOKEN_PATHS: [&str; 3] = ["wrapping/lookup", "wrapping/unwrap", "wrapping/rewrap"];
 
 /// The one error for tokens that are malformed, unknown, used, expired or not wrapping tokens. It
 /// doesn't tell which, but clients must be able to see that the token is invalid.
@@ -25,16 +23,15 @@ fn invalid_wrapping_token() -> Error {
     Error::invalid("wrapping token is not valid or does not exist")
 }
 
-/// Refuses a request to one of [`WRAPPING_TOKEN_PATHS`] whose wrapping token is invalid, before the
-/// caller is authenticated and a use is counted. This only decides which error the client sees
-/// first; the handlers look the token up again.
+/// Refuses a request that names an invalid wrapping token, before the caller is authenticated and a
+/// use is counted. This only decides which error the client sees first; the handlers look the token
+/// up again.
 pub(crate) async fn validate_wrapping_token(
     core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<(), Error> {
-    let below = routed.relative_path.trim_end_matches('/');
-    let is_system = routed.mounted.as_ref().is_some_and(|mounted| mounted.is_system());
-    if !is_system || !WRAPPING_TOKEN_PATHS.contains(&below) || routed.request.verb == Verb::Help {
+    let use_of_token = routed.access.wrapping_token;
+    if use_of_token == WrappingTokenUse::None || routed.request.verb == Verb::Help {
         return Ok(());
     }
     let looked_up = async {
@@ -50,17 +47,13 @@ pub(crate) async fn validate_wrapping_token(
     Err(error)
 }
 
-/// Replaces a `Denied` error of authentication by that of an invalid wrapping token, for
-/// `sys/wrapping/unwrap` made with the wrapping token itself: it was used up concurrently. Other
+/// Replaces a `Denied` error of authentication by that of an invalid wrapping token, for an unwrap
+/// made with the wrapping token itself: it was used up concurrently. Other
 /// errors are returned unchanged.
 pub(crate) fn as_invalid_wrapping_token(routed: &RoutedRequest, error: Error) -> Error {
-    let is_system = routed.mounted.as_ref().is_some_and(|mounted| mounted.is_system());
     let own = !routed.request.fields.contains("token");
-    if is_system
-        && own
-        && routed.relative_path == "wrapping/unwrap"
-        && error.kind() == ErrorKind::Denied
-    {
+    let unwraps = routed.access.wrapping_token == WrappingTokenUse::Unwraps;
+    if own && unwraps && error.kind() == ErrorKind::Denied {
         return invalid_wrapping_token();
     }
     error

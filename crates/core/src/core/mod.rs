@@ -1,5 +1,7 @@
 //! [`Core`]: the entry point of this crate; holds the seal state and dispatches requests.
 
+mod sealed_paths;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -8,20 +10,30 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, UnsealAttempt};
 use strongroom_telemetry::{MetricsExporter, names};
-use strongroom_types::{Clock, RunToCompletion, Secret, SerialQueue, Timestamp};
+use strongroom_types::{Clock, Secret, SerialQueue, Timestamp};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{AdmissionControl, RequestPermit};
+pub(crate) use self::sealed_paths::SealedPaths;
+use crate::admission::AdmissionControl;
+use crate::engine_backend::EngineBackend;
 use crate::error::Error;
 use crate::init::{InitResult, already_initialised_error, barrier_options, initialise_storage};
 use crate::refusal_log::RefusalLog;
-use crate::request::{CoreRequest, CoreResponse};
 use crate::request_ids::RequestIds;
 use crate::settings::{CoreDependencies, Settings};
-use crate::status;
 use crate::unsealed::UnsealedCore;
+use crate::unsealed::backend::{Backends, BuiltInMount};
+
+/// The parts of the API that the server serves itself, given to [`Core::new`] as engines are.
+#[derive(Clone, Copy)]
+pub struct BuiltIns {
+    /// The mounts that exist in every server: `sys/`, `auth/token/` and `cubbyhole/`.
+    pub(crate) mounts: &'static [BuiltInMount],
+    /// Serves the paths that need no unsealed server.
+    pub(crate) sealed_paths: &'static dyn SealedPaths,
+}
 
 /// The server's core, sealed or unsealed. Cheap to clone; all clones share one state.
 #[derive(Clone)]
@@ -29,6 +41,7 @@ pub struct Core(Arc<CoreInner>);
 
 struct CoreInner {
     dependencies: CoreDependencies,
+    built_ins: BuiltIns,
     settings: Settings,
     /// The unsealed state; `None` while sealed.
     unsealed: ArcSwapOption<UnsealedCore>,
@@ -89,12 +102,13 @@ const SEAL_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Creates a sealed core over a store that may or may not be initialised. Starts no task.
-    pub fn new(parts: CoreDependencies, settings: Settings) -> Self {
+    pub fn new(parts: CoreDependencies, built_ins: BuiltIns, settings: Settings) -> Self {
         let refusals = RefusalLog::new(parts.clock.clone());
         let request_ids = RequestIds::new(parts.entropy.clone());
         let admission = Arc::new(AdmissionControl::new(settings.admission));
         Self(Arc::new(CoreInner {
             dependencies: parts,
+            built_ins,
             settings,
             request_ids,
             refusal_log: refusals,
@@ -112,31 +126,17 @@ impl Core {
         }))
     }
 
-    /// Handles a request that [`Core::admit`] admitted, and returns its response.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future does not stop the work: it continues in a task of its own, and the
-    /// request counts against the admission limits until that task ends.
-    pub async fn handle(
-        &self,
-        permit: RequestPermit,
-        request: CoreRequest,
-    ) -> Result<CoreResponse, Error> {
-        let open = self.0.unsealed.load_full();
-        // A seal does not wait for requests to the status paths, because they need no token.
-        let of_the_open_server = open.as_ref().filter(|_| !status::is_status_path(&request.path));
-        let requests = of_the_open_server.map_or(&self.0.sealed_requests, |open| &open.requests);
-        let core = self.clone();
-        let counted = requests.token();
-        let work = async move {
-            let _counted = counted;
-            crate::pipeline::handle(&core, permit, request).await
-        };
-        // Runs in the caller's task while the client is connected: spawning would cost two context
-        // switches per request.
-        let work = RunToCompletion::new(requests, work);
-        work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
+    /// The tracker that counts a request to `path` while it runs. A seal does not wait for requests
+    /// to the paths that are served while sealed, because they need no token.
+    pub(crate) fn request_tracker(&self, path: &str) -> TaskTracker {
+        let unsealed = self.0.unsealed.load();
+        let unsealed = unsealed.as_ref().filter(|_| !self.sealed_paths().serves(path));
+        unsealed.map_or(&self.0.sealed_requests, |core| &core.requests).clone()
+    }
+
+    /// Serves the paths that need no unsealed server.
+    pub(crate) fn sealed_paths(&self) -> &'static dyn SealedPaths {
+        self.0.built_ins.sealed_paths
     }
 
     /// The current wall-clock time, from the injected clock.
@@ -327,7 +327,9 @@ impl Core {
         let barrier = root_key.open_barrier(barrier_options(&self.0.dependencies, settings));
         let barrier = ending.run_until_cancelled(barrier).await.ok_or_else(Error::sealed)??;
         let refusals = self.0.refusal_log.clone();
-        let open = UnsealedCore::open(barrier.clone(), &self.0.dependencies, settings, refusals);
+        let backends = Backends::new(self.0.built_ins.mounts, &EngineBackend);
+        let open =
+            UnsealedCore::open(barrier.clone(), &self.0.dependencies, backends, settings, refusals);
         let open = ending.run_until_cancelled(open).await;
         match open.unwrap_or_else(|| Err(Error::sealed())) {
             Ok(open) => {

@@ -1,6 +1,8 @@
 //! [`UnsealedCore`]: everything that exists only while the keys are in memory. Sealing drops it, so
 //! nothing in it checks whether the server is sealed.
 
+pub(crate) mod backend;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::backend::{Backends, BuiltInMount};
 use crate::cubbyhole::CubbyholeStore;
 use crate::error::Error;
 use crate::leases::revoker::LeaseRevoker;
@@ -50,6 +53,8 @@ pub struct UnsealedCore {
     /// The cluster's name and id, the default lifetimes and the server's version.
     pub(crate) server_info: ServerInfo,
     pub(crate) settings: Settings,
+    /// Finds the backend of a mount.
+    pub(crate) backends: Backends,
     pub(crate) exporter: MetricsExporter,
     /// The rate-limited log of refused requests.
     pub(crate) refusal_log: RefusalLog,
@@ -130,6 +135,7 @@ impl UnsealedCore {
     pub(crate) async fn open(
         barrier: Barrier,
         parts: &CoreDependencies,
+        backends: Backends,
         settings: &Settings,
         refusals: RefusalLog,
     ) -> Result<Arc<Self>, Error> {
@@ -159,8 +165,10 @@ impl UnsealedCore {
             password_policies: stores.password_policies.clone(),
             document_cache_bytes: settings.document_cache_bytes,
         };
-        let system = system_mounts(&server, clock.now())?;
-        let mounts = MountRegistry::load(barrier.view(MOUNT_VIEW), opener, system).await?;
+        let builtin = backends.builtin_mounts().iter();
+        let builtin = builtin.map(|mount| builtin_mount(mount, &server, clock.now()));
+        let builtin = builtin.collect::<Result<_, _>>()?;
+        let mounts = MountRegistry::load(barrier.view(MOUNT_VIEW), opener, builtin).await?;
         let ending = Arc::new(LeaseRevoker::new(table, clock.clone(), parts.entropy.clone()));
         let expiration = ExpirationManager::new(
             stores.leases.clone(),
@@ -187,6 +195,7 @@ impl UnsealedCore {
             mounts,
             server_info: server,
             settings: settings.clone(),
+            backends,
             exporter: parts.exporter.clone(),
             refusal_log: refusals,
             seal_state: watch::Sender::new(SealState::NotRequested),
@@ -455,68 +464,50 @@ fn gauge_value(n: usize) -> f64 {
     n as f64
 }
 
-/// The built-in mounts. They are not stored; their UUIDs and accessors are derived from the
-/// cluster's id, so they stay the same across restarts.
-fn system_mounts(server: &ServerInfo, created: Timestamp) -> Result<Vec<Arc<ActiveMount>>, Error> {
-    let cluster = &server.cluster.id;
-    let mount = |class, path: &str, mount_type: &str, description: &str, backend| {
-        let digest = strongroom_crypto::digest::sha256(format!("{cluster}/{path}").as_bytes());
-        let hex = data_encoding::HEXLOWER.encode(&digest);
-        let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-        let uuid = format!(
-            "{}-{}-4{}-8{}-{}",
-            part(0, 8),
-            part(8, 12),
-            part(13, 16),
-            part(17, 20),
-            part(20, 32)
-        );
-        let prefix = if class == MountClass::Auth { "auth_" } else { "" };
-        let entry = MountEntry {
-            v: 1,
-            class,
-            path: path.to_owned(),
-            mount_type: mount_type.to_owned(),
-            description: description.to_owned(),
-            uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
-            accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
-            local: matches!(backend, MountBackend::Cubbyhole),
-            // The values that the reference server shows for `sys/`, here and for the header below.
-            seal_wrap: matches!(backend, MountBackend::System),
-            options: None,
-            config: MountConfig {
-                passthrough_request_headers: match &backend {
-                    MountBackend::System => vec!["Accept".to_owned()],
-                    _ => Vec::new(),
-                },
-                ..MountConfig::default()
-            },
-            plugin_version: String::new(),
-            running: Some(RunningPlugin {
-                version: format!("v{}+builtin", server.version),
-                plugin: None,
-            }),
-            tainted: false,
-            moved: None,
-            created,
-        };
-        Ok::<_, Error>(ActiveMount::new(entry, backend))
+/// A built-in mount for the mount table. It is not stored; its UUID and accessor are derived from
+/// the cluster's id, so they stay the same across restarts.
+fn builtin_mount(
+    mount: &BuiltInMount,
+    server: &ServerInfo,
+    created: Timestamp,
+) -> Result<Arc<ActiveMount>, Error> {
+    let BuiltInMount { class, path, mount_type, .. } = *mount;
+    let named = format!("{}/{path}", server.cluster.id);
+    let hex = data_encoding::HEXLOWER.encode(&strongroom_crypto::digest::sha256(named.as_bytes()));
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    let uuid = format!(
+        "{}-{}-4{}-8{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    );
+    let prefix = if class == MountClass::Auth { "auth_" } else { "" };
+    let headers = mount.passthrough_request_headers.iter().map(|name| (*name).to_owned());
+    let entry = MountEntry {
+        v: 1,
+        class,
+        path: path.to_owned(),
+        mount_type: mount_type.to_owned(),
+        description: mount.description.to_owned(),
+        uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
+        accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
+        local: mount.local,
+        seal_wrap: mount.seal_wrap,
+        options: None,
+        config: MountConfig {
+            passthrough_request_headers: headers.collect(),
+            ..MountConfig::default()
+        },
+        plugin_version: String::new(),
+        running: Some(RunningPlugin {
+            version: format!("v{}+builtin", server.version),
+            plugin: None,
+        }),
+        tainted: false,
+        moved: None,
+        created,
     };
-    Ok(vec![
-        mount(
-            MountClass::Secret,
-            "sys/",
-            "system",
-            "the server's own paths",
-            MountBackend::System,
-        )?,
-        mount(MountClass::Auth, "token/", "token", "tokens", MountBackend::Token)?,
-        mount(
-            MountClass::Secret,
-            "cubbyhole/",
-            "cubbyhole",
-            "what a token keeps for itself",
-            MountBackend::Cubbyhole,
-        )?,
-    ])
+    Ok(ActiveMount::new(entry, MountBackend::BuiltIn))
 }

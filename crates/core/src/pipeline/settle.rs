@@ -1,4 +1,4 @@
-//! Turns an engine's response into the response to the client. A credential gets its lease first:
+//! Turns a backend's response into the response to the client. A credential gets its lease first:
 //! nothing that must be revoked leaves the server before its lease is on disk.
 
 use std::sync::Arc;
@@ -12,17 +12,44 @@ use crate::logins::issue::LoginContext;
 use crate::mounts::MountConfig;
 use crate::mounts::handle::InFlight;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
-use crate::stages::{AuthenticatedCaller, RoutedRequest};
+use crate::stages::AuthorizedRequest;
 use crate::unsealed::UnsealedCore;
+use crate::unsealed::backend::BackendResponse;
 
-pub(crate) async fn build_response(
+/// Stores the lease or token of a response, and fills the envelope.
+pub(crate) async fn settle(
     core: &Arc<UnsealedCore>,
+    request: &AuthorizedRequest,
+    response: BackendResponse,
+) -> Result<CoreResponse, Error> {
+    let mut response = match response {
+        BackendResponse::Complete(response) => response,
+        // The in-flight guard is held meanwhile, so a reload also waits until the lease is on disk.
+        BackendResponse::FromEngine { response, in_flight } => {
+            settle_engine_response(core, request, &in_flight, response).await?
+        }
+    };
+    // A wrapped response contains nothing but the wrapping token.
+    if let CoreResponse::Envelope(envelope) = &mut response
+        && envelope.wrap_info.is_none()
+    {
+        envelope.request_id = request.routed.request.id.to_string();
+        // An unwrapped response keeps the type of the mount that produced it.
+        if let (true, Some(mounted)) = (envelope.mount_type.is_empty(), &request.routed.mounted) {
+            envelope.mount_type.clone_from(&mounted.entry.mount_type);
+        }
+    }
+    Ok(response)
+}
+
+async fn settle_engine_response(
+    core: &Arc<UnsealedCore>,
+    request: &AuthorizedRequest,
     visit: &InFlight,
-    routed: &RoutedRequest,
-    caller: Option<&AuthenticatedCaller>,
-    operation: Operation,
     response: EngineResponse,
 ) -> Result<CoreResponse, Error> {
+    let AuthorizedRequest { routed, caller, operation, .. } = request;
+    let operation = *operation;
     let Some(mounted) = &routed.mounted else { return Err(Error::unsupported_path()) };
     let config = &mounted.entry.config;
     match response {
@@ -68,7 +95,7 @@ pub(crate) async fn build_response(
                 mounted,
                 path: routed.request.path.as_str(),
                 relative_path: &routed.relative_path,
-                unauthenticated: routed.unauthenticated,
+                unauthenticated: routed.is_unauthenticated(),
                 address: routed.request.connection.map(|connection| connection.address),
                 auth: *auth,
                 in_flight: visit.another(),

@@ -1,6 +1,56 @@
-//! [`PolicyPath`]: the form of a request's path on which policies are evaluated.
+//! [`PathAccess`]: how a path is authorized, and [`PolicyPath`]: the form of the path on which
+//! policies are evaluated.
 
 use strongroom_policy::{Acl, AclRequest, Capabilities, Capability, PathCase};
+
+/// Whether a path requires a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TokenRequirement {
+    /// The request needs a valid token whose policies allow it.
+    #[default]
+    Required,
+    /// The path is unauthenticated, but a valid token identifies the caller. No use of it is
+    /// counted, and an invalid one is ignored.
+    Optional,
+    /// The path is unauthenticated and a token is not looked up, as at a login path.
+    Ignored,
+}
+
+/// How a path is authorized.
+#[derive(Clone, Debug)]
+pub(crate) struct PathAccess {
+    /// Whether the path requires a token.
+    pub(crate) token: TokenRequirement,
+    /// Whether the path requires `sudo` in addition to the ordinary capability.
+    pub(crate) requires_sudo: bool,
+    /// The form of the path on which policies are evaluated.
+    pub(crate) policy_path: PolicyPath,
+    /// Whether the request names a wrapping token.
+    pub(crate) wrapping_token: WrappingTokenUse,
+}
+
+impl PathAccess {
+    /// For a path under no mount, and for a mount whose engine is not running: a token is required,
+    /// and policies apply in any case of letters.
+    pub(crate) const UNKNOWN: Self = Self {
+        token: TokenRequirement::Required,
+        requires_sudo: false,
+        policy_path: PolicyPath::MAY_FOLD,
+        wrapping_token: WrappingTokenUse::None,
+    };
+}
+
+/// Whether a request names a wrapping token, which is checked before the caller is authenticated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WrappingTokenUse {
+    /// The request names none.
+    #[default]
+    None,
+    /// The request names one in the field `token`, or is made with it.
+    Named,
+    /// As `Named`, and a request made with the wrapping token itself consumes it.
+    Unwraps,
+}
 
 /// The form of a path on which policies are evaluated: the one that the backend itself uses, so
 /// that different spellings of a path cannot bypass a rule.

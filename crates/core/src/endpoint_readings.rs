@@ -1,15 +1,12 @@
 //! How a request's handler interprets its fields, so that policy parameter conditions compare the
 //! same values the handler will use.
 
-use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings, InnerField};
-use strongroom_sdk::engine::FieldKinds;
-use strongroom_sdk::field::{FieldKind, FieldSpec};
+use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings};
+use strongroom_sdk::field::FieldSpec;
 use strongroom_sdk::pattern::RoutePattern;
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint};
-use crate::mounts::MountBackend;
-use crate::stages::RoutedRequest;
-use crate::{auth_token, sys};
+use crate::kind_readings::reading_for_kind;
 
 /// Fields of the server's own endpoints whose declared kind does not fully say how the handler
 /// interprets them.
@@ -35,12 +32,6 @@ const SERVER_FIELD_READINGS: &[(&str, FieldReading)] = &[
     ("command", FieldReading::CommandLine),
 ];
 
-/// Fields of a mount request that the handler also takes from the `config` object.
-const NESTED_CONFIG_FIELDS: &[InnerField] = &[
-    InnerField { object: "config", name: "plugin_name" },
-    InnerField { object: "config", name: "plugin_version" },
-];
-
 /// Legacy field names and their current names, where a handler accepts both.
 const LEGACY_NAMES: &[(&str, &str)] = &[
     ("lease", "ttl"),
@@ -54,37 +45,19 @@ const LEGACY_NAMES: &[(&str, &str)] = &[
     ("period", "token_period"),
 ];
 
-/// How the backend that the request is routed to interprets the request's fields.
-pub(crate) fn readings_for_request(routed: &RoutedRequest) -> FieldReadings {
-    match routed.mount_backend() {
-        Some(MountBackend::System) => readings_for_endpoints(sys::ENDPOINTS, &routed.relative_path),
-        Some(MountBackend::Token) => {
-            readings_for_endpoints(auth_token::ENDPOINTS, &routed.relative_path)
-        }
-        Some(MountBackend::Cubbyhole) => FieldReadings::as_sent(),
-        Some(MountBackend::Engine(engine)) => {
-            let instance = engine.current_instance();
-            let kinds = instance.map(|it| it.engine.field_kinds(&routed.relative_path));
-            readings_for_engine(kinds.unwrap_or_default())
-        }
-        None => FieldReadings::unknown(),
-    }
-}
-
-fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
-    match kinds {
-        FieldKinds::Unknown => FieldReadings::unknown(),
-        FieldKinds::Untyped => FieldReadings::as_sent(),
-        FieldKinds::Declared(specs) => FieldReadings::from_declarations(specs.iter().map(|spec| {
-            let reading = reading_for_kind(spec.kind);
-            FieldDeclaration { name: spec.name.into(), reading, legacy_name_of: None }
-        })),
-    }
-}
+/// Adds to readings what the declarations of fields do not say. The second argument tells whether a
+/// field is declared.
+pub(crate) type RefineReadings = fn(FieldReadings, &dyn Fn(&str) -> bool) -> FieldReadings;
 
 /// The readings of all endpoints that match the path; which one handles the request depends on the
 /// verb.
-fn readings_for_endpoints(endpoints: &[&'static [ApiEndpoint]], below: &str) -> FieldReadings {
+///
+/// `refine` is applied unless the endpoint accepts an arbitrary body.
+pub(crate) fn readings_for_endpoints(
+    endpoints: &[&'static [ApiEndpoint]],
+    below: &str,
+    refine: RefineReadings,
+) -> FieldReadings {
     let below = below.trim_end_matches('/');
     let matching = endpoints
         .iter()
@@ -104,23 +77,7 @@ fn readings_for_endpoints(endpoints: &[&'static [ApiEndpoint]], below: &str) -> 
         reading: reading_for_server_field(spec),
         legacy_name_of: legacy_name_of(spec.name),
     }));
-    let has = |name| specs.iter().any(|spec| spec.name == name);
-    if has("config") && has("plugin_name") {
-        let readings = readings.with_inner(NESTED_CONFIG_FIELDS);
-        let of_secrets = below.starts_with("mounts/");
-        return if of_secrets {
-            readings.with_derived(sys::derived_mount_fields)
-        } else {
-            readings
-        };
-    }
-    if has("command") {
-        readings.with_derived(sys::derived_plugin_fields)
-    } else if has("policy") {
-        readings.with_derived(sys::derived_policy_fields)
-    } else {
-        readings
-    }
+    refine(readings, &|name| specs.iter().any(|spec| spec.name == name))
 }
 
 fn reading_for_server_field(spec: &FieldSpec) -> FieldReading {
@@ -128,24 +85,12 @@ fn reading_for_server_field(spec: &FieldSpec) -> FieldReading {
     special.map_or_else(|| reading_for_kind(spec.kind), |(_, reading)| *reading)
 }
 
-fn reading_for_kind(kind: FieldKind) -> FieldReading {
-    match kind {
-        FieldKind::String => FieldReading::Text,
-        FieldKind::Integer => FieldReading::Integer,
-        FieldKind::Boolean => FieldReading::Boolean,
-        FieldKind::Duration => FieldReading::Duration,
-        FieldKind::CommaList => FieldReading::List,
-        FieldKind::KeyValues => FieldReading::Pairs,
-        FieldKind::Object => FieldReading::AsSent,
-        _ => FieldReading::Unknown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::{auth_token, sys};
 
     /// Text fields of the server's own endpoints that handlers use exactly as sent: not split,
     /// trimmed or case-folded. A new text field must be added either here or to

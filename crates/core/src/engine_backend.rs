@@ -1,0 +1,359 @@
+//! [`EngineBackend`]: makes the engine of a mount a [`Backend`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use strongroom_policy::{FieldDeclaration, FieldReadings, PathCase, case_folded};
+use strongroom_sdk::engine::{
+    self, CanonicalPath, EngineError, EngineResponse, Existence, FieldKinds, Operation, StatusKind,
+};
+use strongroom_telemetry::Stopwatch;
+use strongroom_types::clock::{BoxFuture, with_timeout};
+use strongroom_types::{ErrorKind, Fields, Namespace, RequestId};
+
+use crate::error::Error;
+use crate::kind_readings::reading_for_kind;
+use crate::mounts::handle::MountInstance;
+use crate::mounts::{ActiveMount, EngineHandle};
+use crate::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
+use crate::special_paths::{any_pattern_matches, longest_pattern_matches, pattern_matches};
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use crate::unsealed::UnsealedCore;
+use crate::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+
+/// The backend of every mount whose requests an engine handles, linked in or in a plug-in process.
+#[derive(Debug)]
+pub(crate) struct EngineBackend;
+
+/// How long an engine may take to return its OpenAPI document.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest OpenAPI document accepted from an engine.
+const MAX_DOCUMENT_BYTES: usize = 8 << 20;
+
+impl Backend for EngineBackend {
+    fn token_requirement(&self, mounted: &ActiveMount, relative_path: &str) -> TokenRequirement {
+        // Checked again once the request has acquired the instance that handles it.
+        let instance = mounted.engine_handle().and_then(EngineHandle::current_instance);
+        instance.map_or(TokenRequirement::Required, |it| token_requirement(&it, relative_path))
+    }
+
+    fn path_access(&self, mounted: &ActiveMount, _path: &str, relative_path: &str) -> PathAccess {
+        let instance = mounted.engine_handle().and_then(EngineHandle::current_instance);
+        instance.map_or(PathAccess::UNKNOWN, |instance| {
+            path_access(&instance, &mounted.info.path, relative_path)
+        })
+    }
+
+    fn field_readings(&self, mounted: &ActiveMount, relative_path: &str) -> FieldReadings {
+        let instance = mounted.engine_handle().and_then(EngineHandle::current_instance);
+        let kinds = instance.map(|it| it.engine.field_kinds(relative_path));
+        readings_for_engine(kinds.unwrap_or_default())
+    }
+
+    fn write_operation<'a>(
+        &'a self,
+        core: &'a UnsealedCore,
+        routed: &'a RoutedRequest,
+        caller: Option<&'a AuthenticatedCaller>,
+    ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
+        Box::pin(async move {
+            let handle = routed.mounted.as_ref().and_then(|mounted| mounted.engine_handle());
+            let in_flight = handle.ok_or_else(Error::unsupported_path)?.acquire().await?;
+            recheck_access(routed, &in_flight)?;
+            let request = engine_request(core, routed, caller, Operation::Update, &in_flight);
+            let operation = match in_flight.engine.exists(&request).await {
+                Ok(Existence::Absent) => Operation::Create,
+                Ok(Existence::Exists | Existence::NoCheck)
+                | Err(EngineError::Status(StatusKind::UnsupportedPath)) => Operation::Update,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(WriteOperation { operation, in_flight: Some(in_flight) })
+        })
+    }
+
+    fn handle<'a>(
+        &'a self,
+        core: &'a Arc<UnsealedCore>,
+        request: &'a mut AuthorizedRequest,
+    ) -> BoxFuture<'a, Result<BackendResponse, Error>> {
+        Box::pin(async move {
+            let mounted = request.routed.mounted.clone().ok_or_else(Error::unsupported_path)?;
+            let in_flight = match (request.in_flight.take(), mounted.engine_handle()) {
+                (Some(in_flight), _) => in_flight,
+                (None, Some(engine)) => engine.acquire().await?,
+                (None, None) => return Err(Error::unsupported_path()),
+            };
+            recheck_access(&request.routed, &in_flight)?;
+            let (caller, operation) = (request.caller.as_ref(), request.operation);
+            let sent = engine_request(core, &request.routed, caller, operation, &in_flight);
+            // Leaves the engine the only owner of the fields, which it can then modify without a
+            // copy.
+            request.routed.request.fields = Fields::new();
+            let watch = Stopwatch::start();
+            let response = in_flight.engine.handle(sent).await;
+            mounted.operation_histogram(operation).record(watch.elapsed_ms());
+            Ok(BackendResponse::FromEngine { response: response?, in_flight })
+        })
+    }
+
+    fn openapi<'a>(
+        &'a self,
+        core: &'a UnsealedCore,
+        mounted: &'a ActiveMount,
+        id: &'a RequestId,
+    ) -> BoxFuture<'a, Option<Value>> {
+        Box::pin(async move {
+            let requested = request_document(core, mounted, id);
+            with_timeout(&**core.clock(), DOCUMENT_TIMEOUT, requested).await.flatten()
+        })
+    }
+}
+
+/// How a path of this instance is authorized. `mount` is the whole mount path.
+fn path_access(instance: &MountInstance, mount: &str, below: &str) -> PathAccess {
+    let special = &instance.engine.description().special_paths;
+    PathAccess {
+        token: token_requirement(instance, below),
+        requires_sudo: requires_sudo(instance, &special.root, below),
+        policy_path: policy_path(instance, mount, below),
+        wrapping_token: WrappingTokenUse::None,
+    }
+}
+
+fn token_requirement(instance: &MountInstance, below: &str) -> TokenRequirement {
+    let unauthenticated = &instance.engine.description().special_paths.unauthenticated;
+    if longest_pattern_matches(unauthenticated, below) {
+        // The token is ignored, so that a login does not consume a use of it.
+        TokenRequirement::Ignored
+    } else {
+        TokenRequirement::Required
+    }
+}
+
+fn policy_path(instance: &MountInstance, mount: &str, below: &str) -> PolicyPath {
+    match instance.engine.canonical_path(below) {
+        CanonicalPath::CaseSensitive => PolicyPath::AS_GIVEN,
+        CanonicalPath::Unknown => PolicyPath::MAY_FOLD,
+        // A deny rule may be written in another case than the engine's canonical one.
+        CanonicalPath::Folded(path) => PolicyPath {
+            canonical: (path != below).then(|| format!("{mount}{path}")),
+            ..PolicyPath::MAY_FOLD
+        },
+    }
+}
+
+/// Whether a path requires `sudo`. If the engine does not declare how it treats case, a root path
+/// also matches in any other case.
+fn requires_sudo(instance: &MountInstance, patterns: &[String], below: &str) -> bool {
+    if patterns.is_empty() {
+        return false;
+    }
+    match instance.engine.canonical_path(below) {
+        CanonicalPath::CaseSensitive => any_pattern_matches(patterns, below),
+        CanonicalPath::Folded(path) => {
+            any_pattern_matches(patterns, &path) || any_pattern_matches(patterns, below)
+        }
+        CanonicalPath::Unknown => {
+            let folded = case_folded(below);
+            let fits = |pattern: &String| pattern_matches(&case_folded(pattern), &folded);
+            any_pattern_matches(patterns, below) || patterns.iter().any(fits)
+        }
+    }
+}
+
+/// Checks a request again after it acquired an engine instance. If the engine was replaced since
+/// routing and the new one is stricter about the path, the request is refused as `Unavailable`.
+fn recheck_access(routed: &RoutedRequest, instance: &MountInstance) -> Result<(), Error> {
+    let mount = routed.mounted.as_ref().map_or("", |mounted| &mounted.info.path);
+    let (before, now) = (&routed.access, path_access(instance, mount, &routed.relative_path));
+    let stricter = now.policy_path.canonical != before.policy_path.canonical
+        || (now.policy_path.case == PathCase::MayFold
+            && before.policy_path.case == PathCase::Distinct)
+        || (routed.is_unauthenticated() && now.token == TokenRequirement::Required)
+        || (now.requires_sudo && !before.requires_sudo);
+    if stricter {
+        let text = "the engine was replaced while the request waited for it; try again";
+        return Err(Error::with_message(ErrorKind::Unavailable, text));
+    }
+    Ok(())
+}
+
+/// Builds the request that is passed to the engine.
+fn engine_request(
+    core: &UnsealedCore,
+    routed: &RoutedRequest,
+    caller: Option<&AuthenticatedCaller>,
+    operation: Operation,
+    instance: &MountInstance,
+) -> engine::EngineRequest {
+    let request = &routed.request;
+    let info = routed.mounted.as_ref().map(|mounted| mounted.info.clone());
+    let mount = info.unwrap_or_else(|| {
+        let (path, mount_type, accessor) = (String::new(), String::new(), String::new());
+        Arc::new(engine::MountInfo { path, mount_type, accessor })
+    });
+    let hash = instance.engine.description().wants_token_hash;
+    let caller = match caller {
+        Some(caller) => engine::CallerInfo {
+            accessor: caller.stored_token.token.accessor.to_string(),
+            display_name: caller.stored_token.token.display_name.clone(),
+            entity_id: String::new(),
+            token_hash: hash.then(|| token_hash(&mount.accessor, caller)),
+            unauthenticated: routed.is_unauthenticated(),
+        },
+        None => engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
+    };
+    engine::EngineRequest {
+        id: request.id.clone(),
+        operation,
+        path: routed.relative_path.clone(),
+        fields: request.fields.clone(),
+        mount,
+        caller,
+        connection: request.connection,
+        headers: routed.headers.clone(),
+        wrap_ttl: request.wrap_ttl,
+        lease: None,
+        auth: None,
+        namespace: Namespace::Root,
+        deadline: core.clock().now().plus(core.settings.request_timeout),
+    }
+}
+
+/// A keyed hash of the token that differs between mounts; the token cannot be derived from it.
+fn token_hash(accessor: &str, caller: &AuthenticatedCaller) -> String {
+    let key = strongroom_crypto::MacKey::new(caller.stored_token.key.as_str().as_bytes());
+    data_encoding::HEXLOWER.encode(&key.sign(accessor.as_bytes()))
+}
+
+fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
+    match kinds {
+        FieldKinds::Unknown => FieldReadings::unknown(),
+        FieldKinds::Untyped => FieldReadings::as_sent(),
+        FieldKinds::Declared(specs) => FieldReadings::from_declarations(specs.iter().map(|spec| {
+            let reading = reading_for_kind(spec.kind);
+            FieldDeclaration { name: spec.name.into(), reading, legacy_name_of: None }
+        })),
+    }
+}
+
+async fn request_document(
+    core: &UnsealedCore,
+    mounted: &ActiveMount,
+    id: &RequestId,
+) -> Option<Value> {
+    let visit = mounted.engine_handle()?.acquire().await.ok()?;
+    let mut fields = Fields::new();
+    // Plug-ins built on Go's SDK use this as the prefix of their schema names.
+    fields.set("requestResponsePrefix", &mounted.entry.mount_type);
+    let request = engine::EngineRequest {
+        id: id.clone(),
+        operation: Operation::Help,
+        path: String::new(),
+        fields,
+        mount: mounted.info.clone(),
+        caller: engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
+        connection: None,
+        headers: BTreeMap::new(),
+        wrap_ttl: None,
+        lease: None,
+        auth: None,
+        namespace: Namespace::Root,
+        deadline: core.clock().now().plus(DOCUMENT_TIMEOUT),
+    };
+    let Ok(EngineResponse::Data(data)) = visit.engine.handle(request).await else { return None };
+    let fields = data.object.fields();
+    let text = fields.get("openapi")?.get();
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use strongroom_sdk::engine::{
+        self, Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths,
+        MountKind, SpecialPaths,
+    };
+    use strongroom_types::Fields;
+
+    use super::*;
+    use crate::mounts::InstanceStorage;
+
+    fn to_strings(patterns: &[&str]) -> Vec<String> {
+        patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
+    }
+
+    #[derive(Debug)]
+    struct StubEngine(EngineDescription);
+
+    #[async_trait]
+    impl Engine for StubEngine {
+        fn description(&self) -> &EngineDescription {
+            &self.0
+        }
+        async fn initialize(&self) -> Result<(), EngineError> {
+            Ok(())
+        }
+        async fn exists(&self, _: &engine::EngineRequest) -> Result<Existence, EngineError> {
+            Ok(Existence::NoCheck)
+        }
+        async fn handle(&self, _: engine::EngineRequest) -> Result<EngineResponse, EngineError> {
+            Ok(EngineResponse::Nothing)
+        }
+        async fn invalidate(&self, _: &str) {}
+        async fn periodic(&self) -> Result<(), EngineError> {
+            Ok(())
+        }
+        async fn close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn request_is_rejected_if_a_stricter_engine_replaced_the_routed_one() {
+        let bench = crate::tests::TestCore::new().await;
+        let core = bench.core.unsealed().unwrap();
+        let inside = |unauthenticated: &[&str], root: &[&str]| {
+            let (unauthenticated, root) = (to_strings(unauthenticated), to_strings(root));
+            let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
+            let engine = StubEngine(EngineDescription {
+                kind: MountKind::Secret,
+                version: String::new(),
+                special_paths: special,
+                wants_token_hash: false,
+                folded_paths: FoldedPaths::Declared(Vec::new()),
+                exclusive: false,
+            });
+            let storage = InstanceStorage::new(core.barrier.view("logical/x/"));
+            MountInstance::new(Arc::new(engine), storage)
+        };
+        let request = crate::CoreRequest {
+            verb: crate::Verb::Read,
+            path: "nowhere/a".to_owned(),
+            fields: Fields::new(),
+            token: None,
+            headers: crate::request::RequestHeaders::default(),
+            connection: None,
+        };
+        let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
+        let mut routed = crate::pipeline::route::route(&core, admitted);
+        routed.relative_path = "a".to_owned();
+        recheck_access(&routed, &inside(&[], &[])).unwrap();
+        recheck_access(&routed, &inside(&["a"], &[])).unwrap();
+        assert_eq!(
+            recheck_access(&routed, &inside(&[], &["a"])).unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
+        routed.access.token = TokenRequirement::Ignored;
+        assert_eq!(
+            recheck_access(&routed, &inside(&[], &[])).unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
+        recheck_access(&routed, &inside(&["a"], &[])).unwrap();
+    }
+}

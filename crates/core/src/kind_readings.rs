@@ -1,0 +1,18 @@
+//! How the declared kind of a field is compared in policies with parameter conditions.
+
+use strongroom_policy::FieldReading;
+use strongroom_sdk::field::FieldKind;
+
+/// The reading of a field of this kind.
+pub(crate) fn reading_for_kind(kind: FieldKind) -> FieldReading {
+    match kind {
+        FieldKind::String => FieldReading::Text,
+        FieldKind::Integer => FieldReading::Integer,
+        FieldKind::Boolean => FieldReading::Boolean,
+        FieldKind::Duration => FieldReading::Duration,
+        FieldKind::CommaList => FieldReading::List,
+        FieldKind::KeyValues => FieldReading::Pairs,
+        FieldKind::Object => FieldReading::AsSent,
+        _ => FieldReading::Unknown,
+    }
+}

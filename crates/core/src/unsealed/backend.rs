@@ -1,0 +1,162 @@
+//! [`Backend`]: what handles the requests below a mount. The pipeline treats all backends alike,
+//! whether one is an engine or part of the server.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use strongroom_policy::FieldReadings;
+use strongroom_sdk::engine::{EngineResponse, Operation};
+use strongroom_types::RequestId;
+use strongroom_types::clock::BoxFuture;
+
+use super::UnsealedCore;
+use crate::error::Error;
+use crate::mounts::entry::MountClass;
+use crate::mounts::handle::InFlight;
+use crate::mounts::{ActiveMount, MountBackend};
+use crate::path_access::{PathAccess, TokenRequirement};
+use crate::request::CoreResponse;
+use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+
+/// Handles the requests below a mount. A backend has no state of its own: it finds its mount in the
+/// request, and the server's state in the [`UnsealedCore`] it is given.
+pub(crate) trait Backend: Send + Sync {
+    /// Whether a path requires a token. Called for every request before its body is read, so it
+    /// must be cheap.
+    fn token_requirement(&self, mounted: &ActiveMount, relative_path: &str) -> TokenRequirement;
+
+    /// How a path is authorized. `path` is the whole path below `/v1/`, `relative_path` its part
+    /// below the mount.
+    fn path_access(&self, mounted: &ActiveMount, path: &str, relative_path: &str) -> PathAccess;
+
+    /// How the backend interprets the fields of a request to this path, for policies with
+    /// parameter conditions.
+    fn field_readings(&self, mounted: &ActiveMount, relative_path: &str) -> FieldReadings;
+
+    /// Whether a write to the path is a create or an update. Called only if the caller's policies
+    /// grant at least one of them.
+    fn write_operation<'a>(
+        &'a self,
+        core: &'a UnsealedCore,
+        routed: &'a RoutedRequest,
+        caller: Option<&'a AuthenticatedCaller>,
+    ) -> BoxFuture<'a, Result<WriteOperation, Error>>;
+
+    /// Handles a request that policies allow. The backend may take the request's fields, token and
+    /// headers out of it; the rest is still needed for the response.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the request's deadline passes. Work that must complete runs in a
+    /// task of its own.
+    fn handle<'a>(
+        &'a self,
+        core: &'a Arc<UnsealedCore>,
+        request: &'a mut AuthorizedRequest,
+    ) -> BoxFuture<'a, Result<BackendResponse, Error>>;
+
+    /// The OpenAPI document of the mount, with paths relative to it. `None` if the backend provides
+    /// none in time.
+    fn openapi<'a>(
+        &'a self,
+        core: &'a UnsealedCore,
+        mounted: &'a ActiveMount,
+        id: &'a RequestId,
+    ) -> BoxFuture<'a, Option<Value>>;
+
+    /// The request headers that the backend reads at this path, by name in lower case, in addition
+    /// to those that the mount's `passthrough_request_headers` names.
+    fn request_headers(&self, _relative_path: &str) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// What a backend made of a request.
+pub(crate) enum BackendResponse {
+    /// The response to the client. Leases and tokens in it are already stored.
+    Complete(CoreResponse),
+    /// An engine's response. A credential or login in it gets its lease or token before the
+    /// response leaves; until then the guard keeps the instance from being replaced.
+    FromEngine {
+        /// The engine's response, not yet checked.
+        response: EngineResponse,
+        /// The in-flight guard of the instance that made it.
+        in_flight: InFlight,
+    },
+}
+
+/// The result of a backend's existence check.
+pub(crate) struct WriteOperation {
+    /// `Create` or `Update`.
+    pub(crate) operation: Operation,
+    /// The in-flight guard of the engine instance that made the check; the same instance then
+    /// handles the request. `None` if no engine was asked.
+    pub(crate) in_flight: Option<InFlight>,
+}
+
+impl WriteOperation {
+    /// For a backend that does not distinguish creates: every write requires `update`.
+    pub(crate) const UPDATE: Self = Self { operation: Operation::Update, in_flight: None };
+}
+
+/// A mount that exists in every server, with the backend that handles its requests.
+pub(crate) struct BuiltInMount {
+    /// Whether the mount is listed as a secrets engine or as an auth method.
+    pub(crate) class: MountClass,
+    /// The mount path, without the `auth/` prefix of auth methods.
+    pub(crate) path: &'static str,
+    /// The mount's type, by which its backend is found.
+    pub(crate) mount_type: &'static str,
+    /// The description that mount lists show.
+    pub(crate) description: &'static str,
+    /// The API's `local` flag, as the reference server shows it.
+    pub(crate) local: bool,
+    /// The API's `seal_wrap` flag, as the reference server shows it.
+    pub(crate) seal_wrap: bool,
+    /// The `passthrough_request_headers` that the reference server shows.
+    pub(crate) passthrough_request_headers: &'static [&'static str],
+    /// Handles the mount's requests.
+    pub(crate) backend: &'static dyn Backend,
+}
+
+impl std::fmt::Debug for BuiltInMount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BuiltInMount").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The mounts that exist in every server, and the adapter that makes an engine a backend.
+#[derive(Clone, Copy)]
+pub(crate) struct Backends {
+    builtin: &'static [BuiltInMount],
+    engines: &'static dyn Backend,
+}
+
+impl Backends {
+    pub(crate) fn new(builtin: &'static [BuiltInMount], engines: &'static dyn Backend) -> Self {
+        Self { builtin, engines }
+    }
+
+    /// The mounts that exist in every server.
+    pub(crate) fn builtin_mounts(&self) -> &'static [BuiltInMount] {
+        self.builtin
+    }
+
+    /// The backend of a mount; `None` for a built-in mount that is not registered.
+    pub(crate) fn backend_of(&self, mounted: &ActiveMount) -> Option<&'static dyn Backend> {
+        match &mounted.backend {
+            MountBackend::Engine(_) => Some(self.engines),
+            MountBackend::BuiltIn => {
+                let of_type = &mounted.entry.mount_type;
+                let found = self.builtin.iter().find(|mount| mount.mount_type == of_type);
+                found.map(|mount| mount.backend)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backends").field("builtin", &self.builtin).finish_non_exhaustive()
+    }
+}
