@@ -26,11 +26,8 @@ use strongroom_sdk::engine::ConnectionInfo;
 use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
-use crate::core::Core;
 use crate::error::Error;
 use crate::mounts::ActiveMount;
-use crate::path_access::TokenRequirement;
-use crate::unsealed::UnsealedCore;
 
 /// Limits on the number of requests that are processed at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +102,8 @@ pub(crate) struct AdmissionControl {
 #[derive(Debug, Default)]
 pub(crate) struct MountLoad(AtomicUsize);
 
-/// Permission to process a request, obtained from [`Core::admit`]. The request counts against the
-/// limits until this is dropped.
+/// Permission to process a request, obtained from [`Core::admit`](crate::Core::admit). The request
+/// counts against the limits until this is dropped.
 pub struct RequestPermit {
     control: Arc<AdmissionControl>,
     /// The counts the request occupies; `None` for exempt paths.
@@ -142,10 +139,12 @@ impl AdmissionControl {
 
     /// Counts a request against the limits of its mount and of the server, or returns the limit
     /// that is exceeded.
-    fn count_request(
+    /// `mount` is `None` for a path under no mount.
+    pub(crate) fn count_request(
         self: &Arc<Self>,
-        mount: Arc<MountLoad>,
+        mount: Option<&Arc<MountLoad>>,
     ) -> Result<RequestPermit, ExceededLimit> {
+        let mount = mount.unwrap_or(&self.unmounted_load).clone();
         if !increment_if_below(&self.requests, self.limits.requests) {
             return Err(ExceededLimit::Server);
         }
@@ -228,6 +227,27 @@ impl RequestPermit {
         }
     }
 
+    /// The permit of an exempt path, which no limit counts.
+    pub(crate) fn exempt(control: &Arc<AdmissionControl>) -> Self {
+        Self::new(control, None)
+    }
+
+    /// Sets whether the path requires a token, once its route is known.
+    pub(crate) fn set_needs_token(&mut self, needs_token: bool) {
+        self.needs_token = needs_token;
+    }
+
+    /// Counts the request as one without a valid token, under the prefix of its path; returns
+    /// `false` if a limit is reached.
+    pub(crate) fn count_unauthenticated(&mut self, path: &str) -> bool {
+        let prefix = self.control.prefix_hasher.hash_one(admission_prefix(path));
+        let counted = self.control.count_unauthenticated(prefix);
+        if let (true, Some(slot)) = (counted, &mut self.slot) {
+            slot.prefix = Some(prefix);
+        }
+        counted
+    }
+
     /// Whether the request is to an exempt path, which operates the server and is not counted.
     pub fn is_exempt(&self) -> bool {
         self.slot.is_none()
@@ -256,7 +276,7 @@ impl RequestPermit {
     }
 
     /// Stops counting the request against its mount's limit.
-    fn release_mount_slot(&mut self) {
+    pub(crate) fn release_mount_slot(&mut self) {
         if let Some(counted) = &mut self.slot
             && std::mem::take(&mut counted.counts_for_mount)
         {
@@ -265,7 +285,7 @@ impl RequestPermit {
     }
 
     /// Counts the request against its mount's limit again.
-    fn acquire_mount_slot(&mut self) -> Result<(), ExceededLimit> {
+    pub(crate) fn acquire_mount_slot(&mut self) -> Result<(), ExceededLimit> {
         let limit = self.control.limits.per_mount;
         match &mut self.slot {
             Some(counted) if !counted.counts_for_mount => {
@@ -314,7 +334,7 @@ impl std::fmt::Debug for RequestPermit {
 
 /// The limit by which a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExceededLimit {
+pub(crate) enum ExceededLimit {
     Server,
     Mount,
     Unauthenticated,
@@ -331,7 +351,7 @@ impl ExceededLimit {
 
     /// The error of a refusal, which is also counted in the metrics. The message does not depend on
     /// the path.
-    fn refusal_error(self, mounted: Option<&ActiveMount>) -> Error {
+    pub(crate) fn refusal_error(self, mounted: Option<&ActiveMount>) -> Error {
         let mount = mounted.map_or_else(|| UNKNOWN_MOUNT.to_owned(), |it| it.entry.route());
         metrics::counter!(names::REQUESTS_REFUSED, "mount" => mount, "limit" => self.label())
             .increment(1);
@@ -351,102 +371,4 @@ impl ExceededLimit {
         };
         Error::with_message(kind, text).retry_after(RETRY_AFTER_SECS)
     }
-}
-
-impl Core {
-    /// Decides whether a request is processed. Call it before the body is read, and pass the permit
-    /// to [`Core::handle`].
-    ///
-    /// # Errors
-    ///
-    /// `Limited` or `Unavailable` if a limit is reached, with the seconds until a retry; `Sealed`
-    /// on paths that a sealed server does not serve; `Denied` if a limit for requests without a
-    /// valid token is reached and the token that was sent is not valid.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future releases everything it counted.
-    pub async fn admit(&self, head: RequestHead<'_>) -> Result<RequestPermit, Error> {
-        let control = self.admission_control();
-        if is_exempt(head.path) {
-            return Ok(RequestPermit::new(control, None));
-        }
-        let core = match self.unsealed() {
-            Ok(core) => Some(core),
-            Err(_) if head.path == "sys/init" => None,
-            Err(sealed) => return Err(sealed),
-        };
-        let table = core.as_ref().map(|core| core.mounts.table());
-        let place = table.as_ref().and_then(|table| table.longest_match(head.path));
-        let mounted = place.map(|(mounted, _)| &**mounted);
-        let load = mounted.map_or(&control.unmounted_load, ActiveMount::mount_load);
-        let refuse = |limit: ExceededLimit| limit.refusal_error(mounted);
-        let mut permit = control.count_request(load.clone()).map_err(refuse)?;
-        permit.needs_token = core.as_ref().is_some_and(|core| {
-            let requirement = place.and_then(|(mounted, below)| {
-                Some(core.backends.backend_of(mounted)?.token_requirement(mounted, below))
-            });
-            requirement.unwrap_or_default() == TokenRequirement::Required
-        });
-        let prefix = control.prefix_hasher.hash_one(admission_prefix(head.path));
-        if control.count_unauthenticated(prefix) {
-            if let Some(counted) = &mut permit.slot {
-                counted.prefix = Some(prefix);
-            }
-            return Ok(permit);
-        }
-        match (core, head.token) {
-            (Some(core), Some(token)) if permit.needs_token => {
-                // Clients without a valid token may send any number of invalid ones. If each
-                // counted against the mount during its look-up, none of the limit would be left for
-                // valid tokens.
-                permit.release_mount_slot();
-                // Boxed to keep the future small: few requests take this branch.
-                Box::pin(check_token_is_valid(&core, token, head.connection)).await?;
-                permit.acquire_mount_slot().map_err(refuse)?;
-                Ok(permit)
-            }
-            _ => Err(refuse(ExceededLimit::Unauthenticated)),
-        }
-    }
-
-    /// Checks a request's token before something is spent that only authenticated clients should
-    /// get, such as the memory for a large body. Does nothing if the path requires no token or the
-    /// token was already found valid.
-    ///
-    /// # Errors
-    ///
-    /// `Denied` without a token that is valid for the client's address; `Sealed` if the server was
-    /// sealed meanwhile.
-    pub async fn authenticate_early(
-        &self,
-        permit: &mut RequestPermit,
-        token: Option<&Secret<String>>,
-        connection: Option<ConnectionInfo>,
-    ) -> Result<(), Error> {
-        if !permit.needs_token || !permit.is_unauthenticated() {
-            return Ok(());
-        }
-        let token = token.ok_or_else(Error::invalid_token)?;
-        Box::pin(check_token_is_valid(&*self.unsealed()?, token, connection)).await?;
-        permit.mark_authenticated();
-        Ok(())
-    }
-}
-
-/// Checks only that the token exists and may be used from this address: no use is counted, and
-/// policies are not evaluated.
-async fn check_token_is_valid(
-    core: &UnsealedCore,
-    token: &Secret<String>,
-    connection: Option<ConnectionInfo>,
-) -> Result<(), Error> {
-    let id = token.expose_secret();
-    if id.is_empty() {
-        return Err(Error::invalid_token());
-    }
-    let found = core.stores.tokens.look_up(id, core.clock().now()).await?;
-    let address = connection.map(|connection| connection.address);
-    let found = found.filter(|found| found.token.may_be_used_from(address));
-    found.map(|_| ()).ok_or_else(Error::invalid_token)
 }

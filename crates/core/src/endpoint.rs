@@ -8,13 +8,17 @@ use strongroom_sdk::action::Input;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
 use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{ErrorKind, Fields, RawObject, RequestId, Secret, Ttl};
+use strongroom_types::{ErrorKind, Fields, RequestId, Secret, Ttl};
 
 use crate::endpoint_docs::help_response;
 use crate::error::Error;
 use crate::path_access::TokenRequirement;
 use crate::refusal_log::RefusalKind;
-use crate::request::{CoreResponse, ResponseEnvelope, Verb};
+use crate::request::{CoreResponse, Verb};
+pub(crate) use crate::responses::{
+    data_response, data_response_with_warnings, empty_or_warnings_response, keys_response,
+    not_found,
+};
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RequestOrigin};
 use crate::unsealed::UnsealedCore;
 
@@ -181,46 +185,6 @@ pub(crate) fn access_for_path(endpoints: &[&'static [ApiEndpoint]], path: &str) 
     let mut all = endpoints.iter().flat_map(|group| group.iter());
     let found = all.find(|endpoint| RoutePattern::new(endpoint.pattern).match_path(path).is_some());
     found.map_or(EndpointAccess::Policy, |endpoint| endpoint.access)
-}
-
-/// A response with `data` in the standard envelope.
-pub(crate) fn data_response(object: RawObject) -> CoreResponse {
-    data_response_with_warnings(object, Vec::new())
-}
-
-/// A response with `data` and warnings in the standard envelope.
-pub(crate) fn data_response_with_warnings(
-    object: RawObject,
-    warnings: Vec<String>,
-) -> CoreResponse {
-    CoreResponse::Envelope(Box::new(ResponseEnvelope {
-        data: Some(object),
-        warnings,
-        ..ResponseEnvelope::default()
-    }))
-}
-
-/// An empty response (204), or an envelope if there are warnings.
-pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse {
-    if warnings.is_empty() {
-        return CoreResponse::Nothing;
-    }
-    CoreResponse::Envelope(Box::new(ResponseEnvelope { warnings, ..ResponseEnvelope::default() }))
-}
-
-/// A list response with `keys`; 404 if there are none.
-pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, Error> {
-    if names.is_empty() {
-        return Err(not_found());
-    }
-    let mut fields = Fields::new();
-    fields.set("keys", &names.iter().map(AsRef::as_ref).collect::<Vec<&str>>());
-    Ok(data_response(fields.to_object()))
-}
-
-/// The error 404 with an empty `errors` list.
-pub(crate) fn not_found() -> Error {
-    Error::without_message(ErrorKind::NotFound)
 }
 
 /// Handles a request by the endpoint that matches its path and verb, or with the endpoints'

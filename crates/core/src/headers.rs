@@ -156,8 +156,8 @@ async fn carries_a_token(
     }
     // Custom token ids have no recognisable format, so each part is looked up.
     for part in known {
-        let key = core.stores.tokens.key_of(part);
-        if core.stores.tokens.find_by_key(&key).await?.is_some() {
+        let key = core.tokens.store.key_of(part);
+        if core.tokens.store.find_by_key(&key).await?.is_some() {
             return Ok(true);
         }
     }

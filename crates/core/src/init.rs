@@ -7,9 +7,10 @@ use strongroom_policy::PolicyStore;
 use strongroom_token::{NewToken, TokenStore};
 use strongroom_types::{PolicyName, Secret, Ttl};
 
+use crate::cluster::prepare_cluster;
 use crate::error::Error;
 use crate::settings::{CoreDependencies, Settings};
-use crate::unsealed::{POLICY_VIEW, TOKEN_VIEW, prepare_cluster};
+use crate::storage_views as views;
 
 /// The result of an initialisation, returned to the operator once and never stored in this form.
 pub struct InitResult {
@@ -33,9 +34,9 @@ pub(crate) async fn initialise_storage(
     let initialisation = BarrierInitialisation::generate(options, config)?;
     let barrier = initialisation.barrier();
     let mut batch = Batch::new();
-    PolicyStore::add_initial_policies(&barrier.view(POLICY_VIEW), &mut batch);
+    PolicyStore::add_initial_policies(&barrier.view(views::POLICIES), &mut batch);
     prepare_cluster(barrier, &mut batch, settings.cluster_name.as_deref());
-    let tokens = TokenStore::initialise(barrier.view(TOKEN_VIEW), &mut batch);
+    let tokens = TokenStore::initialise(barrier.view(views::TOKENS), &mut batch);
     let root = NewToken {
         id: root_token,
         parent: None,

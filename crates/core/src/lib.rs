@@ -30,10 +30,15 @@
 //! 3. Test it in `crates/core/src/tests/`, and record its responses in `tests/golden`.
 
 pub mod admission;
+mod auth_response;
 pub mod auth_token;
+mod background;
 mod built_ins;
+mod cluster;
 pub mod core;
 pub mod cubbyhole;
+mod cubbyhole_store;
+mod detached;
 pub mod endpoint;
 mod endpoint_docs;
 mod endpoint_readings;
@@ -46,20 +51,25 @@ pub mod leases;
 pub(crate) mod logins;
 pub mod mounts;
 mod path_access;
+mod periodic_calls;
 pub mod pipeline;
 pub mod plugins;
 mod refusal_log;
 mod remount_task;
 pub mod request;
 mod request_ids;
+mod responses;
 mod root_paths;
+mod seal_request;
 pub mod settings;
 mod special_paths;
 mod stages;
 pub mod status;
+mod storage_views;
 pub mod sys;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod unmount;
 pub mod unsealed;
 pub mod wrapping;

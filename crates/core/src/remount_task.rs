@@ -3,37 +3,48 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use crate::error::Error;
 use crate::mounts::MountEntry;
 use crate::mounts::handle::Blocked;
 use crate::mounts::remount::RemountGuard;
-use crate::unmount::Unmount;
-use crate::unsealed::UnsealedCore;
+use crate::unmount::{Unmount, UnmountService};
 
 /// The interval at which remounts are retried that no task is working on, because their last step
 /// failed.
 const REMOUNT_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
-impl UnsealedCore {
+/// Completes remounts.
+#[derive(Debug)]
+pub(crate) struct RemountService {
+    pub(crate) unmounts: Arc<UnmountService>,
+    /// Counts remounts among the running requests.
+    pub(crate) requests: TaskTracker,
+}
+
+impl RemountService {
     /// Completes remounts in progress, including those begun before the last restart.
     pub(crate) async fn run_remounts(self: &Arc<Self>) {
         loop {
-            let table = self.mounts.table();
+            let table = self.unmounts.leases.mounts.table();
             for mounted in table.all_mounts() {
                 let Some(moving) = mounted.entry.remount_in_progress() else { continue };
-                let Some(under_way) = RemountGuard::acquire(&self.mounts, &mounted.entry.uuid)
+                let Some(under_way) =
+                    RemountGuard::acquire(&self.unmounts.leases.mounts, &mounted.entry.uuid)
                 else {
                     continue;
                 };
-                let (core, entry, id) = (self.clone(), mounted.entry.clone(), moving.id.clone());
+                let (remounts, entry, id) =
+                    (self.clone(), mounted.entry.clone(), moving.id.clone());
                 self.requests.spawn(async move {
                     let _under_way = under_way;
-                    core.finish_remount(entry, id).await;
+                    remounts.finish_remount(entry, id).await;
                 });
             }
             tokio::select! {
-                () = self.mounts.remount_begun() => {}
-                () = self.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
+                () = self.unmounts.leases.mounts.remount_begun() => {}
+                () = self.unmounts.leases.barrier.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
             }
         }
     }
@@ -45,14 +56,16 @@ impl UnsealedCore {
             Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
             Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
         }
-        if let Err(error) = self.mounts.end_remount(uuid, id, left.is_ok()).await {
+        if let Err(error) = self.unmounts.leases.mounts.end_remount(uuid, id, left.is_ok()).await {
             tracing::warn!(mount = route, %error, "the result of a remount could not be stored; it will be retried");
         }
     }
 
     /// Waits for requests and revokes leases that refer to the old path.
     async fn drain_old_path(&self, entry: &MountEntry) -> Result<(), Error> {
-        Unmount { core: self, entry }.block_and_drain_requests(Blocked::Moving).await?;
-        self.revoke_prefix(&entry.route()).await
+        Unmount { unmounts: &self.unmounts, entry }
+            .block_and_drain_requests(Blocked::Moving)
+            .await?;
+        self.unmounts.leases.revoke_prefix(&entry.route()).await
     }
 }

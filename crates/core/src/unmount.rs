@@ -4,21 +4,65 @@
 //! no lease. Only then is the storage deleted, since it records all of these. If a step fails, the
 //! mount remains, refuses requests, and the removal is retried.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_barrier::Batch;
 use strongroom_sdk::engine::EngineError;
 use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
-use strongroom_types::ErrorKind;
+use strongroom_types::{Clock, ErrorKind};
 
 use crate::error::{Error, sanitise_message};
+use crate::leases::LeaseService;
 use crate::mounts::handle::Blocked;
 use crate::mounts::{EngineHandle, MountEntry};
-use crate::unsealed::UnsealedCore;
+
+/// Removes mounts, and resumes removals that were begun and not finished.
+#[derive(Debug)]
+pub(crate) struct UnmountService {
+    pub(crate) leases: Arc<LeaseService>,
+    /// The deadline of requests; a removal waits for running ones a little longer.
+    pub(crate) request_timeout: Duration,
+    /// The interval at which unfinished removals are retried.
+    pub(crate) retry_interval: Duration,
+}
+
+impl UnmountService {
+    fn clock(&self) -> &Arc<dyn Clock> {
+        self.leases.barrier.clock()
+    }
+
+    /// Removes a tainted mount: waits for its requests, revokes its leases, lets the engine undo
+    /// pending intents, then deletes its storage and entry. If a lease cannot be revoked the
+    /// removal stops and is retried later; the operator repairs the engine or removes the leases by
+    /// force.
+    pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
+        let removal = Unmount { unmounts: self, entry: &entry };
+        removal.block_and_drain_requests(Blocked::Removing).await?;
+        let ended = self.leases.revoke_prefix(&entry.route()).await;
+        ended.map_err(|error| removal.unrevoked_leases_error(error))?;
+        removal.undo_pending_intents().await?;
+        self.leases.mounts.remove(entry).await
+    }
+
+    /// Resumes mount removals that were begun and not finished, before or after the last restart.
+    pub(crate) async fn resume_unmounts(&self) {
+        loop {
+            let table = self.leases.mounts.table();
+            for mounted in table.all_mounts().filter(|mounted| mounted.entry.tainted) {
+                if let Err(error) = self.remove_mount(mounted.entry.clone()).await {
+                    let mount = &mounted.info.path;
+                    tracing::warn!(mount, %error, "the removal of a mount could not be completed; it will be retried");
+                }
+            }
+            self.clock().sleep(self.retry_interval).await;
+        }
+    }
+}
 
 /// The removal of a tainted mount; a remount uses its first step.
 pub(crate) struct Unmount<'a> {
-    pub(crate) core: &'a UnsealedCore,
+    pub(crate) unmounts: &'a UnmountService,
     pub(crate) entry: &'a MountEntry,
 }
 
@@ -35,8 +79,8 @@ impl Unmount<'_> {
         let Some(engine) = self.engine_handle() else { return Ok(()) };
         engine.block(why);
         let Some(instance) = engine.current_instance() else { return Ok(()) };
-        let clock = self.core.clock();
-        let late = self.core.settings.request_timeout.saturating_add(DRAIN_MARGIN);
+        let clock = self.unmounts.clock();
+        let late = self.unmounts.request_timeout.saturating_add(DRAIN_MARGIN);
         tokio::select! {
             () = instance.wait_until_drained() => Ok(()),
             () = clock.sleep(late) => Err(undrained_requests_error(why)),
@@ -46,7 +90,7 @@ impl Unmount<'_> {
     /// Lets the engine undo credentials that were created for failed requests, by calling its
     /// periodic function until no intent is left; `Unavailable` after 30 seconds.
     pub(crate) async fn undo_pending_intents(&self) -> Result<(), Error> {
-        let clock = self.core.clock();
+        let clock = self.unmounts.clock();
         let began = clock.monotonic_time();
         let mut trouble = None;
         while self.has_pending_intents().await? {
@@ -68,7 +112,7 @@ impl Unmount<'_> {
         let asked = async { engine.acquire_for_revocation().await?.engine.periodic().await };
         tokio::select! {
             outcome = asked => outcome,
-            () = self.core.clock().sleep(patience) => {
+            () = self.unmounts.clock().sleep(patience) => {
                 Err(EngineError::internal("it did not answer in time"))
             }
         }
@@ -106,7 +150,7 @@ impl Unmount<'_> {
     /// good. Returns how many credentials may remain there.
     pub(crate) async fn abandon_intents(&self) -> Result<usize, Error> {
         const PAGE: usize = 256;
-        let storage = self.core.barrier.view(&self.entry.storage_prefix());
+        let storage = self.unmounts.leases.barrier.view(&self.entry.storage_prefix());
         let mut left = 0;
         for folder in [INTENT_FOLDER, UNDO_FOLDER] {
             let mut after: Option<String> = None;
@@ -126,13 +170,13 @@ impl Unmount<'_> {
     }
 
     fn engine_handle(&self) -> Option<EngineHandle> {
-        let table = self.core.mounts.table();
+        let table = self.unmounts.leases.mounts.table();
         table.find_by_uuid(self.entry.uuid.as_str())?.engine_handle().cloned()
     }
 
     async fn has_pending_intents(&self) -> Result<bool, Error> {
         const ENOUGH: usize = 16;
-        let storage = self.core.barrier.view(&self.entry.storage_prefix());
+        let storage = self.unmounts.leases.barrier.view(&self.entry.storage_prefix());
         for folder in [INTENT_FOLDER, UNDO_FOLDER] {
             let names = storage.list_children(folder, None, ENOUGH).await?;
             if names.iter().any(|name| is_intent_name(name)) {

@@ -19,6 +19,12 @@ pub use export::MetricsExporter;
 
 use std::time::Duration;
 
+/// A count as the value of a gauge. Exact up to 2^52.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; counts stay far below 2^52")]
+pub fn gauge_value(count: usize) -> f64 {
+    count as f64
+}
+
 /// Measures how long something takes, for metrics only. Decisions that depend on time use a `Clock`
 /// instead.
 #[derive(Clone, Copy, Debug)]

@@ -274,7 +274,7 @@ mod tests {
         ("crates/barrier", 2),
         ("crates/cli", 4),
         ("crates/client", 8),
-        ("crates/core", 55),
+        ("crates/core", 3),
         ("crates/plugin-host", 2),
         ("crates/sdk", 3),
         ("crates/token", 3),

@@ -10,7 +10,7 @@ use strongroom_types::{PolicyName, Secret, Ttl};
 
 use super::lifetime::TokenLimits;
 use super::policies::PolicyRequest;
-use super::{auth_response, create_service_token};
+use crate::auth_response::auth_response;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
 use crate::leases::lifetimes::GrantedTtl;
@@ -118,7 +118,7 @@ async fn create_orphan_token(call: &EndpointCall) -> Result<CoreResponse, Error>
 
 async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let name = call.first_capture();
-    let role = call.core.stores.roles.get(name).await?;
+    let role = call.core.tokens.roles.get(name).await?;
     let Some((role, _)) = role else {
         return Err(Error::invalid(format!("unknown role {name}")));
     };
@@ -191,10 +191,9 @@ async fn create_with_mode(
         role: making.role.map(|(name, _)| name),
     };
     let created = match kind {
-        TokenKind::Service => create_service_token(&call.core, new).await?,
+        TokenKind::Service => call.core.tokens.create(new).await?,
         TokenKind::Batch => {
-            let sealed =
-                call.core.stores.tokens.create_batch_token(new, call.core.clock().now())?;
+            let sealed = call.core.tokens.store.create_batch_token(new, call.core.clock().now())?;
             metrics::counter!(names::TOKEN_CREATED).increment(1);
             sealed
         }
@@ -321,7 +320,7 @@ fn requested_policies(
 }
 
 fn unknown_policy_warnings(call: &EndpointCall, policies: &[PolicyName]) -> Vec<String> {
-    let missing = policies.iter().filter(|name| !call.core.stores.policies.contains(name));
+    let missing = policies.iter().filter(|name| !call.core.policies.contains(name));
     missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
 }
 
@@ -357,7 +356,7 @@ fn compute_lifetime(
         }
         return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
     }
-    let terms = TokenLimits { mount_lifetimes: call.core.token_lifetimes(), period, explicit_max };
+    let terms = TokenLimits { mount_lifetimes: call.core.tokens.lifetimes(), period, explicit_max };
     // A root token with only an explicit maximum gets that as its TTL.
     let asked =
         if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };

@@ -117,7 +117,7 @@ async fn lookup_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     let Some(id) = input.token else { return lookup_self(call).await };
     let now = call.core.clock().now();
-    let found = call.core.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let found = call.core.tokens.store.look_up(id.expose_secret(), now).await?;
     let found = found.ok_or_else(|| Error::with_message(ErrorKind::Denied, "bad token"))?;
     lookup_response(id.expose_secret(), &found.token, now)
 }
@@ -140,7 +140,7 @@ async fn list_accessors(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut after: Option<String> = None;
     loop {
         let (page, next) =
-            call.core.stores.tokens.list_accessors(after.as_deref(), PAGE_SIZE).await?;
+            call.core.tokens.store.list_accessors(after.as_deref(), PAGE_SIZE).await?;
         all.extend(page.iter().map(ToString::to_string));
         after = next;
         if after.is_none() {

@@ -7,7 +7,8 @@ use strongroom_token::{StoredToken, Token};
 use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 
 use super::lifetime::{GrantedLifetime, TokenLimits};
-use super::{TokenOrAccessorInput, auth_response, reload_caller_token, token_by_accessor};
+use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
+use crate::auth_response::auth_response;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
 use crate::logins::past_max_ttl;
@@ -47,7 +48,7 @@ async fn renew_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: RenewInput = call.parse_input_optional_token()?;
     let Some(id) = &input.token else { return Err(Error::invalid("missing token ID")) };
     let now = call.core.clock().now();
-    let found = call.core.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let found = call.core.tokens.store.look_up(id.expose_secret(), now).await?;
     let found = found.ok_or_else(|| Error::invalid("token not found"))?;
     renew_with_increment(call, &found, id.expose_secret(), input.increment.0).await
 }
@@ -82,11 +83,11 @@ async fn renew_with_increment(
     }
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
         .map_err(|error| Error::internal(error.to_string()))?;
-    let lease = core.stores.leases.get(&lease_id).await?;
+    let lease = core.leases.store.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
     let (GrantedLifetime { granted, expires }, login) = match &lease.lease.kind {
         LeaseKind::Token { login: Some(login), .. } => {
-            match core.renew_login(login, &lease.lease, increment).await? {
+            match core.logins.renew(login, &lease.lease, increment).await? {
                 Some((granted, renewed)) => {
                     let expires = core.clock().now().plus(granted.ttl.as_duration());
                     (GrantedLifetime { granted, expires }, Some(renewed))
@@ -111,9 +112,9 @@ async fn renew_with_increment(
         login.apply_to(&mut renewed, &mut moved);
     }
     let mut batch = Batch::new();
-    core.stores.tokens.update(&mut batch, found, &renewed);
-    core.stores.leases.update(&mut batch, &lease, &moved);
-    match core.commit_and_notify(batch, expires).await {
+    core.tokens.store.update(&mut batch, found, &renewed);
+    core.leases.store.update(&mut batch, &lease, &moved);
+    match core.leases.commit_and_notify(batch, expires).await {
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::with_message(
@@ -131,7 +132,7 @@ async fn renew_with_increment(
 async fn token_limits(call: &EndpointCall, token: &Token) -> Result<TokenLimits, Error> {
     let (mut period, mut explicit_max) = (token.period, token.explicit_max_ttl);
     if let Some(name) = &token.role {
-        let role = call.core.stores.roles.get(name).await?;
+        let role = call.core.tokens.roles.get(name).await?;
         let Some((role, _)) = role else {
             return Err(Error::internal(format!(
                 "failed to renew entry: original token role {name:?} could not be found, not renewing"
@@ -141,5 +142,5 @@ async fn token_limits(call: &EndpointCall, token: &Token) -> Result<TokenLimits,
         explicit_max =
             explicit_max.nonzero_or(role.explicit_max_ttl).capped_by(role.explicit_max_ttl);
     }
-    Ok(TokenLimits { mount_lifetimes: call.core.token_lifetimes(), period, explicit_max })
+    Ok(TokenLimits { mount_lifetimes: call.core.tokens.lifetimes(), period, explicit_max })
 }

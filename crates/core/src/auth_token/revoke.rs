@@ -52,7 +52,7 @@ async fn revoke_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     let Some(id) = input.token else { return Err(Error::invalid("missing token ID")) };
     reject_batch_token(call, id.expose_secret()).await?;
-    let key = call.core.stores.tokens.key_of(id.expose_secret());
+    let key = call.core.tokens.store.key_of(id.expose_secret());
     revoke_and_wait(call, &key, RevocationMark::Tree).await?;
     Ok(CoreResponse::Nothing)
 }
@@ -60,7 +60,7 @@ async fn revoke_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
 /// Refuses a valid batch token, which can't be revoked. An invalid one counts as unknown.
 async fn reject_batch_token(call: &EndpointCall, id: &str) -> Result<(), Error> {
     let now = call.core.clock().now();
-    if TokenStore::is_batch_id(id) && call.core.stores.tokens.look_up(id, now).await?.is_some() {
+    if TokenStore::is_batch_id(id) && call.core.tokens.store.look_up(id, now).await?.is_some() {
         return Err(Error::invalid(BATCH_NOT_REVOCABLE));
     }
     Ok(())
@@ -105,7 +105,7 @@ async fn revoke_orphan(call: &EndpointCall) -> Result<CoreResponse, Error> {
     // A token that is being revoked with its subtree is not found here: orphaning its children now
     // would let them escape.
     let now = call.core.clock().now();
-    let found = call.core.stores.tokens.look_up(id.expose_secret(), now).await?;
+    let found = call.core.tokens.store.look_up(id.expose_secret(), now).await?;
     let missing = || Error::invalid("token to revoke not found");
     let key = found.ok_or_else(missing)?.key;
     if !revoke_and_wait(call, &key, RevocationMark::Orphan).await? {
@@ -122,7 +122,7 @@ async fn revoke_and_wait(
     key: &TokenKey,
     mark: RevocationMark,
 ) -> Result<bool, Error> {
-    let Some(mut done) = call.core.token_revoker.begin_revocation(key, mark).await? else {
+    let Some(mut done) = call.core.tokens.revoker.begin_revocation(key, mark).await? else {
         return Ok(false);
     };
     let clock = call.core.clock();

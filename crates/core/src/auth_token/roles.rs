@@ -105,12 +105,12 @@ struct TokenRoleResponse<'a> {
 }
 
 async fn list_roles(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    keys_response(&call.core.stores.roles.names().await?)
+    keys_response(&call.core.tokens.roles.names().await?)
 }
 
 async fn read_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let name = call.first_capture();
-    let (role, _) = call.core.stores.roles.get(name).await?.ok_or_else(not_found)?;
+    let (role, _) = call.core.tokens.roles.get(name).await?.ok_or_else(not_found)?;
     let legacy = |is: bool, ttl: Ttl| if is { ttl.as_secs() } else { 0 };
     let cidrs = Some(role.bound_cidrs.as_slice()).filter(|cidrs| !cidrs.is_empty());
     let shown = TokenRoleResponse {
@@ -146,7 +146,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
             "a role's name has at most {MAX_ROLE_NAME_BYTES} bytes"
         )));
     }
-    let known = call.core.stores.roles.get(name).await?;
+    let known = call.core.tokens.roles.get(name).await?;
     let (mut role, version) = match known {
         Some((role, version)) => (role, Some(version)),
         None => (TokenRole::default(), None),
@@ -163,7 +163,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
             longest.as_secs()
         ));
     }
-    match call.core.stores.roles.put(name, &role, version).await {
+    match call.core.tokens.roles.put(name, &role, version).await {
         Ok(()) => Ok(empty_or_warnings_response(warnings)),
         Err(error) if error.is_precondition() => Err(Error::with_message(
             ErrorKind::Unavailable,
@@ -174,7 +174,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
 }
 
 async fn delete_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.stores.roles.delete(call.first_capture()).await?;
+    call.core.tokens.roles.delete(call.first_capture()).await?;
     Ok(CoreResponse::Nothing)
 }
 

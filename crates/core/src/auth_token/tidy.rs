@@ -13,10 +13,10 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
 }];
 
 async fn tidy_tokens(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let warning = match call.core.stores.tokens.try_start_tidy() {
+    let warning = match call.core.tokens.store.try_start_tidy() {
         None => "tokens are being tidied already",
         Some(turn) => {
-            call.core.spawn_background(async move {
+            call.core.background.spawn(async move {
                 match turn.run().await {
                     Ok(done) => tracing::info!(
                         seen = done.seen,

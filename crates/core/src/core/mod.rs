@@ -284,11 +284,10 @@ impl Core {
         // Clears the keys even if what follows panics or is cancelled.
         let _keys = open.clear_keys_on_drop();
         self.reset_unseal_attempt();
-        open.mark_seal_started();
+        open.seal_request.mark_started();
         let clock = &self.0.dependencies.clock;
-        open.awaited_by_seal.close();
         tokio::select! {
-            () = open.awaited_by_seal.wait() => {}
+            () = open.detached.wait_until_done() => {}
             () = clock.sleep(REQUEST_DRAIN_TIMEOUT) => {
                 tracing::warn!("requests did not finish in time; the seal goes on without them");
             }
@@ -349,7 +348,7 @@ impl Core {
 
     /// Waits until a seal is requested, then seals; retries until it succeeds.
     async fn seal_when_requested(&self, open: Arc<UnsealedCore>) {
-        let ordered = open.wait_for_seal_request().await;
+        let ordered = open.seal_request.wait_for_request().await;
         drop(open);
         if !ordered {
             return;

@@ -2,10 +2,7 @@
 //! cubbyhole, and it is deleted with its token. Documented at
 //! <https://developer.hashicorp.com/vault/api-docs/secret/cubbyhole>.
 //!
-//! - [`store`]: [`CubbyholeStore`], the storage
-//! - this file: the handling of requests
-
-pub mod store;
+//! The storage is [`crate::cubbyhole_store`].
 
 use std::sync::Arc;
 
@@ -17,7 +14,6 @@ use strongroom_token::TokenKey;
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{ErrorKind, Fields, RequestId};
 
-pub use self::store::CubbyholeStore;
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, VerbHandlers, data_response, keys_response, not_found,
 };
@@ -29,7 +25,6 @@ use crate::request::CoreResponse;
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::{Backend, BackendResponse, WriteOperation};
-use crate::wrapping;
 
 /// Used for help only. Requests bypass endpoint matching, whose capture `path` would override a
 /// body field of that name.
@@ -75,7 +70,7 @@ impl Backend for CubbyholeBackend {
             // A wrapping token's cubbyhole holds the wrapped response, which can't be overwritten.
             let (owner, path) = (owner_key(caller), routed.relative_path.as_str());
             let exists = caller.stored_token.token.is_wrapping()
-                || core.stores.cubbyholes.read(owner?, path).await?.is_some();
+                || core.cubbyholes.read(owner?, path).await?.is_some();
             let operation = if exists { Operation::Update } else { Operation::Create };
             Ok(WriteOperation { operation, in_flight: None })
         })
@@ -107,7 +102,7 @@ async fn handle(core: &UnsealedCore, allowed: &AuthorizedRequest) -> Result<Core
     let caller = allowed.caller.as_ref().ok_or_else(Error::invalid_token)?;
     let fields = &allowed.routed.request.fields;
     let owner = owner_key(caller)?;
-    let holes = &core.stores.cubbyholes;
+    let holes = &core.cubbyholes;
     // A path that ends in a slash can only be listed.
     let is_folder = path.is_empty() || path.ends_with('/');
     match allowed.operation {
@@ -119,7 +114,7 @@ async fn handle(core: &UnsealedCore, allowed: &AuthorizedRequest) -> Result<Core
         }
         Operation::Read if caller.stored_token.token.is_wrapping() => {
             let id = &allowed.routed.request.id;
-            wrapping::read_cubbyhole_response(core, caller, path, id).await
+            core.wrapping.read_cubbyhole_response(caller, path, id).await
         }
         Operation::Read if is_folder => Err(not_found()),
         Operation::Read => holes.read(owner, path).await?.map(data_response).ok_or_else(not_found),
@@ -166,9 +161,9 @@ async fn write_object(
         let text = "this was the last use of the token: its cubbyhole ends with this request";
         return Err(Error::invalid(text));
     }
-    let (owner, holes) = (owner_key(caller)?, &core.stores.cubbyholes);
+    let (owner, holes) = (owner_key(caller)?, &core.cubbyholes);
     let mut batch = Batch::new();
-    core.stores.tokens.require_not_revoking(&mut batch, owner);
+    core.tokens.store.require_not_revoking(&mut batch, owner);
     if operation == Operation::Create {
         // With `create` only, concurrent writes must not overwrite each other either.
         holes.require_absent(&mut batch, owner, path);
@@ -176,7 +171,7 @@ async fn write_object(
     holes.put(&mut batch, owner, path, &fields.to_object());
     match core.barrier.commit(batch).await {
         Ok(_) => Ok(CoreResponse::Nothing),
-        Err(error) if core.stores.tokens.is_gone_or_revoking(owner, &error) => {
+        Err(error) if core.tokens.store.is_gone_or_revoking(owner, &error) => {
             Err(Error::invalid_token())
         }
         Err(error) if error.is_precondition() => {

@@ -15,12 +15,12 @@ use strongroom_telemetry::names;
 use strongroom_token::{StoredToken, TokenKey};
 use strongroom_types::{RawObject, Timestamp, Ttl};
 
+use super::LeaseService;
 use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
 use crate::mounts::ActiveMount;
 use crate::mounts::handle::InFlight;
-use crate::unsealed::UnsealedCore;
 
 /// The result of registering a credential: the stored lease, and what to tell the client about it.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ pub struct IssuedLease {
     pub warnings: Vec<String>,
 }
 
-impl UnsealedCore {
+impl LeaseService {
     /// Registers a credential that an engine issued at `path`, which includes the mount.
     ///
     /// Cancel safety: the credential gets its lease or is revoked, even if this future is dropped.
-    pub(crate) async fn create_lease(
+    pub(crate) async fn create(
         self: &Arc<Self>,
         mounted: &Arc<ActiveMount>,
         path: &str,
@@ -43,25 +43,26 @@ impl UnsealedCore {
         leased: &LeasedResponse,
         inside: InFlight,
     ) -> Result<IssuedLease, Error> {
-        let (core, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
+        let (leases, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
         let (token, leased) = (token.clone(), leased.clone());
-        self.run_detached(async move {
-            // Removing or moving the mount waits for this lease and then revokes it.
-            let _inside = inside;
-            let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
-            match core.write_lease(&mounted, &path, below, &token, &leased).await {
-                Ok(issued) => {
-                    metrics::counter!(names::LEASES_CREATED).increment(1);
-                    core.expiration.notify_due(issued.lease.expires);
-                    Ok(issued)
+        self.detached
+            .run(async move {
+                // Removing or moving the mount waits for this lease and then revokes it.
+                let _inside = inside;
+                let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
+                match leases.write_lease(&mounted, &path, below, &token, &leased).await {
+                    Ok(issued) => {
+                        metrics::counter!(names::LEASES_CREATED).increment(1);
+                        leases.expiration.notify_due(issued.lease.expires);
+                        Ok(issued)
+                    }
+                    Err(failure) => {
+                        leases.revoke_unleased(&mounted, below, &leased).await;
+                        Err(failure)
+                    }
                 }
-                Err(failure) => {
-                    core.revoke_unleased(&mounted, below, &leased).await;
-                    Err(failure)
-                }
-            }
-        })
-        .await
+            })
+            .await
     }
 
     /// Revokes a credential issued on an unauthenticated path: no token could own its lease.
@@ -74,18 +75,19 @@ impl UnsealedCore {
         leased: LeasedResponse,
         inside: InFlight,
     ) -> Result<(), Error> {
-        let (core, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
+        let (leases, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
         let mount = &mounted.info.path;
         tracing::error!(
             mount,
             "an unauthenticated path issued a credential, which is being revoked"
         );
-        self.run_detached(async move {
-            let _inside = inside;
-            core.revoke_unleased(&mounted, &below, &leased).await;
-            Ok(())
-        })
-        .await
+        self.detached
+            .run(async move {
+                let _inside = inside;
+                leases.revoke_unleased(&mounted, &below, &leased).await;
+                Ok(())
+            })
+            .await
     }
 
     async fn write_lease(
@@ -97,7 +99,7 @@ impl UnsealedCore {
         leased: &LeasedResponse,
     ) -> Result<IssuedLease, Error> {
         let now = self.clock().now();
-        let mount = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
+        let mount = mounted.entry.effective_lifetimes(self.lifetimes);
         let bounds = TtlBounds { max: leased.max_ttl, ..TtlBounds::from_mount(mount) };
         let mut granted = ttl_at_issue(leased.ttl, bounds);
         let (owner, not_after) = lease_owner(token);
@@ -107,7 +109,7 @@ impl UnsealedCore {
         let id = random_lease_id(path, &**self.barrier.entropy())
             .ok_or_else(|| Error::internal("no lease id can be formed from the path"))?;
         let mut batch = Batch::new();
-        let lease = self.stores.leases.create_until(
+        let lease = self.store.create_until(
             &mut batch,
             NewLease {
                 id,
@@ -126,7 +128,7 @@ impl UnsealedCore {
             not_after,
         );
         if let Some(owner) = &owner {
-            self.stores.tokens.require_not_revoking(&mut batch, owner);
+            self.tokens.require_not_revoking(&mut batch, owner);
         }
         if let Some(intent) = &leased.intent {
             let storage = self.barrier.view(&mounted.entry.storage_prefix());
@@ -138,9 +140,9 @@ impl UnsealedCore {
             Ok(_) => Ok(IssuedLease { lease, warnings: granted.warnings }),
             Err(error)
                 if token.token.is_batch()
-                    && owner.as_ref().is_some_and(|owner| {
-                        self.stores.tokens.is_gone_or_revoking(owner, &error)
-                    }) =>
+                    && owner
+                        .as_ref()
+                        .is_some_and(|owner| self.tokens.is_gone_or_revoking(owner, &error)) =>
             {
                 Err(Error::invalid_token())
             }
@@ -149,7 +151,7 @@ impl UnsealedCore {
     }
 
     fn explain_commit_failure(&self, error: &strongroom_barrier::Error, token: &TokenKey) -> Error {
-        if self.stores.tokens.is_gone_or_revoking(token, error) {
+        if self.tokens.is_gone_or_revoking(token, error) {
             let spent = "Secret cannot be returned; token had one use left, so leased credentials \
                          were immediately revoked.";
             return Error::with_message(strongroom_types::ErrorKind::Denied, spent);
@@ -182,7 +184,7 @@ impl UnsealedCore {
             },
         };
         let revoked = tokio::select! {
-            revoked = self.lease_revoker.revoke_credential(given_back) => revoked,
+            revoked = self.revoker.revoke_credential(given_back) => revoked,
             () = self.clock().sleep(ENGINE_CALL_TIMEOUT) => {
                 Err(RevokeError::Transient("the engine did not answer in time".to_owned()))
             }
@@ -211,7 +213,7 @@ impl UnsealedCore {
             max_ttl: Ttl::ZERO,
             renewable: false,
         };
-        self.stores.leases.create(&mut batch, lease);
+        self.store.create(&mut batch, lease);
         match self.barrier.commit(batch).await {
             Ok(_) => self.expiration.notify_due(now),
             Err(unwritten) => {

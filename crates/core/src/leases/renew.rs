@@ -8,10 +8,10 @@ use strongroom_sdk::engine::{EngineResponse, Operation};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_types::{LeaseId, Ttl};
 
+use super::LeaseService;
 use super::lifetimes::{TtlBounds, bounded_by, ttl_at_renewal};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, lease_context};
 use crate::error::Error;
-use crate::unsealed::UnsealedCore;
 
 /// The result of a renewal: the updated lease, and what to tell the client about it.
 #[derive(Debug)]
@@ -29,20 +29,20 @@ struct RenewalTerms {
     internal: Option<strongroom_types::RawObject>,
 }
 
-impl UnsealedCore {
+impl LeaseService {
     /// Renews a lease for `increment` from now; if that is zero, for the TTL that the engine
     /// returns, else for its current TTL. Fails for the leases of tokens, which are renewed through
     /// `auth/token/renew`.
     ///
     /// Cancel safety: once the engine was called, its response is recorded even if this future is
     /// dropped.
-    pub(crate) async fn renew_lease(
+    pub(crate) async fn renew(
         self: &Arc<Self>,
         id: &LeaseId,
         increment: Ttl,
     ) -> Result<RenewedLease, Error> {
         let watch = Stopwatch::start();
-        let found = self.stores.leases.get(id).await?;
+        let found = self.store.get(id).await?;
         let alive = found.filter(|found| found.lease.is_alive(self.clock().now()));
         let found = alive.ok_or_else(|| Error::invalid("lease not found"))?;
         if matches!(found.lease.kind, LeaseKind::Token { .. }) {
@@ -51,9 +51,9 @@ impl UnsealedCore {
         if !found.lease.renewable {
             return Err(Error::invalid("lease is not renewable"));
         }
-        let core = self.clone();
-        let renewal = async move { core.renew_with_engine(&found, increment).await };
-        let renewed = self.run_detached(renewal).await?;
+        let leases = self.clone();
+        let renewal = async move { leases.renew_with_engine(&found, increment).await };
+        let renewed = self.detached.run(renewal).await?;
         metrics::histogram!(names::LEASE_RENEW).record(watch.elapsed_ms());
         Ok(renewed)
     }
@@ -69,7 +69,7 @@ impl UnsealedCore {
         };
         let gone = || Error::invalid("the mount of this lease is gone");
         let mounted = self.mounts.table().find_by_uuid(mount).cloned().ok_or_else(gone)?;
-        let bounds = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
+        let bounds = mounted.entry.effective_lifetimes(self.lifetimes);
         let past = || Error::invalid("past the max TTL, cannot renew");
         // Check before calling the engine, so that it doesn't extend a credential whose lease can't
         // be renewed.
@@ -84,7 +84,7 @@ impl UnsealedCore {
         let mut context = lease_context(lease, internal);
         context.increment = increment;
         let given_back = CredentialRef { mount, path, data: data.as_deref(), lease: context };
-        let request = self.lease_revoker.engine_request(&mounted, Operation::Renew, given_back);
+        let request = self.revoker.engine_request(&mounted, Operation::Renew, given_back);
         let visit = engine.acquire().await?;
         let answer = tokio::select! {
             answer = visit.engine.handle(request) => answer?,
@@ -116,7 +116,7 @@ impl UnsealedCore {
             *internal = raw;
         }
         let mut batch = Batch::new();
-        self.stores.leases.update(&mut batch, found, &renewed);
+        self.store.update(&mut batch, found, &renewed);
         match self.commit_and_notify(batch, renewed.expires).await {
             Ok(()) => {}
             Err(error) if error.is_precondition() => {

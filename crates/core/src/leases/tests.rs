@@ -21,7 +21,7 @@ use strongroom_types::{Clock, Fields, LeaseId, Ttl};
 use tokio_util::sync::CancellationToken;
 
 use super::token_revoker::TokenRevoker;
-use crate::cubbyhole::CubbyholeStore;
+use crate::cubbyhole_store::CubbyholeStore;
 use crate::tests::TestCore;
 
 async fn run_until_idle() {
@@ -58,11 +58,11 @@ async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
     let bench = TestCore::new().await.with_credential_engine().await;
     bench.run_until_idle().await;
     let core = bench.core.unsealed().unwrap();
-    let root = core.stores.tokens.look_up(&bench.root, core.clock().now()).await.unwrap().unwrap();
+    let root = core.tokens.store.look_up(&bench.root, core.clock().now()).await.unwrap().unwrap();
     let mounted =
         core.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
     let inside = mounted.engine_handle().unwrap().acquire().await.unwrap();
-    start_and_drop(core.create_lease(
+    start_and_drop(core.leases.create(
         &mounted,
         "out/creds/dev",
         &root,
@@ -70,10 +70,10 @@ async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
         inside,
     ))
     .await;
-    let ids = core.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
+    let ids = core.leases.store.ids_by_prefix("out/", None, 10).await.unwrap();
     assert_eq!(ids.len(), 1);
     bench.advance_secs(10).await;
-    let found = core.stores.leases.get(&ids[0]).await.unwrap().unwrap();
+    let found = core.leases.store.get(&ids[0]).await.unwrap().unwrap();
     // The engine can't revoke this made-up credential; what counts is that it was tried.
     assert!(
         matches!(found.lease.state, LeaseState::Revoking { attempts: 1, .. }),
@@ -88,12 +88,12 @@ async fn an_unleased_credential_is_revoked_when_its_request_is_dropped() {
     bench.run_until_idle().await;
     let core = bench.core.unsealed().unwrap();
     let token = bench.token_with_policy(r#"path "x" { capabilities = ["read"] }"#, "").await;
-    let token = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
-    core.stores.tokens.mark_for_revocation(&token.key, RevocationMark::Tree).await.unwrap();
+    let token = core.tokens.store.look_up(&token, core.clock().now()).await.unwrap().unwrap();
+    core.tokens.store.mark_for_revocation(&token.key, RevocationMark::Tree).await.unwrap();
     let mounted =
         core.mounts.table().all_mounts().find(|m| m.info.path == "out/").cloned().unwrap();
     let inside = mounted.engine_handle().unwrap().acquire().await.unwrap();
-    start_and_drop(core.create_lease(
+    start_and_drop(core.leases.create(
         &mounted,
         "out/creds/dev",
         &token,
@@ -102,8 +102,8 @@ async fn an_unleased_credential_is_revoked_when_its_request_is_dropped() {
     ))
     .await;
     // The engine refused to revoke it, so the expiration manager retries.
-    let ids = core.stores.leases.ids_by_prefix("out/", None, 10).await.unwrap();
-    let found = core.stores.leases.get(&ids[0]).await.unwrap().unwrap();
+    let ids = core.leases.store.ids_by_prefix("out/", None, 10).await.unwrap();
+    let found = core.leases.store.get(&ids[0]).await.unwrap().unwrap();
     assert!(!found.lease.is_alive(core.clock().now()) && found.lease.token.is_none());
 }
 
@@ -115,8 +115,8 @@ async fn a_lease_whose_renewal_is_dropped_expires_on_time() {
     bench.run_until_idle().await;
     let core = bench.core.unsealed().unwrap();
     let id = LeaseId::parse(&got.lease_id).unwrap();
-    start_and_drop(core.renew_lease(&id, Ttl::from_secs(5))).await;
-    let found = core.stores.leases.get(&id).await.unwrap().unwrap();
+    start_and_drop(core.leases.renew(&id, Ttl::from_secs(5))).await;
+    let found = core.leases.store.get(&id).await.unwrap().unwrap();
     assert_eq!(found.lease.ttl, Ttl::from_secs(5));
     bench.advance_secs(5).await;
     assert_eq!(bench.outside.live_credentials(), 0);

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cubbyhole::CubbyholeStore;
+use crate::cubbyhole_store::CubbyholeStore;
 
 /// Queues and performs revocations of tokens with their descendants. Cheap to clone;
 /// [`TokenRevoker::run`] is the task that works the queue.

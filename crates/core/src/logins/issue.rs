@@ -10,15 +10,15 @@ use strongroom_token::{Cidr, NewToken};
 use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};
 
+use super::LoginService;
 use super::record::LoginRecord;
-use crate::auth_token::{auth_response, create_login_token};
+use crate::auth_response::auth_response;
 use crate::error::{Error, sanitise_warnings};
 use crate::headers;
 use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_issue, ttl_at_issue};
 use crate::mounts::handle::InFlight;
 use crate::mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 use crate::request::{CoreResponse, IssuedSecret};
-use crate::unsealed::UnsealedCore;
 
 /// A login that an auth method has accepted.
 pub(crate) struct LoginContext<'a> {
@@ -42,14 +42,11 @@ pub(crate) struct LoginContext<'a> {
 /// The maximum length of a display name, in characters; longer ones are cut off.
 const MAX_DISPLAY_NAME_CHARS: usize = 512;
 
-impl UnsealedCore {
+impl LoginService {
     /// Issues the token of a login, and returns the response with its `auth` object.
     ///
     /// Cancel safety: the token is written with its lease, or not at all.
-    pub(crate) async fn issue_login_token(
-        self: &Arc<Self>,
-        login: LoginContext<'_>,
-    ) -> Result<CoreResponse, Error> {
+    pub(crate) async fn issue_token(&self, login: LoginContext<'_>) -> Result<CoreResponse, Error> {
         let LoginContext {
             mounted,
             path,
@@ -91,15 +88,17 @@ impl UnsealedCore {
         };
         let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), &new.policies, &auth);
         let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
-        let core = self.clone();
+        let tokens = self.tokens.clone();
         let writing = async move {
             let _inside = inside;
             if batch {
-                return Ok(core.stores.tokens.create_batch_token(new, core.clock().now())?);
+                return Ok(tokens
+                    .store
+                    .create_batch_token(new, tokens.leases.barrier.clock().now())?);
             }
-            create_login_token(&core, new, Some(record)).await
+            tokens.create_for_login(new, Some(record)).await
         };
-        let created = self.run_detached(writing).await?;
+        let created = self.tokens.leases.detached.run(writing).await?;
         warnings.extend(sanitise_warnings(&auth.data.warnings));
         let id = created.id.expose_secret();
         let mut answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
@@ -113,7 +112,7 @@ impl UnsealedCore {
     }
 
     fn login_ttl(&self, entry: &MountEntry, auth: &EngineAuth) -> GrantedTtl {
-        let mount = entry.effective_lifetimes(self.server_info.lifetimes);
+        let mount = entry.effective_lifetimes(self.tokens.leases.lifetimes);
         if !auth.period.is_zero() {
             return periodic_at_issue(auth.period, mount, auth.explicit_max_ttl);
         }

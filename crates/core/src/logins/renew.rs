@@ -7,12 +7,11 @@ use strongroom_sdk::engine::{EngineAuth, EngineError, EngineResponse, LeaseConte
 use strongroom_token::Token;
 use strongroom_types::Ttl;
 
-use super::past_max_ttl;
 use super::record::LoginRecord;
+use super::{LoginService, past_max_ttl};
 use crate::error::Error;
 use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_renewal, ttl_at_renewal};
 use crate::leases::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT};
-use crate::unsealed::UnsealedCore;
 
 /// The changes by a renewal other than to the lifetime.
 pub(crate) struct LoginRenewal {
@@ -33,18 +32,19 @@ impl LoginRenewal {
     }
 }
 
-impl UnsealedCore {
+impl LoginService {
     /// Calls the auth method to renew a login. `None` if it returns no auth block; then nothing is
     /// changed.
-    pub(crate) async fn renew_login(
+    pub(crate) async fn renew(
         &self,
         login: &RawValue,
         lease: &Lease,
         increment: Ttl,
     ) -> Result<Option<(GrantedTtl, LoginRenewal)>, Error> {
+        let leases = &self.tokens.leases;
         let record: LoginRecord = serde_json::from_str(login.get())
             .map_err(|_| Error::internal("the stored login record can't be read"))?;
-        let mounted = self.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
+        let mounted = leases.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
         let gone = || Error::invalid("the auth method of this token is gone");
         let mounted = mounted.ok_or_else(gone)?;
         let visit = mounted.engine_handle().ok_or_else(gone)?.acquire().await?;
@@ -59,10 +59,10 @@ impl UnsealedCore {
         };
         let (mount, path) = (record.mount.as_str(), record.path.as_str());
         let given_back = CredentialRef { mount, path, data: None, lease: context };
-        let mut request = self.lease_revoker.engine_request(&mounted, Operation::Renew, given_back);
+        let mut request = leases.revoker.engine_request(&mounted, Operation::Renew, given_back);
         let explicit_max = before.explicit_max_ttl;
         request.auth = Some(Box::new(before));
-        let late = self.clock().sleep(ENGINE_CALL_TIMEOUT);
+        let late = leases.barrier.clock().sleep(ENGINE_CALL_TIMEOUT);
         let answer = tokio::select! {
             answer = visit.engine.handle(request) => answer.map_err(renewal_error)?,
             () = late => return Err(Error::internal("the auth method did not answer in time")),
@@ -76,8 +76,8 @@ impl UnsealedCore {
         let explicit_max =
             explicit_max.nonzero_or(auth.explicit_max_ttl).capped_by(auth.explicit_max_ttl);
         let auth = EngineAuth { explicit_max_ttl: explicit_max, ..auth };
-        let mount = mounted.entry.effective_lifetimes(self.server_info.lifetimes);
-        let (issued, now) = (lease.issued, self.clock().now());
+        let mount = mounted.entry.effective_lifetimes(leases.lifetimes);
+        let (issued, now) = (lease.issued, leases.barrier.clock().now());
         let granted = if auth.period.is_zero() {
             let bounds = TtlBounds { mount, max: auth.max_ttl, explicit_max };
             ttl_at_renewal(increment, auth.ttl, issued, now, bounds)

@@ -24,7 +24,7 @@ pub(crate) async fn authenticate(
     }
     let found = match &routed.request.token {
         Some(token) if !token.expose_secret().is_empty() => {
-            core.stores.tokens.look_up(token.expose_secret(), core.clock().now()).await?
+            core.tokens.store.look_up(token.expose_secret(), core.clock().now()).await?
         }
         _ => None,
     };
@@ -44,9 +44,9 @@ pub(crate) async fn authenticate(
     let spent = if routed.is_unauthenticated() {
         UseOutcome::Remaining
     } else {
-        core.stores.tokens.count_use(&found).await?
+        core.tokens.store.count_use(&found).await?
     };
-    let acl = Arc::new(core.stores.policies.acl_for(&found.token.policies));
+    let acl = Arc::new(core.policies.acl_for(&found.token.policies));
     Ok(Some(AuthenticatedCaller {
         stored_token: found,
         acl,

@@ -2,7 +2,7 @@
 //! [`run_unsealed`] calls them in this order:
 //!
 //! ```text
-//!    (permit)      admission control, before the body is read: see [`crate::admission`]
+//!    (permit)      admission control, before the body is read (`permit`)
 //! 1  admit         refuse malformed paths, and headers whose feature isn't implemented
 //! 2  (sealed?)     paths that are also served while sealed leave the pipeline here
 //! 3  route         find the mount, and how its backend authorizes the path
@@ -25,6 +25,7 @@ pub(crate) mod admit;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod dispatch;
+mod permit;
 pub(crate) mod route;
 pub(crate) mod settle;
 
@@ -122,13 +123,13 @@ pub(crate) async fn run_unsealed(
     admitted: AdmittedRequest,
 ) -> Result<CoreResponse, Error> {
     let mut routed = route::route(&core, admitted);
-    wrapping::validate_wrapping_token(&core, &routed).await?;
+    core.wrapping.validate_wrapping_token(&routed).await?;
     routed.headers = headers::passthrough_request_headers(&core, &routed).await?;
     // The raw headers contain the token and other data of the client; later steps don't need them.
     routed.request.headers = RequestHeaders::default();
     // A seal waits for requests with a valid token. Until the token is checked, a request with any
     // token counts as one.
-    let awaited = routed.request.token.is_some().then(|| core.awaited_by_seal.token());
+    let awaited = routed.request.token.is_some().then(|| core.detached.count_request());
     let caller = authenticate::authenticate(&core, &routed).await;
     let caller = caller.map_err(|error| wrapping::as_invalid_wrapping_token(&routed, error))?;
     let unauthenticated = routed.is_unauthenticated();
@@ -142,7 +143,7 @@ pub(crate) async fn run_unsealed(
     let response = response
         .map_err(|error| if unauthenticated { error.into_plain_message() } else { error })?;
     match wrap_request {
-        Some(wrap_request) => Box::pin(wrap_request.wrap_response(&core, response)).await,
+        Some(wrap_request) => Box::pin(wrap_request.wrap_response(&core.wrapping, response)).await,
         None => Ok(response),
     }
 }
@@ -178,6 +179,6 @@ impl RevokeOnDrop {
 
 impl Drop for RevokeOnDrop {
     fn drop(&mut self) {
-        self.core.token_revoker.enqueue(&self.token);
+        self.core.tokens.revoker.enqueue(&self.token);
     }
 }

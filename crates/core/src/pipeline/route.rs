@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use crate::path_access::{PathAccess, PolicyPath};
 use crate::stages::{AdmittedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
-use crate::wrapping;
 
 /// Routes a request. The result is boxed because it is moved from stage to stage.
 pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
     let requested_wrap_ttl = request.wrap_ttl;
     // Capped before the policies are evaluated: their wrapping TTL bounds apply to the lifetime
     // that the token really gets.
-    request.wrap_ttl = requested_wrap_ttl.map(|ttl| wrapping::cap_wrap_ttl(core, ttl));
+    request.wrap_ttl = requested_wrap_ttl.map(|ttl| core.wrapping.cap_wrap_ttl(ttl));
     let table = core.mounts.table();
     let path = request.path.as_str();
     let (mounted, relative_path, access) = match table.longest_match(path) {

@@ -70,13 +70,18 @@ async fn settle_engine_response(
         EngineResponse::Leased(leased) => {
             let Some(caller) = caller else {
                 let inside = visit.another();
-                Box::pin(core.revoke_unowned(mounted, &routed.relative_path, leased, inside))
-                    .await?;
+                Box::pin(core.leases.revoke_unowned(
+                    mounted,
+                    &routed.relative_path,
+                    leased,
+                    inside,
+                ))
+                .await?;
                 return Err(Error::internal("a credential can't be issued without a token"));
             };
             let path = routed.request.path.as_str();
             let inside = visit.another();
-            let issued = core.create_lease(mounted, path, &caller.stored_token, &leased, inside);
+            let issued = core.leases.create(mounted, path, &caller.stored_token, &leased, inside);
             let issued = Box::pin(issued).await?;
             let mut warnings = sanitise_warnings(&leased.data.warnings);
             warnings.extend(issued.warnings);
@@ -100,7 +105,7 @@ async fn settle_engine_response(
                 auth: *auth,
                 in_flight: visit.another(),
             };
-            Box::pin(core.issue_login_token(login)).await
+            Box::pin(core.logins.issue_token(login)).await
         }
         EngineResponse::Raw(raw) => checked_raw_response(raw),
         _ => Err(Error::internal("the engine returned a response this server doesn't know")),

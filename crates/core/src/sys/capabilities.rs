@@ -75,7 +75,7 @@ async fn capabilities_of_caller(call: &EndpointCall) -> Result<CoreResponse, Err
 
 async fn capabilities_of_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let CapabilitiesTokenInput { paths, path, token } = call.parse_input_optional_token()?;
-    let tokens = &call.core.stores.tokens;
+    let tokens = &call.core.tokens.store;
     let found = match &token {
         Some(token) => tokens.look_up(token.expose_secret(), call.core.clock().now()).await?,
         None => None,
@@ -91,7 +91,7 @@ async fn capabilities_of_accessor(call: &EndpointCall) -> Result<CoreResponse, E
     }
     let now = call.core.clock().now();
     let found = match Accessor::parse(&accessor) {
-        Ok(accessor) => call.core.stores.tokens.look_up_by_accessor(&accessor, now).await?,
+        Ok(accessor) => call.core.tokens.store.look_up_by_accessor(&accessor, now).await?,
         Err(_) => None,
     };
     let acl = acl_of(call, found, "invalid accessor")?;
@@ -100,7 +100,7 @@ async fn capabilities_of_accessor(call: &EndpointCall) -> Result<CoreResponse, E
 
 fn acl_of(call: &EndpointCall, found: Option<StoredToken>, unknown: &str) -> Result<Acl, Error> {
     let found = found.ok_or_else(|| Error::with_message_list(ErrorKind::Invalid, unknown))?;
-    Ok(call.core.stores.policies.acl_for(&found.token.policies))
+    Ok(call.core.policies.acl_for(&found.token.policies))
 }
 
 fn capabilities_response(

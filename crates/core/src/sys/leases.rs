@@ -129,7 +129,7 @@ struct LeaseLookupResponse<'a> {
 
 async fn lookup_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let id = call.parse_input::<LeaseInput>()?.parse_id()?;
-    let found = call.core.stores.leases.get(&id).await?;
+    let found = call.core.leases.store.get(&id).await?;
     let Some(found) = found else { return Err(Error::invalid("invalid lease")) };
     let lease = &*found.lease;
     let path = id.as_str().rsplit_once('/').map(|(path, _)| path);
@@ -149,18 +149,18 @@ async fn lookup_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
 /// Lists the top-level folders of lease ids.
 async fn list_top_folders(call: &EndpointCall) -> Result<CoreResponse, Error> {
     const MAX_LISTED_KEYS: usize = 1_000_000;
-    keys_response(&call.core.stores.leases.list_children("", MAX_LISTED_KEYS).await?)
+    keys_response(&call.core.leases.store.list_children("", MAX_LISTED_KEYS).await?)
 }
 
 async fn list_leases(call: &EndpointCall) -> Result<CoreResponse, Error> {
     const MAX_LISTED_KEYS: usize = 1_000_000;
     let prefix = format!("{}/", call.first_capture().trim_end_matches('/'));
-    keys_response(&call.core.stores.leases.list_children(&prefix, MAX_LISTED_KEYS).await?)
+    keys_response(&call.core.leases.store.list_children(&prefix, MAX_LISTED_KEYS).await?)
 }
 
 async fn renew_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
-    let renewed = call.core.renew_lease(&input.parse_id()?, input.increment.0).await?;
+    let renewed = call.core.leases.renew(&input.parse_id()?, input.increment.0).await?;
     Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
         lease_id: renewed.lease.id.to_string(),
         renewable: renewed.lease.renewable,
@@ -175,7 +175,7 @@ async fn renew_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
 async fn revoke_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let id = input.parse_id()?;
-    let revoked = call.core.expiration.revoke(&id);
+    let revoked = call.core.leases.expiration.revoke(&id);
     let clock = call.core.clock();
     let patience = clock.sleep(REVOKE_WAIT);
     let outcome = tokio::select! {
@@ -200,15 +200,15 @@ async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let core = &call.core;
     let mut after: Option<LeaseId> = None;
     loop {
-        let ids = core.stores.leases.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
+        let ids = core.leases.store.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
         if ids.is_empty() {
             break;
         }
         after = ids.last().cloned();
-        core.expiration.mark_all_for_revocation(&ids).await?;
+        core.leases.expiration.mark_all_for_revocation(&ids).await?;
         if input.sync {
             for id in &ids {
-                let outcome = core.expiration.revoke(id).await?;
+                let outcome = core.leases.expiration.revoke(id).await?;
                 outcome.map_err(|error| {
                     Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
                 })?;
@@ -220,14 +220,16 @@ async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
 
 async fn revoke_force(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let prefix = captured_prefix(call)?;
-    call.core.revoke_force_prefix(&prefix).await?;
+    call.core.leases.revoke_force_prefix(&prefix).await?;
     // Also lets pending unmounts finish: give up the intents that block the removal of a tainted
     // mount below the prefix.
     let table = call.core.mounts.table();
     for mounted in
         table.all_mounts().filter(|it| it.entry.tainted && it.info.path.starts_with(&prefix))
     {
-        let left = Unmount { core: &call.core, entry: &mounted.entry }.abandon_intents().await?;
+        let left = Unmount { unmounts: &call.core.unmounts, entry: &mounted.entry }
+            .abandon_intents()
+            .await?;
         tracing::warn!(
             mount = mounted.info.path,
             left,
@@ -252,7 +254,7 @@ async fn list_irrevocable_leases(call: &EndpointCall) -> Result<CoreResponse, Er
         return Err(Error::invalid("the only lease type to list is \"irrevocable\""));
     }
     let limit = usize::try_from(input.limit).unwrap_or(usize::MAX);
-    let found = call.core.stores.leases.irrevocable_leases(limit).await?;
+    let found = call.core.leases.store.irrevocable_leases(limit).await?;
     let leases: Vec<_> = found
         .into_iter()
         .map(|lease| IrrevocableLeaseResponse {
@@ -275,7 +277,7 @@ async fn count_irrevocable_leases(call: &EndpointCall) -> Result<CoreResponse, E
     let (mut counts, mut all) = (BTreeMap::<String, usize>::new(), 0);
     let mut after: Option<LeaseId> = None;
     loop {
-        let ids = call.core.stores.leases.irrevocable_ids(after.as_ref(), PAGE_SIZE).await?;
+        let ids = call.core.leases.store.irrevocable_ids(after.as_ref(), PAGE_SIZE).await?;
         all += ids.len();
         for id in &ids {
             if let Some((mounted, _)) = table.longest_match(id.as_str()) {

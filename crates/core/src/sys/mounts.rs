@@ -304,7 +304,7 @@ async fn unmount_at(
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
     if let Some(entry) = call.core.mounts.taint(class, path.as_str()).await? {
-        call.core.remove_mount(entry).await?;
+        call.core.unmounts.remove_mount(entry).await?;
         super::plugins::remove_unneeded_copies(call).await;
     }
     Ok(CoreResponse::Nothing)

@@ -48,17 +48,17 @@ struct PasswordPolicyInput {
 const GENERATE_SUFFIX: &str = "/generate";
 
 async fn list_password_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    keys_response(&call.core.stores.password_policies.names().await?)
+    keys_response(&call.core.password_policies.names().await?)
 }
 
 async fn read_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut answer = Fields::new();
-    answer.set("policy", &call.core.stores.password_policies.get(call.first_capture()).await?);
+    answer.set("policy", &call.core.password_policies.get(call.first_capture()).await?);
     Ok(data_response(answer.to_object()))
 }
 
 async fn generate_password(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let password = call.core.stores.password_policies.generate(call.first_capture()).await?;
+    let password = call.core.password_policies.generate(call.first_capture()).await?;
     let mut answer = Fields::new();
     answer.set("password", password.expose_secret());
     Ok(data_response(answer.to_object()))
@@ -72,7 +72,7 @@ async fn write_password_policy(call: &EndpointCall) -> Result<CoreResponse, Erro
     if policy.is_empty() {
         return Err(Error::with_message_list(ErrorKind::Invalid, "missing policy"));
     }
-    call.core.stores.password_policies.put(call.first_capture(), &policy).await?;
+    call.core.password_policies.put(call.first_capture(), &policy).await?;
     Ok(CoreResponse::Nothing)
 }
 
@@ -80,6 +80,6 @@ async fn delete_password_policy(call: &EndpointCall) -> Result<CoreResponse, Err
     if call.first_capture().ends_with(GENERATE_SUFFIX) {
         return Err(Error::unsupported_operation());
     }
-    call.core.stores.password_policies.delete(call.first_capture()).await?;
+    call.core.password_policies.delete(call.first_capture()).await?;
     Ok(CoreResponse::Nothing)
 }

@@ -117,7 +117,7 @@ struct PluginDetailResponse {
 }
 
 fn plugin_details(call: &EndpointCall) -> Vec<PluginDetailResponse> {
-    let catalog = call.core.plugin_catalog();
+    let catalog = &call.core.mounts.engine_loader.catalog;
     let plugins = &call.core.mounts.engine_loader.plugin_launcher;
     let registered = catalog.all_registrations().into_iter().map(|spec| PluginDetailResponse {
         name: spec.name.clone(),
@@ -192,7 +192,7 @@ async fn read_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let plugins = &call.core.mounts.engine_loader.plugin_launcher;
     let builtin = plugins.builtin_version(kind, &name);
     let version = default_to_only_version(call, kind, &name, version, builtin.as_deref());
-    let spec = call.core.plugin_catalog().get(kind, &name, &version);
+    let spec = call.core.mounts.engine_loader.catalog.get(kind, &name, &version);
     let shown = match (&spec, &builtin) {
         (Some(spec), _) => PluginResponse {
             name: &spec.name,
@@ -230,7 +230,7 @@ fn default_to_only_version(
     if !asked.is_empty() || builtin.is_some() {
         return asked;
     }
-    match <[String; 1]>::try_from(call.core.plugin_catalog().versions(kind, name)) {
+    match <[String; 1]>::try_from(call.core.mounts.engine_loader.catalog.versions(kind, name)) {
         Ok([only]) => only,
         Err(_) => asked,
     }
@@ -281,7 +281,7 @@ async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
         }
         spec.version = reported;
     }
-    call.core.plugin_catalog().register(spec).await?;
+    call.core.mounts.engine_loader.catalog.register(spec).await?;
     drop(kept);
     remove_unneeded_copies(call).await;
     Ok(CoreResponse::Nothing)
@@ -346,7 +346,7 @@ fn plugin_error(error: &PluginError) -> Error {
 async fn deregister_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let (kind, name) = (captured_plugin_type(call)?, captured_plugin_name(call));
     let version = parse_version(&call.parse_input::<VersionInput>()?.version)?;
-    call.core.plugin_catalog().remove(kind, &name, &version).await?;
+    call.core.mounts.engine_loader.catalog.remove(kind, &name, &version).await?;
     remove_unneeded_copies(call).await;
     Ok(CoreResponse::Nothing)
 }
@@ -355,8 +355,14 @@ async fn deregister_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
 /// reappears because older storage is restored then has no copy to start from.
 pub(crate) async fn remove_unneeded_copies(call: &EndpointCall) {
     let needed = || {
-        let registered =
-            call.core.plugin_catalog().all_registrations().into_iter().map(|spec| (*spec).clone());
+        let registered = call
+            .core
+            .mounts
+            .engine_loader
+            .catalog
+            .all_registrations()
+            .into_iter()
+            .map(|spec| (*spec).clone());
         let table = call.core.mounts.table();
         let run =
             table.all_mounts().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());

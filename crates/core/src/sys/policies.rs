@@ -75,7 +75,7 @@ pub(crate) fn derived_policy_fields(fields: &Fields) -> Vec<DerivedField> {
 }
 
 fn policy_names(call: &EndpointCall) -> Vec<String> {
-    call.core.stores.policies.names().iter().map(ToString::to_string).collect()
+    call.core.policies.names().iter().map(ToString::to_string).collect()
 }
 
 fn captured_policy_name(call: &EndpointCall) -> Result<PolicyName, Error> {
@@ -104,7 +104,7 @@ async fn read_policy_legacy(call: &EndpointCall) -> Result<CoreResponse, Error> 
 
 fn policy_response(call: &EndpointCall, field: &str) -> Result<CoreResponse, Error> {
     let name = captured_policy_name(call)?;
-    let text = match call.core.stores.policies.get(&name) {
+    let text = match call.core.policies.get(&name) {
         Some(policy) => policy.text.clone(),
         None if name.is_root() => String::new(),
         None => return Err(not_found()),
@@ -132,11 +132,11 @@ async fn write_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if name.as_str() != call.first_capture() {
         warnings.push(format!("policy name was converted to {name}"));
     }
-    call.core.stores.policies.put(name, &text).await?;
+    call.core.policies.put(name, &text).await?;
     Ok(empty_or_warnings_response(warnings))
 }
 
 async fn delete_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.stores.policies.delete(captured_policy_name(call)?).await?;
+    call.core.policies.delete(captured_policy_name(call)?).await?;
     Ok(CoreResponse::Nothing)
 }

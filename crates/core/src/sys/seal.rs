@@ -26,7 +26,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 /// may still complete.
 async fn seal(call: &EndpointCall) -> Result<CoreResponse, Error> {
     RefusalLog::log_seal_request(&call.request_origin("sys/seal"));
-    call.core.request_seal().await;
+    call.core.seal_request.request().await;
     Ok(CoreResponse::Nothing)
 }
 

@@ -70,7 +70,7 @@ async fn wrap_data(call: &EndpointCall) -> Result<CoreResponse, Error> {
 }
 
 async fn lookup_wrapping_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let (_, info) = unwrap::lookup_wrapping_token(&call.core, &requested_token(call)?).await?;
+    let (_, info) = call.core.wrapping.look_up(&requested_token(call)?).await?;
     let shown = WrappingLookupResponse {
         creation_path: &info.creation_path,
         creation_time: info.creation_time.to_rfc3339(),
@@ -82,11 +82,11 @@ async fn lookup_wrapping_token(call: &EndpointCall) -> Result<CoreResponse, Erro
 }
 
 async fn unwrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    unwrap::unwrap_response(&call.core, &requested_token(call)?, call.require_caller()?).await
+    call.core.wrapping.unwrap_response(&requested_token(call)?, call.require_caller()?).await
 }
 
 async fn rewrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    unwrap::rewrap_response(&call.core, &requested_token(call)?, call.require_caller()?).await
+    call.core.wrapping.rewrap_response(&requested_token(call)?, call.require_caller()?).await
 }
 
 fn requested_token(call: &EndpointCall) -> Result<Secret<String>, Error> {

@@ -127,13 +127,13 @@ async fn cve_2026_115362_expiry_is_checked_at_use_with_the_sweeper_stopped() {
     bench.clock.advance(std::time::Duration::from_secs(61));
     bench.run_until_idle().await;
     let core = bench.core.unsealed().unwrap();
-    let key = core.stores.tokens.key_of(&token);
+    let key = core.tokens.store.key_of(&token);
     assert!(
-        core.stores.tokens.find_by_key(&key).await.unwrap().is_some(),
+        core.tokens.store.find_by_key(&key).await.unwrap().is_some(),
         "the record is there still"
     );
     let id = strongroom_types::LeaseId::parse(&lease).unwrap();
-    assert!(core.stores.leases.get(&id).await.unwrap().is_some(), "the record is there still");
+    assert!(core.leases.store.get(&id).await.unwrap().is_some(), "the record is there still");
     for token in [&token, &batch, &wrapped] {
         for (verb, path) in [
             (Verb::Read, "auth/token/lookup-self"),

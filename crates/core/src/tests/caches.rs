@@ -21,7 +21,7 @@ async fn entries_and_tokens_are_kept_within_their_settings() {
         let before = store.read_count();
         bench.read("kv/a").await;
         assert_eq!(store.read_count() == before, cache_bytes > 1, "{cache_bytes} bytes of entries");
-        let tokens = &bench.core.unsealed().unwrap().stores.tokens;
+        let tokens = &bench.core.unsealed().unwrap().tokens.store;
         let root = tokens.key_of(&bench.root);
         let find = async || tokens.find_by_key(&root).await.unwrap().unwrap().token;
         let is_kept = Arc::ptr_eq(&find().await, &find().await);

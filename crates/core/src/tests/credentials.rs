@@ -48,7 +48,7 @@ async fn the_secret_is_not_in_the_lease_record() {
     let got = bench.read("out/creds/dev").await;
     let core = bench.core.unsealed().unwrap();
     let id = strongroom_types::LeaseId::parse(&got.lease_id).unwrap();
-    let found = core.stores.leases.get(&id).await.unwrap().unwrap();
+    let found = core.leases.store.get(&id).await.unwrap().unwrap();
     let kept = format!("{:?}", found.lease);
     assert!(kept.contains("secret_type") && !kept.contains("s3cr3t"), "{kept}");
 }

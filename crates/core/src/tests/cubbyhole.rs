@@ -7,7 +7,7 @@ use strongroom_types::ErrorKind;
 use super::TestCore;
 use super::interleaving_storage::InterleavingStorage;
 use crate::request::Verb;
-use crate::unsealed::CUBBYHOLE_VIEW;
+use crate::storage_views::CUBBYHOLES as CUBBYHOLE_VIEW;
 
 /// The storage keys of all cubbyholes.
 pub(super) async fn stored_keys(bench: &TestCore) -> Vec<String> {
@@ -75,7 +75,7 @@ async fn nobody_reaches_the_cubbyhole_of_another() {
     let one = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
     let two = bench.token_with_policy(r#"path "b" { capabilities = ["read"] }"#, "").await;
     bench.succeeds_as(&one, Verb::Write, "cubbyhole/a", r#"{"x":"one"}"#).await;
-    let key = bench.core.unsealed().unwrap().stores.tokens.key_of(&one);
+    let key = bench.core.unsealed().unwrap().tokens.store.key_of(&one);
     for token in [&two, &bench.root] {
         for path in ["cubbyhole/a".to_owned(), format!("cubbyhole/{key}/own/a")] {
             let error = bench.fails_as(token, Verb::Read, &path, "").await;
@@ -183,19 +183,19 @@ async fn writes_to_the_cubbyhole_of_a_token_being_revoked_fail() {
     let bench = TestCore::new().await;
     let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
     let core = bench.core.unsealed().unwrap();
-    let found = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
+    let found = core.tokens.store.look_up(&token, core.clock().now()).await.unwrap().unwrap();
     // A write authorized before the mark that commits after it.
     let mut batch = strongroom_barrier::Batch::new();
-    core.stores.tokens.require_not_revoking(&mut batch, &found.key);
+    core.tokens.store.require_not_revoking(&mut batch, &found.key);
     let object = strongroom_types::RawObject::empty();
-    core.stores.cubbyholes.put(&mut batch, &found.key, "a", &object);
-    core.stores
-        .tokens
+    core.cubbyholes.put(&mut batch, &found.key, "a", &object);
+    core.tokens
+        .store
         .mark_for_revocation(&found.key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
     let refused = core.barrier.commit(batch).await.unwrap_err();
-    assert!(core.stores.tokens.is_gone_or_revoking(&found.key, &refused));
+    assert!(core.tokens.store.is_gone_or_revoking(&found.key, &refused));
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }
 
@@ -237,11 +237,10 @@ async fn a_crash_at_any_step_of_a_revocation_leaves_nothing() {
         bench.run_until_idle().await;
         let left = stored_keys(&bench).await;
         let core = bench.core.unsealed().unwrap();
-        let found =
-            core.stores.tokens.find_by_key(&core.stores.tokens.key_of(&token)).await.unwrap();
+        let found = core.tokens.store.find_by_key(&core.tokens.store.key_of(&token)).await.unwrap();
         match found {
             // The mark wasn't written: token and cubbyhole are intact.
-            Some(_) if core.stores.tokens.marked_count() == 0 => assert_eq!(left.len(), 130),
+            Some(_) if core.tokens.store.marked_count() == 0 => assert_eq!(left.len(), 130),
             Some(_) => panic!("the revocation did not go on after step {step}"),
             None => assert_eq!(left, Vec::<String>::new(), "after step {step}"),
         }

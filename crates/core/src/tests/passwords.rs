@@ -81,8 +81,5 @@ async fn engines_may_ask_for_passwords() {
     let bench = TestCore::new().await;
     bench.write(&format!("{FOLDER}/a"), &policy_body(HCL)).await;
     let core = bench.core.unsealed().unwrap();
-    assert_eq!(
-        core.stores.password_policies.generate("a").await.unwrap().expose_secret().len(),
-        20
-    );
+    assert_eq!(core.password_policies.generate("a").await.unwrap().expose_secret().len(), 20);
 }

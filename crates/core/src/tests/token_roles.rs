@@ -346,7 +346,7 @@ async fn tidy_is_accepted_and_runs_in_the_background() {
     let bench = TestCore::new().await;
     let core = bench.core.unsealed().unwrap();
     let view = core.barrier.view("sys/token/");
-    let gone = core.stores.tokens.key_of("hvs.gone");
+    let gone = core.tokens.store.key_of("hvs.gone");
     let mut batch = strongroom_barrier::Batch::new();
     view.put_json(
         &mut batch,
@@ -360,7 +360,7 @@ async fn tidy_is_accepted_and_runs_in_the_background() {
     assert!(envelope.warnings[0].starts_with("tokens are being tidied:"));
     bench.run_until_idle().await;
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
-    let _turn = core.stores.tokens.try_start_tidy().unwrap();
+    let _turn = core.tokens.store.try_start_tidy().unwrap();
     let warnings = bench.write("auth/token/tidy", "").await.warnings;
     assert_eq!(warnings, ["tokens are being tidied already"]);
 }
@@ -380,9 +380,9 @@ async fn revoke_orphan_does_not_revive_children_of_a_revoked_token() {
     let leaf = child(middle.clone()).await;
     let core = bench.core.unsealed().unwrap();
     // Marked, but not revoked yet.
-    let key = core.stores.tokens.key_of(&top);
-    core.stores
-        .tokens
+    let key = core.tokens.store.key_of(&top);
+    core.tokens
+        .store
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();

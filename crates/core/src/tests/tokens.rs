@@ -98,9 +98,9 @@ async fn a_revocation_cut_off_in_its_middle_goes_on_after_the_restart() {
     bench.succeeds_as(&child_token, Verb::Read, "out/creds/dev", "").await;
     // The process crashed after writing the mark.
     let core = bench.core.unsealed().unwrap();
-    let key = core.stores.tokens.key_of(&parent);
-    core.stores
-        .tokens
+    let key = core.tokens.store.key_of(&parent);
+    core.tokens
+        .store
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
@@ -110,7 +110,7 @@ async fn a_revocation_cut_off_in_its_middle_goes_on_after_the_restart() {
     assert!(!is_valid(&bench, &child_token).await, "and after the restart");
     bench.run_until_idle().await;
     assert_eq!(bench.outside.live_credentials(), 0);
-    assert_eq!(bench.core.unsealed().unwrap().stores.tokens.marked_count(), 0);
+    assert_eq!(bench.core.unsealed().unwrap().tokens.store.marked_count(), 0);
 }
 
 #[tokio::test]
@@ -282,7 +282,7 @@ async fn revocation_retries_at_once_when_a_lease_changes() {
     let revoking = bench.send(Verb::Write, "auth/token/revoke-self", &token, "");
     let meanwhile = async {
         bench.run_until_idle().await;
-        let (tokens, leases) = (&core.stores.tokens, &core.stores.leases);
+        let (tokens, leases) = (&core.tokens.store, &core.leases.store);
         let found = tokens.find_by_key(&tokens.key_of(&token)).await.unwrap().unwrap();
         let id = LeaseId::parse(&found.token.lease_id(&found.key)).unwrap();
         let lease = leases.get(&id).await.unwrap().unwrap();
@@ -301,6 +301,6 @@ async fn revocation_retries_at_once_when_a_lease_changes() {
         () = bench.run_until_idle() => panic!("the walk waits for time to pass"),
     }
     assert!(
-        core.stores.tokens.find_by_key(&core.stores.tokens.key_of(&token)).await.unwrap().is_none()
+        core.tokens.store.find_by_key(&core.tokens.store.key_of(&token)).await.unwrap().is_none()
     );
 }

@@ -276,7 +276,7 @@ async fn raw_responses_are_unwrapped_unchanged() {
     };
     let wrap = async |raw: &RawResponse| {
         let (order, _) = wrap_request(&bench, &bench.root).await;
-        order.wrap_response(&core, CoreResponse::Raw(raw.clone())).await.unwrap()
+        order.wrap_response(&core.wrapping, CoreResponse::Raw(raw.clone())).await.unwrap()
     };
     let first = wrap_info(wrap(&raw).await);
     let CoreResponse::Raw(got) = unwrap_own(&bench, first.token.expose_secret()).await.unwrap()

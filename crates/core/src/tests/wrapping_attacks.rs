@@ -171,12 +171,12 @@ async fn a_token_that_wraps_nothing_is_no_wrapping_token() {
     );
     // The policy alone isn't enough, should a token ever have got it.
     let core = bench.core.unsealed().unwrap();
-    let found = core.stores.tokens.look_up(&token, core.clock().now()).await.unwrap().unwrap();
+    let found = core.tokens.store.look_up(&token, core.clock().now()).await.unwrap().unwrap();
     let policies = vec![strongroom_types::PolicyName::response_wrapping()];
     let mut forged = (*found.token).clone();
     (forged.policies, forged.uses_left) = (policies, Some(1));
     let mut batch = strongroom_barrier::Batch::new();
-    core.stores.tokens.update(&mut batch, &found, &forged);
+    core.tokens.store.update(&mut batch, &found, &forged);
     core.barrier.commit(batch).await.unwrap();
     assert_eq!(lookup_wrapping_token(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
     assert_eq!(unwrap_own(&bench, &token).await.unwrap_err().to_string(), NOT_VALID);
@@ -245,13 +245,13 @@ async fn a_token_being_revoked_cannot_wrap() {
     let token = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
     let core = bench.core.unsealed().unwrap();
     let (order, key) = wrap_request(&bench, &token).await;
-    core.stores
-        .tokens
+    core.tokens
+        .store
         .mark_for_revocation(&key, strongroom_token::RevocationMark::Tree)
         .await
         .unwrap();
     let answer = crate::endpoint::data_response(strongroom_types::RawObject::empty());
-    let refused = order.wrap_response(&core, answer).await.unwrap_err();
+    let refused = order.wrap_response(&core.wrapping, answer).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Denied);
     assert_eq!(stored_keys(&bench).await, Vec::<String>::new());
 }

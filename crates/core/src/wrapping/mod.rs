@@ -28,15 +28,16 @@ use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, RevocationMark, TokenKey};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{LeaseId, PolicyName, Timestamp, Ttl};
-pub(crate) use unwrap::{
-    as_invalid_wrapping_token, read_cubbyhole_response, validate_wrapping_token,
-};
+pub(crate) use unwrap::as_invalid_wrapping_token;
 use wrapped_response::{WrapMetadata, WrappedResponse};
 
+use crate::cubbyhole_store::CubbyholeStore;
 use crate::error::Error;
+use crate::leases::LeaseService;
+use crate::refusal_log::RefusalLog;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope, WrapInfo};
 use crate::stages::{AuthenticatedCaller, RoutedRequest};
-use crate::unsealed::UnsealedCore;
+use crate::tokens::TokenService;
 
 /// Parses the header `X-Vault-Wrap-TTL`. `None` if it is empty or zero.
 pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
@@ -48,10 +49,48 @@ pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     Ok((!ttl.is_zero()).then_some(ttl))
 }
 
-/// The lifetime of a wrapping token: the requested one, capped by the server's maximum as for every
-/// other token, so that stored responses always expire.
-pub(crate) fn cap_wrap_ttl(core: &UnsealedCore, asked: Ttl) -> Ttl {
-    asked.capped_by(core.server_info.lifetimes.max)
+/// Wraps and unwraps responses.
+#[derive(Debug)]
+pub(crate) struct WrappingService {
+    pub(crate) tokens: Arc<TokenService>,
+    /// Holds the wrapped responses.
+    pub(crate) cubbyholes: CubbyholeStore,
+    /// The server's maximum lifetime of tokens.
+    pub(crate) max_ttl: Ttl,
+    /// Logs invalid wrapping tokens.
+    pub(crate) refusal_log: RefusalLog,
+}
+
+impl WrappingService {
+    /// The lifetime of a wrapping token: the requested one, capped by the server's maximum as for
+    /// every other token, so that stored responses always expire.
+    pub(crate) fn cap_wrap_ttl(&self, requested: Ttl) -> Ttl {
+        requested.capped_by(self.max_ttl)
+    }
+
+    fn leases(&self) -> &LeaseService {
+        &self.tokens.leases
+    }
+
+    fn now(&self) -> Timestamp {
+        self.leases().barrier.clock().now()
+    }
+
+    /// Revokes the lease or token of a response that won't be returned. A failure is logged.
+    async fn revoke_issued(&self, issued: &IssuedSecret) {
+        let failed = match issued {
+            IssuedSecret::Lease(id) => {
+                self.leases().revoke_issued(id).await.err().map(|error| error.to_string())
+            }
+            IssuedSecret::Token(key) => {
+                let begun = self.tokens.revoker.begin_revocation(key, RevocationMark::Tree).await;
+                begun.err().map(|error| error.to_string())
+            }
+        };
+        if let Some(error) = failed {
+            tracing::error!(%error, "failed to revoke what was issued for a response that could not be wrapped; it stays valid until it expires");
+        }
+    }
 }
 
 /// A request to wrap the response: the requested lifetime, and the caller.
@@ -89,7 +128,7 @@ impl WrapRequest {
     /// future is dropped.
     pub(crate) async fn wrap_response(
         self,
-        core: &Arc<UnsealedCore>,
+        wrapping: &Arc<WrappingService>,
         answer: CoreResponse,
     ) -> Result<CoreResponse, Error> {
         let issued = answer.issued_secret().cloned();
@@ -103,8 +142,9 @@ impl WrapRequest {
             CoreResponse::Raw(raw) if !raw.body.is_empty() => WrappedResponse::from_raw(raw),
             other => return Ok(other),
         };
-        let work = core.clone();
-        core.run_detached(async move {
+        let work = wrapping.clone();
+        let detached = &wrapping.leases().detached;
+        let wrapped = async move {
             let wrapped = match asked_for {
                 true => self.store_wrapped(&work, &kept).await,
                 // Otherwise anonymous requests could fill the storage with wrapped responses.
@@ -113,13 +153,13 @@ impl WrapRequest {
                 )),
             };
             if let (Err(_), Some(issued)) = (&wrapped, issued) {
-                revoke_issued(&work, &issued).await;
+                work.revoke_issued(&issued).await;
             }
             let accessor = accessor.filter(|accessor| !accessor.is_empty());
             let info = WrapInfo { wrapped_accessor: accessor, ..wrapped? };
             Ok(wrap_info_response(info, self.cap_warnings()))
-        })
-        .await
+        };
+        detached.run(wrapped).await
     }
 
     fn cap_warnings(&self) -> Vec<String> {
@@ -135,7 +175,7 @@ impl WrapRequest {
 
     async fn store_wrapped(
         &self,
-        core: &Arc<UnsealedCore>,
+        wrapping: &WrappingService,
         kept: &WrappedResponse,
     ) -> Result<WrapInfo, Error> {
         let new = NewWrapping {
@@ -145,20 +185,20 @@ impl WrapRequest {
             display_name: self.caller.as_ref().map_or("", |it| &it.stored_token.token.display_name),
         };
         let mut batch = Batch::new();
-        let made = new.add_to_batch(core, &mut batch, kept)?;
+        let made = new.add_to_batch(wrapping, &mut batch, kept)?;
         let alive = self.required_live_token();
         if let Some(key) = alive {
             // A token that is being revoked can't leave a wrapped response behind.
-            core.stores.tokens.require_not_revoking(&mut batch, key);
+            wrapping.tokens.store.require_not_revoking(&mut batch, key);
         }
-        let Err(error) = core.commit_and_notify(batch, made.expires_at()).await else {
+        let Err(error) = wrapping.leases().commit_and_notify(batch, made.expires_at()).await else {
             return Ok(made.into_wrap_info());
         };
         if !error.is_precondition() {
             // The batch may have been applied, but the client won't learn the wrapping token.
-            revoke_issued(core, &IssuedSecret::Token(made.created.key)).await;
+            wrapping.revoke_issued(&IssuedSecret::Token(made.created.key)).await;
         }
-        if alive.is_some_and(|key| core.stores.tokens.is_gone_or_revoking(key, &error)) {
+        if alive.is_some_and(|key| wrapping.tokens.store.is_gone_or_revoking(key, &error)) {
             return Err(Error::invalid_token());
         }
         Err(error.into())
@@ -176,7 +216,7 @@ impl WrapRequest {
 
 /// The parameters of a new wrapping token.
 pub(crate) struct NewWrapping<'a> {
-    /// The requested lifetime; [`add_to_batch`](Self::add_to_batch) applies [`cap_wrap_ttl`].
+    /// The requested lifetime; [`add_to_batch`](Self::add_to_batch) applies [`WrappingService::cap_wrap_ttl`].
     pub(crate) ttl: Ttl,
     /// The path of the request that creates the wrapping token, recorded in the token.
     pub(crate) token_path: &'a str,
@@ -189,12 +229,12 @@ impl NewWrapping<'_> {
     /// Adds the writes of token, lease and wrapped response to a batch.
     pub(crate) fn add_to_batch(
         &self,
-        core: &UnsealedCore,
+        wrapping: &WrappingService,
         batch: &mut Batch,
         kept: &WrappedResponse,
     ) -> Result<CreatedWrapping, Error> {
-        let now = core.clock().now();
-        let ttl = cap_wrap_ttl(core, self.ttl);
+        let now = wrapping.now();
+        let ttl = wrapping.cap_wrap_ttl(self.ttl);
         let new = NewToken {
             id: None,
             parent: None,
@@ -210,7 +250,7 @@ impl NewWrapping<'_> {
             role: None,
             bound_cidrs: Vec::new(),
         };
-        let created = core.stores.tokens.create(batch, new, now);
+        let created = wrapping.tokens.store.create(batch, new, now);
         let id = LeaseId::parse(&created.token.lease_id(&created.key))
             .map_err(|_| Error::invalid("the path is too long for its response to be wrapped"))?;
         let lease = NewLease {
@@ -222,10 +262,10 @@ impl NewWrapping<'_> {
             max_ttl: ttl,
             renewable: false,
         };
-        core.stores.leases.create(batch, lease);
+        wrapping.leases().store.create(batch, lease);
         let info = WrapMetadata::new(self.creation_path, now, ttl);
-        info.add_to_batch(&core.stores.cubbyholes, batch, &created.key);
-        kept.add_to_batch(&core.stores.cubbyholes, batch, &created.key);
+        info.add_to_batch(&wrapping.cubbyholes, batch, &created.key);
+        kept.add_to_batch(&wrapping.cubbyholes, batch, &created.key);
         Ok(CreatedWrapping { created, creation_path: self.creation_path.to_owned() })
     }
 }
@@ -264,39 +304,6 @@ pub(crate) fn wrap_info_response(info: WrapInfo, warnings: Vec<String>) -> CoreR
         warnings,
         ..ResponseEnvelope::default()
     }))
-}
-
-/// Revokes the lease or token of a response that won't be returned. A failure is logged.
-async fn revoke_issued(core: &Arc<UnsealedCore>, issued: &IssuedSecret) {
-    let failed = match issued {
-        IssuedSecret::Lease(id) => {
-            revoke_issued_lease(core, id).await.err().map(|error| error.to_string())
-        }
-        IssuedSecret::Token(key) => {
-            revoke_issued_token(core, key).await.err().map(|error| error.to_string())
-        }
-    };
-    if let Some(error) = failed {
-        tracing::error!(%error, "failed to revoke what was issued for a response that could not be wrapped; it stays valid until it expires");
-    }
-}
-
-async fn revoke_issued_lease(
-    core: &UnsealedCore,
-    id: &LeaseId,
-) -> Result<(), strongroom_lease::Error> {
-    // The mark is durable: if the first attempt fails, the expiration manager retries.
-    core.expiration.mark_all_for_revocation(std::slice::from_ref(id)).await?;
-    core.expiration.revoke(id).await?.ok();
-    Ok(())
-}
-
-async fn revoke_issued_token(
-    core: &UnsealedCore,
-    key: &TokenKey,
-) -> Result<(), strongroom_token::Error> {
-    core.token_revoker.begin_revocation(key, RevocationMark::Tree).await?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use strongroom_token::{Error as TokenError, StoredToken};
 use strongroom_types::{ErrorKind, Fields, RequestId, Secret};
 
 use super::wrapped_response::{WrapMetadata, WrappedResponse};
-use super::{NewWrapping, wrap_info_response};
-use crate::endpoint::{data_response_with_warnings, not_found};
+use super::{NewWrapping, WrappingService, wrap_info_response};
 use crate::error::Error;
 use crate::path_access::WrappingTokenUse;
 use crate::refusal_log::RefusalKind;
 use crate::request::{CoreResponse, Verb};
+use crate::responses::{data_response_with_warnings, not_found};
 use crate::stages::{AuthenticatedCaller, RoutedRequest};
-use crate::unsealed::UnsealedCore;
 
 /// The one error for tokens that are malformed, unknown, used, expired or not wrapping tokens. It
 /// doesn't tell which, but clients must be able to see that the token is invalid.
@@ -23,33 +22,9 @@ fn invalid_wrapping_token() -> Error {
     Error::invalid("wrapping token is not valid or does not exist")
 }
 
-/// Refuses a request that names an invalid wrapping token, before the caller is authenticated and a
-/// use is counted. This only decides which error the client sees first; the handlers look the token
-/// up again.
-pub(crate) async fn validate_wrapping_token(
-    core: &UnsealedCore,
-    routed: &RoutedRequest,
-) -> Result<(), Error> {
-    let use_of_token = routed.access.wrapping_token;
-    if use_of_token == WrappingTokenUse::None || routed.request.verb == Verb::Help {
-        return Ok(());
-    }
-    let looked_up = async {
-        let named = token_in_request(&routed.request.fields, routed.request.token.as_ref())?;
-        lookup_wrapping_token(core, &named).await
-    };
-    let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
-    if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
-        // Logged, because this is how an interception shows: somebody else used the wrapping token.
-        let origin = routed.request.request_origin(None);
-        core.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());
-    }
-    Err(error)
-}
-
 /// Replaces a `Denied` error of authentication by that of an invalid wrapping token, for an unwrap
-/// made with the wrapping token itself: it was used up concurrently. Other
-/// errors are returned unchanged.
+/// made with the wrapping token itself: it was used up concurrently. Other errors are returned
+/// unchanged.
 pub(crate) fn as_invalid_wrapping_token(routed: &RoutedRequest, error: Error) -> Error {
     let own = !routed.request.fields.contains("token");
     let unwraps = routed.access.wrapping_token == WrappingTokenUse::Unwraps;
@@ -81,112 +56,138 @@ pub(crate) fn token_in_request(
     }
 }
 
-/// Looks up a valid wrapping token and the metadata of its response. Consumes no use.
-pub(crate) async fn lookup_wrapping_token(
-    core: &UnsealedCore,
-    id: &Secret<String>,
-) -> Result<(StoredToken, WrapMetadata), Error> {
-    let found = core.stores.tokens.look_up(id.expose_secret(), core.clock().now()).await?;
-    let found =
-        found.filter(|found| found.token.is_wrapping()).ok_or_else(invalid_wrapping_token)?;
-    let info = WrapMetadata::read(&core.stores.cubbyholes, &found.key).await?;
-    Ok((found, info.ok_or_else(invalid_wrapping_token)?))
-}
-
-/// Returns the wrapped response and consumes the wrapping token's one use.
-pub(crate) async fn unwrap_response(
-    core: &Arc<UnsealedCore>,
-    id: &Secret<String>,
-    caller: &AuthenticatedCaller,
-) -> Result<CoreResponse, Error> {
-    if core.stores.tokens.key_of(id.expose_secret()) == caller.stored_token.key {
-        return read_own_response(core, caller).await?.into_response();
-    }
-    let (found, _) = lookup_wrapping_token(core, id).await?;
-    let kept = WrappedResponse::read(&core.stores.cubbyholes, &found.key)
-        .await?
-        .ok_or_else(invalid_wrapping_token)?;
-    consume_wrapping_token(core, found, Batch::new()).await?;
-    kept.into_response()
-}
-
-/// Moves the wrapped response to a new wrapping token. One batch consumes the old token and creates
-/// the new one, so exactly one of them is valid at any time.
-pub(crate) async fn rewrap_response(
-    core: &Arc<UnsealedCore>,
-    id: &Secret<String>,
-    caller: &AuthenticatedCaller,
-) -> Result<CoreResponse, Error> {
-    let (found, info) = lookup_wrapping_token(core, id).await?;
-    let kept = WrappedResponse::read(&core.stores.cubbyholes, &found.key)
-        .await?
-        .ok_or_else(invalid_wrapping_token)?;
-    let new = NewWrapping {
-        ttl: info.creation_ttl,
-        token_path: "sys/wrapping/rewrap",
-        creation_path: &info.creation_path,
-        display_name: &caller.stored_token.token.display_name,
-    };
-    let mut batch = Batch::new();
-    let made = new.add_to_batch(core, &mut batch, &kept)?;
-    let expires = made.expires_at();
-    consume_wrapping_token(core, found, batch).await?;
-    core.expiration.notify_due(expires);
-    Ok(wrap_info_response(made.into_wrap_info(), Vec::new()))
-}
-
-/// `cubbyhole/response`, the deprecated way to unwrap: older clients read it with the wrapping
-/// token. The response is returned as one JSON string.
-pub(crate) async fn read_cubbyhole_response(
-    core: &UnsealedCore,
-    caller: &AuthenticatedCaller,
-    path: &str,
-    id: &RequestId,
-) -> Result<CoreResponse, Error> {
-    if path != "response" {
-        return Err(not_found());
-    }
-    let kept = read_own_response(core, caller).await?;
-    let mut fields = Fields::new();
-    fields.set("response", &kept.to_json(id)?);
-    let warning = "Reading cubbyhole/response is deprecated: use sys/wrapping/unwrap instead";
-    Ok(data_response_with_warnings(fields.to_object(), vec![warning.to_owned()]))
-}
-
-/// The response wrapped by the caller's own token. Its use was counted at authentication, which
-/// grants `last_use` to exactly one of several concurrent requests.
-async fn read_own_response(
-    core: &UnsealedCore,
-    caller: &AuthenticatedCaller,
-) -> Result<WrappedResponse, Error> {
-    if !caller.last_use || !caller.stored_token.token.is_wrapping() {
-        return Err(invalid_wrapping_token());
-    }
-    let kept = WrappedResponse::read(&core.stores.cubbyholes, &caller.stored_token.key).await?;
-    kept.ok_or_else(invalid_wrapping_token)
-}
-
-/// Consumes the use of a wrapping token other than the caller's, together with `batch`, and queues
-/// its revocation.
-async fn consume_wrapping_token(
-    core: &Arc<UnsealedCore>,
-    found: StoredToken,
-    batch: Batch,
-) -> Result<(), Error> {
-    let work = core.clone();
-    core.run_detached(async move {
-        match work.stores.tokens.consume_last_use(&found, batch).await {
-            Ok(()) => {
-                work.token_revoker.enqueue(&found.key);
-                Ok(())
-            }
-            // Another request consumed it and may still be reading what the revocation deletes, so
-            // don't queue that here.
-            Err(TokenError::Revoked) => Err(invalid_wrapping_token()),
-            // If the mark was written after all, the token revoker's periodic scan queues the
-            // revocation.
-            Err(other) => Err(other.into()),
+impl WrappingService {
+    /// Refuses a request that names an invalid wrapping token, before the caller is authenticated
+    /// and a use is counted. This only decides which error the client sees first; the handlers look
+    /// the token up again.
+    pub(crate) async fn validate_wrapping_token(
+        &self,
+        routed: &RoutedRequest,
+    ) -> Result<(), Error> {
+        let use_of_token = routed.access.wrapping_token;
+        if use_of_token == WrappingTokenUse::None || routed.request.verb == Verb::Help {
+            return Ok(());
         }
-    })
-    .await
+        let looked_up = async {
+            let named = token_in_request(&routed.request.fields, routed.request.token.as_ref())?;
+            self.look_up(&named).await
+        };
+        let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
+        if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
+            // Logged, because this is how an interception shows: somebody else used the wrapping token.
+            let origin = routed.request.request_origin(None);
+            self.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());
+        }
+        Err(error)
+    }
+
+    /// Looks up a valid wrapping token and the metadata of its response. Consumes no use.
+    pub(crate) async fn look_up(
+        &self,
+        id: &Secret<String>,
+    ) -> Result<(StoredToken, WrapMetadata), Error> {
+        let found = self.tokens.store.look_up(id.expose_secret(), self.now()).await?;
+        let found =
+            found.filter(|found| found.token.is_wrapping()).ok_or_else(invalid_wrapping_token)?;
+        let info = WrapMetadata::read(&self.cubbyholes, &found.key).await?;
+        Ok((found, info.ok_or_else(invalid_wrapping_token)?))
+    }
+
+    /// Returns the wrapped response and consumes the wrapping token's one use.
+    pub(crate) async fn unwrap_response(
+        self: &Arc<Self>,
+        id: &Secret<String>,
+        caller: &AuthenticatedCaller,
+    ) -> Result<CoreResponse, Error> {
+        if self.tokens.store.key_of(id.expose_secret()) == caller.stored_token.key {
+            return self.read_own_response(caller).await?.into_response();
+        }
+        let (found, _) = self.look_up(id).await?;
+        let kept = WrappedResponse::read(&self.cubbyholes, &found.key)
+            .await?
+            .ok_or_else(invalid_wrapping_token)?;
+        self.consume_wrapping_token(found, Batch::new()).await?;
+        kept.into_response()
+    }
+
+    /// Moves the wrapped response to a new wrapping token. One batch consumes the old token and
+    /// creates the new one, so exactly one of them is valid at any time.
+    pub(crate) async fn rewrap_response(
+        self: &Arc<Self>,
+        id: &Secret<String>,
+        caller: &AuthenticatedCaller,
+    ) -> Result<CoreResponse, Error> {
+        let (found, info) = self.look_up(id).await?;
+        let kept = WrappedResponse::read(&self.cubbyholes, &found.key)
+            .await?
+            .ok_or_else(invalid_wrapping_token)?;
+        let new = NewWrapping {
+            ttl: info.creation_ttl,
+            token_path: "sys/wrapping/rewrap",
+            creation_path: &info.creation_path,
+            display_name: &caller.stored_token.token.display_name,
+        };
+        let mut batch = Batch::new();
+        let made = new.add_to_batch(self, &mut batch, &kept)?;
+        let expires = made.expires_at();
+        self.consume_wrapping_token(found, batch).await?;
+        self.leases().expiration.notify_due(expires);
+        Ok(wrap_info_response(made.into_wrap_info(), Vec::new()))
+    }
+
+    /// `cubbyhole/response`, the deprecated way to unwrap: older clients read it with the wrapping
+    /// token. The response is returned as one JSON string.
+    pub(crate) async fn read_cubbyhole_response(
+        &self,
+        caller: &AuthenticatedCaller,
+        path: &str,
+        id: &RequestId,
+    ) -> Result<CoreResponse, Error> {
+        if path != "response" {
+            return Err(not_found());
+        }
+        let kept = self.read_own_response(caller).await?;
+        let mut fields = Fields::new();
+        fields.set("response", &kept.to_json(id)?);
+        let warning = "Reading cubbyhole/response is deprecated: use sys/wrapping/unwrap instead";
+        Ok(data_response_with_warnings(fields.to_object(), vec![warning.to_owned()]))
+    }
+
+    /// The response wrapped by the caller's own token. Its use was counted at authentication, which
+    /// grants `last_use` to exactly one of several concurrent requests.
+    async fn read_own_response(
+        &self,
+        caller: &AuthenticatedCaller,
+    ) -> Result<WrappedResponse, Error> {
+        if !caller.last_use || !caller.stored_token.token.is_wrapping() {
+            return Err(invalid_wrapping_token());
+        }
+        let kept = WrappedResponse::read(&self.cubbyholes, &caller.stored_token.key).await?;
+        kept.ok_or_else(invalid_wrapping_token)
+    }
+
+    /// Consumes the use of a wrapping token other than the caller's, together with `batch`, and
+    /// queues its revocation.
+    async fn consume_wrapping_token(
+        self: &Arc<Self>,
+        found: StoredToken,
+        batch: Batch,
+    ) -> Result<(), Error> {
+        let work = self.clone();
+        let consumed = async move {
+            match work.tokens.store.consume_last_use(&found, batch).await {
+                Ok(()) => {
+                    work.tokens.revoker.enqueue(&found.key);
+                    Ok(())
+                }
+                // Another request consumed it and may still be reading what the revocation deletes, so
+                // don't queue that here.
+                Err(TokenError::Revoked) => Err(invalid_wrapping_token()),
+                // If the mark was written after all, the token revoker's periodic scan queues the
+                // revocation.
+                Err(other) => Err(other.into()),
+            }
+        };
+        self.leases().detached.run(consumed).await
+    }
 }

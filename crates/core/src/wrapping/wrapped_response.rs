@@ -10,7 +10,7 @@ use strongroom_sdk::engine::RawResponse;
 use strongroom_token::TokenKey;
 use strongroom_types::{RawObject, RequestId, Timestamp, Ttl};
 
-use crate::cubbyhole::CubbyholeStore;
+use crate::cubbyhole_store::CubbyholeStore;
 use crate::error::Error;
 use crate::request::{CoreResponse, ResponseEnvelope};
 
