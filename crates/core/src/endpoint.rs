@@ -8,7 +8,7 @@ use strongroom_sdk::action::Input;
 use strongroom_sdk::field::{FieldKind, FieldSpec};
 use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{ErrorKind, Fields, RequestId, Secret, Ttl};
+use strongroom_types::{Clock, ErrorKind, Fields, RequestId, Secret, Ttl};
 
 use crate::endpoint_docs::help_response;
 use crate::error::Error;
@@ -24,7 +24,7 @@ use crate::unsealed::UnsealedCore;
 
 /// The function that handles one verb of an endpoint.
 pub(crate) type EndpointHandler =
-    for<'a> fn(&'a EndpointCall) -> BoxFuture<'a, Result<CoreResponse, Error>>;
+    for<'a> fn(&'a EndpointCall, &'a UnsealedCore) -> BoxFuture<'a, Result<CoreResponse, Error>>;
 
 /// A path of the core's own API, with its handlers, fields and documentation.
 #[derive(Clone, Copy)]
@@ -92,17 +92,23 @@ pub(crate) enum EndpointAccess {
     Unauthenticated,
 }
 
-/// Turns the path of an async function into an [`EndpointHandler`].
+/// Turns the path of an async function into an [`EndpointHandler`]. The names that follow are the
+/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters; it has
+/// access to no others.
 macro_rules! handler {
     ($function:path) => {
-        Some(|call| Box::pin($function(call)))
+        Some(|call, _| Box::pin($function(call)))
+    };
+    ($function:path, $($service:ident),+) => {
+        Some(|call, core| Box::pin($function(call, $(&core.$service),+)))
     };
 }
 pub(crate) use handler;
 
 /// A request to an endpoint, after authentication and authorization.
 pub(crate) struct EndpointCall {
-    pub(crate) core: Arc<UnsealedCore>,
+    /// The source of time.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) id: RequestId,
     /// The fields of the body or query, including the captures of the path.
     pub(crate) fields: Fields,
@@ -205,7 +211,7 @@ pub(crate) async fn call_endpoint(
     let mut fields = std::mem::take(&mut request.fields);
     let warnings = move_captures_to_fields(endpoint, &captures, &mut fields);
     let call = EndpointCall {
-        core: core.clone(),
+        clock: core.clock().clone(),
         id: request.id.clone(),
         fields,
         captures,
@@ -215,7 +221,7 @@ pub(crate) async fn call_endpoint(
         address: request.remote_address(),
         headers: std::mem::take(&mut routed.headers),
     };
-    let response = handler(&call).await;
+    let response = handler(&call, core).await;
     if let Err(error) = &response
         && error.kind() == ErrorKind::Denied
     {

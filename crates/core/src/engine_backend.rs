@@ -11,7 +11,7 @@ use strongroom_sdk::engine::{
 };
 use strongroom_telemetry::Stopwatch;
 use strongroom_types::clock::{BoxFuture, with_timeout};
-use strongroom_types::{ErrorKind, Fields, Namespace, RequestId};
+use strongroom_types::{Clock, ErrorKind, Fields, Namespace, RequestId};
 
 use crate::error::Error;
 use crate::kind_readings::reading_for_kind;
@@ -100,13 +100,13 @@ impl Backend for EngineBackend {
 
     fn openapi<'a>(
         &'a self,
-        core: &'a UnsealedCore,
         mounted: &'a ActiveMount,
         id: &'a RequestId,
+        clock: &'a dyn Clock,
     ) -> BoxFuture<'a, Option<Value>> {
         Box::pin(async move {
-            let requested = request_document(core, mounted, id);
-            with_timeout(&**core.clock(), DOCUMENT_TIMEOUT, requested).await.flatten()
+            let requested = request_document(mounted, id, clock);
+            with_timeout(clock, DOCUMENT_TIMEOUT, requested).await.flatten()
         })
     }
 }
@@ -240,9 +240,9 @@ fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
 }
 
 async fn request_document(
-    core: &UnsealedCore,
     mounted: &ActiveMount,
     id: &RequestId,
+    clock: &dyn Clock,
 ) -> Option<Value> {
     let visit = mounted.engine_handle()?.acquire().await.ok()?;
     let mut fields = Fields::new();
@@ -261,7 +261,7 @@ async fn request_document(
         lease: None,
         auth: None,
         namespace: Namespace::Root,
-        deadline: core.clock().now().plus(DOCUMENT_TIMEOUT),
+        deadline: clock.now().plus(DOCUMENT_TIMEOUT),
     };
     let Ok(EngineResponse::Data(data)) = visit.engine.handle(request).await else { return None };
     let fields = data.object.fields();

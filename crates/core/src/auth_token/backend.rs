@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_policy::FieldReadings;
-use strongroom_types::RequestId;
 use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Clock, RequestId};
 
 use super::ENDPOINTS;
 use crate::endpoint::{call_endpoint, endpoint_token_requirement};
@@ -66,9 +66,9 @@ impl Backend for TokenBackend {
 
     fn openapi<'a>(
         &'a self,
-        _: &'a UnsealedCore,
         _: &'a ActiveMount,
         _: &'a RequestId,
+        _: &'a dyn Clock,
     ) -> BoxFuture<'a, Option<Value>> {
         Box::pin(async { Some(document_of_endpoints(ENDPOINTS, TAG)) })
     }

@@ -15,27 +15,38 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 use crate::error::Error;
 use crate::leases::lifetimes::GrantedTtl;
 use crate::request::{CoreResponse, IssuedSecret};
+use crate::tokens::TokenService;
+use strongroom_policy::PolicyStore;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "create",
         help: "A new token, child of the caller's.",
         fields: &[CreateInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(create_token), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(create_token, policies, tokens),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "create-orphan",
         help: "A new token without parent.",
         fields: &[CreateInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(create_orphan_token), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(create_orphan_token, policies, tokens),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "create/{role_name}",
         help: "A new token after the rules of a role.",
         fields: &[CreateInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(create_token_by_role), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(create_token_by_role, policies, tokens),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
 ];
@@ -97,28 +108,49 @@ impl CreateMode {
     }
 }
 
-async fn create_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn create_token(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
     let input: CreateInput = call.parse_input()?;
     let orphan = input.no_parent;
     create_with_mode(
         call,
+        policy_store,
+        tokens,
         input,
         CreateMode { path: "auth/token/create".to_owned(), orphan, role: None },
     )
     .await
 }
 
-async fn create_orphan_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn create_orphan_token(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
     let mut input: CreateInput = call.parse_input()?;
     // Permission for this path implies permission to create orphans, so no `sudo` is needed.
     input.no_parent = false;
     let path = "auth/token/create-orphan".to_owned();
-    create_with_mode(call, input, CreateMode { path, orphan: true, role: None }).await
+    create_with_mode(
+        call,
+        policy_store,
+        tokens,
+        input,
+        CreateMode { path, orphan: true, role: None },
+    )
+    .await
 }
 
-async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn create_token_by_role(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
     let name = call.first_capture();
-    let role = call.core.tokens.roles.get(name).await?;
+    let role = tokens.roles.get(name).await?;
     let Some((role, _)) = role else {
         return Err(Error::invalid(format!("unknown role {name}")));
     };
@@ -129,6 +161,8 @@ async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error
     let role = Some((name.to_owned(), role));
     create_with_mode(
         call,
+        policy_store,
+        tokens,
         input,
         CreateMode { path: format!("auth/token/create/{name}"), orphan, role },
     )
@@ -137,6 +171,8 @@ async fn create_token_by_role(call: &EndpointCall) -> Result<CoreResponse, Error
 
 async fn create_with_mode(
     call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
     input: CreateInput,
     making: CreateMode,
 ) -> Result<CoreResponse, Error> {
@@ -169,8 +205,8 @@ async fn create_with_mode(
     }
     let expiring = parent.token.expires.is_some();
     let GrantedTtl { ttl, mut warnings } =
-        compute_lifetime(call, &times, making.role(), is_root, expiring)?;
-    warnings.extend(unknown_policy_warnings(call, &policies));
+        compute_lifetime(call, tokens, &times, making.role(), is_root, expiring)?;
+    warnings.extend(unknown_policy_warnings(policy_store, &policies));
     let renewable = input.renewable
         && making.role().is_none_or(|role| role.renewable)
         && !ttl.is_zero()
@@ -191,9 +227,9 @@ async fn create_with_mode(
         role: making.role.map(|(name, _)| name),
     };
     let created = match kind {
-        TokenKind::Service => call.core.tokens.create(new).await?,
+        TokenKind::Service => tokens.create(new).await?,
         TokenKind::Batch => {
-            let sealed = call.core.tokens.store.create_batch_token(new, call.core.clock().now())?;
+            let sealed = tokens.store.create_batch_token(new, call.clock.now())?;
             metrics::counter!(names::TOKEN_CREATED).increment(1);
             sealed
         }
@@ -319,8 +355,8 @@ fn requested_policies(
     Ok((!nothing).then_some(asked))
 }
 
-fn unknown_policy_warnings(call: &EndpointCall, policies: &[PolicyName]) -> Vec<String> {
-    let missing = policies.iter().filter(|name| !call.core.policies.contains(name));
+fn unknown_policy_warnings(policy_store: &PolicyStore, policies: &[PolicyName]) -> Vec<String> {
+    let missing = policies.iter().filter(|name| !policy_store.contains(name));
     missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
 }
 
@@ -328,6 +364,7 @@ fn unknown_policy_warnings(call: &EndpointCall, policies: &[PolicyName]) -> Vec<
 /// sets a limit; an expiring root token can't create a non-expiring one.
 fn compute_lifetime(
     call: &EndpointCall,
+    tokens: &TokenService,
     times: &RequestedDurations,
     role: Option<&TokenRole>,
     is_root: bool,
@@ -356,11 +393,11 @@ fn compute_lifetime(
         }
         return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
     }
-    let terms = TokenLimits { mount_lifetimes: call.core.tokens.lifetimes(), period, explicit_max };
+    let terms = TokenLimits { mount_lifetimes: tokens.lifetimes(), period, explicit_max };
     // A root token with only an explicit maximum gets that as its TTL.
     let asked =
         if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };
-    let now = call.core.clock().now();
+    let now = call.clock.now();
     let life = terms.grant_lifetime(asked, Ttl::ZERO, now, now);
     let life = life.ok_or_else(|| Error::internal("the maximum TTL of tokens is zero"))?;
     warnings.extend(life.granted.warnings);

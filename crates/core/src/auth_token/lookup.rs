@@ -11,6 +11,7 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::request::CoreResponse;
+use crate::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
@@ -18,8 +19,8 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "What a token is and may do.",
         fields: &[TokenOrAccessorInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(lookup_self),
-            write: handler!(lookup_token),
+            read: handler!(lookup_self, tokens),
+            write: handler!(lookup_token, tokens),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -29,8 +30,8 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "What the caller's token is and may do.",
         fields: &[TokenOrAccessorInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(lookup_self),
-            write: handler!(lookup_self),
+            read: handler!(lookup_self, tokens),
+            write: handler!(lookup_self, tokens),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -39,14 +40,14 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "lookup-accessor",
         help: "What the token of an accessor is and may do.",
         fields: &[TokenOrAccessorInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(lookup_accessor), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { write: handler!(lookup_accessor, tokens), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "accessors",
         help: "The accessors of all tokens.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_accessors), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { list: handler!(list_accessors, tokens), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
 ];
@@ -113,34 +114,36 @@ fn lookup_response(id: &str, token: &Token, now: Timestamp) -> Result<CoreRespon
     ))
 }
 
-async fn lookup_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn lookup_token(call: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
-    let Some(id) = input.token else { return lookup_self(call).await };
-    let now = call.core.clock().now();
-    let found = call.core.tokens.store.look_up(id.expose_secret(), now).await?;
+    let Some(id) = input.token else { return lookup_self(call, tokens).await };
+    let now = call.clock.now();
+    let found = tokens.store.look_up(id.expose_secret(), now).await?;
     let found = found.ok_or_else(|| Error::with_message(ErrorKind::Denied, "bad token"))?;
     lookup_response(id.expose_secret(), &found.token, now)
 }
 
 /// Looks up the caller's token. The server doesn't store token ids, so the response repeats the one
 /// that was sent.
-async fn lookup_self(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let found = reload_caller_token(call).await?;
-    lookup_response(call.token_id(), &found.token, call.core.clock().now())
+async fn lookup_self(call: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
+    let found = reload_caller_token(call, tokens).await?;
+    lookup_response(call.token_id(), &found.token, call.clock.now())
 }
 
-async fn lookup_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let found = token_by_accessor(call).await?;
-    lookup_response("", &found.token, call.core.clock().now())
+async fn lookup_accessor(
+    call: &EndpointCall,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
+    let found = token_by_accessor(call, tokens).await?;
+    lookup_response("", &found.token, call.clock.now())
 }
 
-async fn list_accessors(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_accessors(_: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
     const PAGE_SIZE: usize = 500;
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let (page, next) =
-            call.core.tokens.store.list_accessors(after.as_deref(), PAGE_SIZE).await?;
+        let (page, next) = tokens.store.list_accessors(after.as_deref(), PAGE_SIZE).await?;
         all.extend(page.iter().map(ToString::to_string));
         after = next;
         if after.is_none() {

@@ -17,6 +17,7 @@ use strongroom_types::{Accessor, ErrorKind, Secret};
 
 use crate::endpoint::{ApiEndpoint, EndpointCall};
 use crate::error::Error;
+use crate::tokens::TokenService;
 pub(crate) use backend::TokenBackend;
 
 /// All endpoints below `auth/token/`.
@@ -40,22 +41,28 @@ struct TokenOrAccessorInput {
 
 /// Reads the caller's token again, since its use count has changed since authentication. Batch
 /// tokens have no use count and are not stored.
-async fn reload_caller_token(call: &EndpointCall) -> Result<StoredToken, Error> {
+async fn reload_caller_token(
+    call: &EndpointCall,
+    tokens: &TokenService,
+) -> Result<StoredToken, Error> {
     let found = &call.require_caller()?.stored_token;
     if found.token.is_batch() {
         return Ok(found.clone());
     }
-    call.core.tokens.store.find_by_key(&found.key).await?.ok_or_else(Error::invalid_token)
+    tokens.store.find_by_key(&found.key).await?.ok_or_else(Error::invalid_token)
 }
 
 /// Looks up the token whose accessor is in the body. An unknown accessor is an `Invalid` error.
-async fn token_by_accessor(call: &EndpointCall) -> Result<StoredToken, Error> {
+async fn token_by_accessor(
+    call: &EndpointCall,
+    tokens: &TokenService,
+) -> Result<StoredToken, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     if input.accessor.is_empty() {
         return Err(Error::with_message_list(ErrorKind::Invalid, "missing accessor"));
     }
     let unknown = || Error::with_message_list(ErrorKind::Invalid, "invalid accessor");
     let accessor = Accessor::parse(&input.accessor).map_err(|_| unknown())?;
-    let now = call.core.clock().now();
-    call.core.tokens.store.look_up_by_accessor(&accessor, now).await?.ok_or_else(unknown)
+    let now = call.clock.now();
+    tokens.store.look_up_by_accessor(&accessor, now).await?.ok_or_else(unknown)
 }

@@ -11,13 +11,25 @@ use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::auth_response::auth_response;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
+use crate::leases::LeaseService;
+use crate::logins::LoginService;
 use crate::logins::past_max_ttl;
 use crate::request::CoreResponse;
+use crate::tokens::TokenService;
+use std::sync::Arc;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
-    renew_endpoint("renew", "Extends a token.", handler!(renew_token)),
-    renew_endpoint("renew-self", "Extends the caller's token.", handler!(renew_self)),
-    renew_endpoint("renew-accessor", "Extends the token of an accessor.", handler!(renew_accessor)),
+    renew_endpoint("renew", "Extends a token.", handler!(renew_token, leases, tokens, logins)),
+    renew_endpoint(
+        "renew-self",
+        "Extends the caller's token.",
+        handler!(renew_self, leases, tokens, logins),
+    ),
+    renew_endpoint(
+        "renew-accessor",
+        "Extends the token of an accessor.",
+        handler!(renew_accessor, leases, tokens, logins),
+    ),
 ];
 
 const fn renew_endpoint(
@@ -44,36 +56,63 @@ struct RenewInput {
     increment: DurationSecs,
 }
 
-async fn renew_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn renew_token(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+    tokens: &TokenService,
+    logins: &LoginService,
+) -> Result<CoreResponse, Error> {
     let input: RenewInput = call.parse_input_optional_token()?;
     let Some(id) = &input.token else { return Err(Error::invalid("missing token ID")) };
-    let now = call.core.clock().now();
-    let found = call.core.tokens.store.look_up(id.expose_secret(), now).await?;
+    let now = call.clock.now();
+    let found = tokens.store.look_up(id.expose_secret(), now).await?;
     let found = found.ok_or_else(|| Error::invalid("token not found"))?;
-    renew_with_increment(call, &found, id.expose_secret(), input.increment.0).await
+    renew_with_increment(
+        call,
+        leases,
+        tokens,
+        logins,
+        &found,
+        id.expose_secret(),
+        input.increment.0,
+    )
+    .await
 }
 
-async fn renew_self(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn renew_self(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+    tokens: &TokenService,
+    logins: &LoginService,
+) -> Result<CoreResponse, Error> {
     let input: RenewInput = call.parse_input_optional_token()?;
-    let found = reload_caller_token(call).await?;
-    renew_with_increment(call, &found, call.token_id(), input.increment.0).await
+    let found = reload_caller_token(call, tokens).await?;
+    renew_with_increment(call, leases, tokens, logins, &found, call.token_id(), input.increment.0)
+        .await
 }
 
-async fn renew_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn renew_accessor(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+    tokens: &TokenService,
+    logins: &LoginService,
+) -> Result<CoreResponse, Error> {
     let input: RenewInput = call.parse_input_optional_token()?;
-    let found = token_by_accessor(call).await?;
-    renew_with_increment(call, &found, "", input.increment.0).await
+    let found = token_by_accessor(call, tokens).await?;
+    renew_with_increment(call, leases, tokens, logins, &found, "", input.increment.0).await
 }
 
 /// Renews a token and its lease in one batch, which applies only if neither was changed
 /// concurrently. For a login's token, the auth method is asked first.
 async fn renew_with_increment(
     call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+    tokens: &TokenService,
+    logins: &LoginService,
     found: &StoredToken,
     id: &str,
     increment: Ttl,
 ) -> Result<CoreResponse, Error> {
-    let core = &call.core;
     let token = &*found.token;
     if token.is_batch() {
         return Err(Error::invalid("batch tokens cannot be renewed"));
@@ -83,13 +122,13 @@ async fn renew_with_increment(
     }
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
         .map_err(|error| Error::internal(error.to_string()))?;
-    let lease = core.leases.store.get(&lease_id).await?;
+    let lease = leases.store.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
     let (GrantedLifetime { granted, expires }, login) = match &lease.lease.kind {
         LeaseKind::Token { login: Some(login), .. } => {
-            match core.logins.renew(login, &lease.lease, increment).await? {
+            match logins.renew(login, &lease.lease, increment).await? {
                 Some((granted, renewed)) => {
-                    let expires = core.clock().now().plus(granted.ttl.as_duration());
+                    let expires = call.clock.now().plus(granted.ttl.as_duration());
                     (GrantedLifetime { granted, expires }, Some(renewed))
                 }
                 // The auth method returned no auth block, so nothing is renewed.
@@ -97,14 +136,14 @@ async fn renew_with_increment(
             }
         }
         _ => {
-            let terms = token_limits(call, token).await?;
+            let terms = token_limits(tokens, token).await?;
             // Without an increment, the last granted TTL is used again.
-            let now = core.clock().now();
+            let now = call.clock.now();
             let life = terms.grant_lifetime(increment, lease.lease.ttl, token.created, now);
             (life.ok_or_else(past_max_ttl)?, None)
         }
     };
-    let now = core.clock().now();
+    let now = call.clock.now();
     let mut renewed = token.after_renewal(now, expires);
     let mut moved = lease.lease.after_renewal(now, granted.ttl);
     moved.expires = expires;
@@ -112,9 +151,9 @@ async fn renew_with_increment(
         login.apply_to(&mut renewed, &mut moved);
     }
     let mut batch = Batch::new();
-    core.tokens.store.update(&mut batch, found, &renewed);
-    core.leases.store.update(&mut batch, &lease, &moved);
-    match core.leases.commit_and_notify(batch, expires).await {
+    tokens.store.update(&mut batch, found, &renewed);
+    leases.store.update(&mut batch, &lease, &moved);
+    match leases.commit_and_notify(batch, expires).await {
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::with_message(
@@ -129,10 +168,10 @@ async fn renew_with_increment(
 
 /// The limits that apply to a renewal. If the token was created by a role, the role's current
 /// settings apply, capped by those requested when the token was created.
-async fn token_limits(call: &EndpointCall, token: &Token) -> Result<TokenLimits, Error> {
+async fn token_limits(tokens: &TokenService, token: &Token) -> Result<TokenLimits, Error> {
     let (mut period, mut explicit_max) = (token.period, token.explicit_max_ttl);
     if let Some(name) = &token.role {
-        let role = call.core.tokens.roles.get(name).await?;
+        let role = tokens.roles.get(name).await?;
         let Some((role, _)) = role else {
             return Err(Error::internal(format!(
                 "failed to renew entry: original token role {name:?} could not be found, not renewing"
@@ -142,5 +181,5 @@ async fn token_limits(call: &EndpointCall, token: &Token) -> Result<TokenLimits,
         explicit_max =
             explicit_max.nonzero_or(role.explicit_max_ttl).capped_by(role.explicit_max_ttl);
     }
-    Ok(TokenLimits { mount_lifetimes: call.core.tokens.lifetimes(), period, explicit_max })
+    Ok(TokenLimits { mount_lifetimes: tokens.lifetimes(), period, explicit_max })
 }

@@ -12,14 +12,16 @@ use crate::endpoint::{
     empty_or_warnings_response, handler, keys_response, not_found,
 };
 use crate::error::Error;
+use crate::mounts::system_view::ServerInfo;
 use crate::request::CoreResponse;
+use crate::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "roles",
         help: "The names of all token roles.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_roles), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { list: handler!(list_roles, tokens), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -27,9 +29,9 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A token role: what the tokens made by it are and may do.",
         fields: &[RoleInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_role),
-            write: handler!(write_role),
-            delete: handler!(delete_role),
+            read: handler!(read_role, tokens),
+            write: handler!(write_role, tokens, server_info),
+            delete: handler!(delete_role, tokens),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -104,13 +106,13 @@ struct TokenRoleResponse<'a> {
     token_type: &'static str,
 }
 
-async fn list_roles(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    keys_response(&call.core.tokens.roles.names().await?)
+async fn list_roles(_: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
+    keys_response(&tokens.roles.names().await?)
 }
 
-async fn read_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_role(call: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
     let name = call.first_capture();
-    let (role, _) = call.core.tokens.roles.get(name).await?.ok_or_else(not_found)?;
+    let (role, _) = tokens.roles.get(name).await?.ok_or_else(not_found)?;
     let legacy = |is: bool, ttl: Ttl| if is { ttl.as_secs() } else { 0 };
     let cidrs = Some(role.bound_cidrs.as_slice()).filter(|cidrs| !cidrs.is_empty());
     let shown = TokenRoleResponse {
@@ -138,7 +140,11 @@ async fn read_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
     ))
 }
 
-async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn write_role(
+    call: &EndpointCall,
+    tokens: &TokenService,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let input: RoleInput = call.parse_input()?;
     let name = call.first_capture();
     if name.len() > MAX_ROLE_NAME_BYTES {
@@ -146,7 +152,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
             "a role's name has at most {MAX_ROLE_NAME_BYTES} bytes"
         )));
     }
-    let known = call.core.tokens.roles.get(name).await?;
+    let known = tokens.roles.get(name).await?;
     let (mut role, version) = match known {
         Some((role, version)) => (role, Some(version)),
         None => (TokenRole::default(), None),
@@ -154,7 +160,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
     let mut warnings = Vec::new();
     apply_input(&mut role, input, &mut warnings)?;
     check_batch_role(&role)?;
-    let longest = call.core.server_info.lifetimes.max;
+    let longest = server_info.lifetimes.max;
     if role.explicit_max_ttl > longest {
         warnings.push(format!(
             "Given explicit max TTL of {} is greater than system/mount allowed value of {} seconds; \
@@ -163,7 +169,7 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
             longest.as_secs()
         ));
     }
-    match call.core.tokens.roles.put(name, &role, version).await {
+    match tokens.roles.put(name, &role, version).await {
         Ok(()) => Ok(empty_or_warnings_response(warnings)),
         Err(error) if error.is_precondition() => Err(Error::with_message(
             ErrorKind::Unavailable,
@@ -173,8 +179,8 @@ async fn write_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
     }
 }
 
-async fn delete_role(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.tokens.roles.delete(call.first_capture()).await?;
+async fn delete_role(call: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
+    tokens.roles.delete(call.first_capture()).await?;
     Ok(CoreResponse::Nothing)
 }
 

@@ -1,22 +1,31 @@
 //! `auth/token/tidy`: removes index entries of tokens that no longer exist, in the background.
 
+use crate::background::BackgroundTasks;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
 use crate::request::{CoreResponse, ResponseEnvelope};
+use crate::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "tidy",
     help: "Removes what is left of tokens that are gone, in the background.",
     fields: &[],
-    handlers: VerbHandlers { write: handler!(tidy_tokens), ..VerbHandlers::NONE },
+    handlers: VerbHandlers {
+        write: handler!(tidy_tokens, tokens, background),
+        ..VerbHandlers::NONE
+    },
     access: EndpointAccess::Policy,
 }];
 
-async fn tidy_tokens(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let warning = match call.core.tokens.store.try_start_tidy() {
+async fn tidy_tokens(
+    _: &EndpointCall,
+    tokens: &TokenService,
+    background: &BackgroundTasks,
+) -> Result<CoreResponse, Error> {
+    let warning = match tokens.store.try_start_tidy() {
         None => "tokens are being tidied already",
         Some(turn) => {
-            call.core.background.spawn(async move {
+            background.spawn(async move {
                 match turn.run().await {
                     Ok(done) => tracing::info!(
                         seen = done.seen,

@@ -12,7 +12,7 @@ use strongroom_policy::FieldReadings;
 use strongroom_sdk::engine::Operation;
 use strongroom_token::TokenKey;
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{ErrorKind, Fields, RequestId};
+use strongroom_types::{Clock, ErrorKind, Fields, RequestId};
 
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, VerbHandlers, data_response, keys_response, not_found,
@@ -86,9 +86,9 @@ impl Backend for CubbyholeBackend {
 
     fn openapi<'a>(
         &'a self,
-        _: &'a UnsealedCore,
         _: &'a ActiveMount,
         _: &'a RequestId,
+        _: &'a dyn Clock,
     ) -> BoxFuture<'a, Option<Value>> {
         Box::pin(async { Some(document_of_endpoints(&[HELP_ENDPOINTS], TAG)) })
     }

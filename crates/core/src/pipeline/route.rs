@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::mounts::MountRegistry;
 use crate::path_access::{PathAccess, PolicyPath};
 use crate::stages::{AdmittedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
+use crate::unsealed::backend::Backends;
 
 /// Routes a request. The result is boxed because it is moved from stage to stage.
 pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
@@ -30,11 +32,15 @@ pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<Ro
 
 /// The form on which policies are evaluated for a path that is only asked about, as in
 /// `sys/capabilities`.
-pub(crate) fn policy_path_for(core: &UnsealedCore, path: &str) -> PolicyPath {
-    let table = core.mounts.table();
+pub(crate) fn policy_path_for(
+    mounts: &MountRegistry,
+    backends: &Backends,
+    path: &str,
+) -> PolicyPath {
+    let table = mounts.table();
     let found = table.longest_match(path);
     let access = found.and_then(|(mounted, below)| {
-        Some(core.backends.backend_of(mounted)?.path_access(mounted, path, below))
+        Some(backends.backend_of(mounted)?.path_access(mounted, path, below))
     });
     access.map_or(PolicyPath::MAY_FOLD, |access| access.policy_path)
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use strongroom_policy::{FieldReadings, InnerField, PathCase};
 use strongroom_sdk::openapi::{PathDoc, PathVerbs};
-use strongroom_types::RequestId;
 use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Clock, RequestId};
 
 use super::{ACCEPT_HEADER, ENDPOINTS, aliased_path, canonical_path, folds_case};
 use crate::endpoint::{call_endpoint, endpoint_token_requirement};
@@ -100,9 +100,9 @@ impl Backend for SystemBackend {
 
     fn openapi<'a>(
         &'a self,
-        _: &'a UnsealedCore,
         _: &'a ActiveMount,
         _: &'a RequestId,
+        _: &'a dyn Clock,
     ) -> BoxFuture<'a, Option<Value>> {
         Box::pin(async { Some(document()) })
     }

@@ -10,29 +10,42 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
 use crate::error::Error;
+use crate::mounts::MountRegistry;
 use crate::pipeline::route;
 use crate::request::CoreResponse;
+use crate::tokens::TokenService;
+use crate::unsealed::backend::Backends;
+use strongroom_policy::PolicyStore;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "capabilities-self",
         help: "What the caller's token may do to the given paths.",
         fields: &[CapabilitiesSelfInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(capabilities_of_caller), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(capabilities_of_caller, mounts, backends),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "capabilities",
         help: "What a token may do to the given paths.",
         fields: &[CapabilitiesTokenInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(capabilities_of_token), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(capabilities_of_token, policies, mounts, tokens, backends),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "capabilities-accessor",
         help: "What the token of an accessor may do to the given paths.",
         fields: &[CapabilitiesAccessorInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(capabilities_of_accessor), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(capabilities_of_accessor, policies, mounts, tokens, backends),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
 ];
@@ -68,43 +81,64 @@ struct CapabilitiesAccessorInput {
     accessor: String,
 }
 
-async fn capabilities_of_caller(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn capabilities_of_caller(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    backends: &Backends,
+) -> Result<CoreResponse, Error> {
     let CapabilitiesSelfInput { paths, path, .. } = call.parse_input_optional_token()?;
-    capabilities_response(call, &call.require_caller()?.acl, paths, path)
+    capabilities_response(mounts, backends, &call.require_caller()?.acl, paths, path)
 }
 
-async fn capabilities_of_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn capabilities_of_token(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    mounts: &MountRegistry,
+    tokens: &TokenService,
+    backends: &Backends,
+) -> Result<CoreResponse, Error> {
     let CapabilitiesTokenInput { paths, path, token } = call.parse_input_optional_token()?;
-    let tokens = &call.core.tokens.store;
+    let tokens = &tokens.store;
     let found = match &token {
-        Some(token) => tokens.look_up(token.expose_secret(), call.core.clock().now()).await?,
+        Some(token) => tokens.look_up(token.expose_secret(), call.clock.now()).await?,
         None => None,
     };
-    let acl = acl_of(call, found, "invalid token")?;
-    capabilities_response(call, &acl, paths, path)
+    let acl = acl_of(policy_store, found, "invalid token")?;
+    capabilities_response(mounts, backends, &acl, paths, path)
 }
 
-async fn capabilities_of_accessor(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn capabilities_of_accessor(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    mounts: &MountRegistry,
+    tokens: &TokenService,
+    backends: &Backends,
+) -> Result<CoreResponse, Error> {
     let CapabilitiesAccessorInput { paths, path, accessor } = call.parse_input_optional_token()?;
     if accessor.is_empty() {
         return Err(Error::invalid("missing accessor"));
     }
-    let now = call.core.clock().now();
+    let now = call.clock.now();
     let found = match Accessor::parse(&accessor) {
-        Ok(accessor) => call.core.tokens.store.look_up_by_accessor(&accessor, now).await?,
+        Ok(accessor) => tokens.store.look_up_by_accessor(&accessor, now).await?,
         Err(_) => None,
     };
-    let acl = acl_of(call, found, "invalid accessor")?;
-    capabilities_response(call, &acl, paths, path)
+    let acl = acl_of(policy_store, found, "invalid accessor")?;
+    capabilities_response(mounts, backends, &acl, paths, path)
 }
 
-fn acl_of(call: &EndpointCall, found: Option<StoredToken>, unknown: &str) -> Result<Acl, Error> {
+fn acl_of(
+    policy_store: &PolicyStore,
+    found: Option<StoredToken>,
+    unknown: &str,
+) -> Result<Acl, Error> {
     let found = found.ok_or_else(|| Error::with_message_list(ErrorKind::Invalid, unknown))?;
-    Ok(call.core.policies.acl_for(&found.token.policies))
+    Ok(policy_store.acl_for(&found.token.policies))
 }
 
 fn capabilities_response(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
+    backends: &Backends,
     acl: &Acl,
     paths: CommaList,
     path: CommaList,
@@ -115,17 +149,22 @@ fn capabilities_response(
     }
     let mut answer = Fields::new();
     for path in &paths {
-        answer.set(path.as_str(), &capability_names(call, acl, path));
+        answer.set(path.as_str(), &capability_names(mounts, backends, acl, path));
     }
     if let [only] = paths.as_slice() {
-        answer.set("capabilities", &capability_names(call, acl, only));
+        answer.set("capabilities", &capability_names(mounts, backends, acl, only));
     }
     Ok(data_response(answer.to_object()))
 }
 
 /// The names of the capabilities that a request to `path` would be checked against. Paths that the
 /// pipeline rejects before authorization yield `deny`.
-fn capability_names(call: &EndpointCall, acl: &Acl, path: &str) -> Vec<&'static str> {
+fn capability_names(
+    mounts: &MountRegistry,
+    backends: &Backends,
+    acl: &Acl,
+    path: &str,
+) -> Vec<&'static str> {
     if acl.is_root() {
         return vec!["root"];
     }
@@ -133,6 +172,6 @@ fn capability_names(call: &EndpointCall, acl: &Acl, path: &str) -> Vec<&'static 
     if RequestPath::parse(path).is_err() {
         return Capabilities::NONE.names();
     }
-    let judged = route::policy_path_for(&call.core, path);
+    let judged = route::policy_path_for(mounts, backends, path);
     judged.capabilities(acl, path, Acl::folder_capabilities).names()
 }

@@ -8,23 +8,24 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::request::CoreResponse;
+use strongroom_barrier::Barrier;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "key-status",
     help: "Since when the key that encrypts new entries is used, and how often it was.",
     fields: &[],
-    handlers: VerbHandlers { read: handler!(read_key_status), ..VerbHandlers::NONE },
+    handlers: VerbHandlers { read: handler!(read_key_status, barrier), ..VerbHandlers::NONE },
     access: EndpointAccess::Policy,
 }];
 
-async fn read_key_status(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_key_status(_: &EndpointCall, barrier: &Barrier) -> Result<CoreResponse, Error> {
     #[derive(Serialize)]
     struct KeyStatusResponse {
         term: u32,
         install_time: String,
         encryptions: u64,
     }
-    let ring = call.core.barrier.key_ring()?;
+    let ring = barrier.key_ring()?;
     // Unreachable: a key ring always has at least one key.
     let term = ring.active_term().ok_or_else(|| Error::internal("the key ring has no key"))?;
     let status = KeyStatusResponse {

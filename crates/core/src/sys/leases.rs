@@ -14,8 +14,12 @@ use crate::endpoint::{
     not_found,
 };
 use crate::error::Error;
+use crate::leases::LeaseService;
+use crate::mounts::MountRegistry;
 use crate::request::{CoreResponse, ResponseEnvelope};
 use crate::unmount::Unmount;
+use crate::unmount::UnmountService;
+use std::sync::Arc;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
@@ -23,8 +27,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "What a lease is and until when.",
         fields: &[LeaseInput::FIELDS],
         handlers: VerbHandlers {
-            write: handler!(lookup_lease),
-            list: handler!(list_top_folders),
+            write: handler!(lookup_lease, leases),
+            list: handler!(list_top_folders, leases),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -33,33 +37,59 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "leases/lookup/{prefix..}",
         help: "The leases and folders of leases under a path.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_leases), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { list: handler!(list_leases, leases), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
-    lease_endpoint("leases/renew", "Extends a lease.", handler!(renew_lease)),
-    lease_endpoint("leases/renew/{url_lease_id..}", "Extends a lease.", handler!(renew_lease)),
-    lease_endpoint("renew", "Extends a lease.", handler!(renew_lease)),
-    lease_endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew_lease)),
-    lease_endpoint("leases/revoke", "Ends a lease.", handler!(revoke_lease)),
-    lease_endpoint("leases/revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke_lease)),
-    lease_endpoint("revoke", "Ends a lease.", handler!(revoke_lease)),
-    lease_endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke_lease)),
-    lease_endpoint("leases/revoke-prefix/{prefix..}", REVOKE_PREFIX_HELP, handler!(revoke_prefix)),
-    lease_endpoint("revoke-prefix/{prefix..}", REVOKE_PREFIX_HELP, handler!(revoke_prefix)),
-    lease_endpoint("leases/revoke-force/{prefix..}", REVOKE_FORCE_HELP, handler!(revoke_force)),
-    lease_endpoint("revoke-force/{prefix..}", REVOKE_FORCE_HELP, handler!(revoke_force)),
+    lease_endpoint("leases/renew", "Extends a lease.", handler!(renew_lease, leases)),
+    lease_endpoint(
+        "leases/renew/{url_lease_id..}",
+        "Extends a lease.",
+        handler!(renew_lease, leases),
+    ),
+    lease_endpoint("renew", "Extends a lease.", handler!(renew_lease, leases)),
+    lease_endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew_lease, leases)),
+    lease_endpoint("leases/revoke", "Ends a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint(
+        "leases/revoke/{url_lease_id..}",
+        "Ends a lease.",
+        handler!(revoke_lease, leases),
+    ),
+    lease_endpoint("revoke", "Ends a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint(
+        "leases/revoke-prefix/{prefix..}",
+        REVOKE_PREFIX_HELP,
+        handler!(revoke_prefix, leases),
+    ),
+    lease_endpoint("revoke-prefix/{prefix..}", REVOKE_PREFIX_HELP, handler!(revoke_prefix, leases)),
+    lease_endpoint(
+        "leases/revoke-force/{prefix..}",
+        REVOKE_FORCE_HELP,
+        handler!(revoke_force, mounts, leases, unmounts),
+    ),
+    lease_endpoint(
+        "revoke-force/{prefix..}",
+        REVOKE_FORCE_HELP,
+        handler!(revoke_force, mounts, leases, unmounts),
+    ),
     ApiEndpoint {
         pattern: "leases/count",
         help: "How many leases could not be revoked, by mount.",
         fields: &[IrrevocableInput::FIELDS],
-        handlers: VerbHandlers { read: handler!(count_irrevocable_leases), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            read: handler!(count_irrevocable_leases, mounts, leases),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "leases",
         help: "Leases that could not be revoked.",
         fields: &[IrrevocableInput::FIELDS],
-        handlers: VerbHandlers { read: handler!(list_irrevocable_leases), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            read: handler!(list_irrevocable_leases, leases),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
 ];
@@ -127,9 +157,12 @@ struct LeaseLookupResponse<'a> {
     ttl: u64,
 }
 
-async fn lookup_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn lookup_lease(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let id = call.parse_input::<LeaseInput>()?.parse_id()?;
-    let found = call.core.leases.store.get(&id).await?;
+    let found = leases.store.get(&id).await?;
     let Some(found) = found else { return Err(Error::invalid("invalid lease")) };
     let lease = &*found.lease;
     let path = id.as_str().rsplit_once('/').map(|(path, _)| path);
@@ -140,27 +173,36 @@ async fn lookup_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
         expire_time: lease.expires.to_rfc3339(),
         last_renewal: lease.last_renewal.map(Timestamp::to_rfc3339),
         renewable: lease.renewable,
-        ttl: lease.ttl_left(call.core.clock().now()).as_secs(),
+        ttl: lease.ttl_left(call.clock.now()).as_secs(),
     };
     let object = strongroom_types::RawObject::from_serialize(&status);
     Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
 }
 
 /// Lists the top-level folders of lease ids.
-async fn list_top_folders(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_top_folders(
+    _: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     const MAX_LISTED_KEYS: usize = 1_000_000;
-    keys_response(&call.core.leases.store.list_children("", MAX_LISTED_KEYS).await?)
+    keys_response(&leases.store.list_children("", MAX_LISTED_KEYS).await?)
 }
 
-async fn list_leases(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_leases(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     const MAX_LISTED_KEYS: usize = 1_000_000;
     let prefix = format!("{}/", call.first_capture().trim_end_matches('/'));
-    keys_response(&call.core.leases.store.list_children(&prefix, MAX_LISTED_KEYS).await?)
+    keys_response(&leases.store.list_children(&prefix, MAX_LISTED_KEYS).await?)
 }
 
-async fn renew_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn renew_lease(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
-    let renewed = call.core.leases.renew(&input.parse_id()?, input.increment.0).await?;
+    let renewed = leases.renew(&input.parse_id()?, input.increment.0).await?;
     Ok(CoreResponse::Envelope(Box::new(ResponseEnvelope {
         lease_id: renewed.lease.id.to_string(),
         renewable: renewed.lease.renewable,
@@ -172,11 +214,14 @@ async fn renew_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
 
 /// Revokes one lease. Waits for the first attempt, up to [`REVOKE_WAIT`] unless `sync` is set. A
 /// failed attempt is retried in the background and is reported to the client only with `sync`.
-async fn revoke_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn revoke_lease(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let id = input.parse_id()?;
-    let revoked = call.core.leases.expiration.revoke(&id);
-    let clock = call.core.clock();
+    let revoked = leases.expiration.revoke(&id);
+    let clock = &call.clock;
     let patience = clock.sleep(REVOKE_WAIT);
     let outcome = tokio::select! {
         outcome = revoked => outcome?,
@@ -194,21 +239,23 @@ async fn revoke_lease(call: &EndpointCall) -> Result<CoreResponse, Error> {
 pub(crate) const REVOKE_WAIT: Duration = Duration::from_secs(5);
 const PAGE_SIZE: usize = 256;
 
-async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn revoke_prefix(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let prefix = captured_prefix(call)?;
-    let core = &call.core;
     let mut after: Option<LeaseId> = None;
     loop {
-        let ids = core.leases.store.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
+        let ids = leases.store.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
         if ids.is_empty() {
             break;
         }
         after = ids.last().cloned();
-        core.leases.expiration.mark_all_for_revocation(&ids).await?;
+        leases.expiration.mark_all_for_revocation(&ids).await?;
         if input.sync {
             for id in &ids {
-                let outcome = core.leases.expiration.revoke(id).await?;
+                let outcome = leases.expiration.revoke(id).await?;
                 outcome.map_err(|error| {
                     Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
                 })?;
@@ -218,18 +265,21 @@ async fn revoke_prefix(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(CoreResponse::Nothing)
 }
 
-async fn revoke_force(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn revoke_force(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    leases: &Arc<LeaseService>,
+    unmounts: &UnmountService,
+) -> Result<CoreResponse, Error> {
     let prefix = captured_prefix(call)?;
-    call.core.leases.revoke_force_prefix(&prefix).await?;
+    leases.revoke_force_prefix(&prefix).await?;
     // Also lets pending unmounts finish: give up the intents that block the removal of a tainted
     // mount below the prefix.
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     for mounted in
         table.all_mounts().filter(|it| it.entry.tainted && it.info.path.starts_with(&prefix))
     {
-        let left = Unmount { unmounts: &call.core.unmounts, entry: &mounted.entry }
-            .abandon_intents()
-            .await?;
+        let left = Unmount { unmounts, entry: &mounted.entry }.abandon_intents().await?;
         tracing::warn!(
             mount = mounted.info.path,
             left,
@@ -248,13 +298,16 @@ fn captured_prefix(call: &EndpointCall) -> Result<String, Error> {
     Ok(format!("{captured}/"))
 }
 
-async fn list_irrevocable_leases(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_irrevocable_leases(
+    call: &EndpointCall,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let input: IrrevocableInput = call.parse_input()?;
     if input.kind != "irrevocable" {
         return Err(Error::invalid("the only lease type to list is \"irrevocable\""));
     }
     let limit = usize::try_from(input.limit).unwrap_or(usize::MAX);
-    let found = call.core.leases.store.irrevocable_leases(limit).await?;
+    let found = leases.store.irrevocable_leases(limit).await?;
     let leases: Vec<_> = found
         .into_iter()
         .map(|lease| IrrevocableLeaseResponse {
@@ -268,16 +321,20 @@ async fn list_irrevocable_leases(call: &EndpointCall) -> Result<CoreResponse, Er
     Ok(data_response(answer.to_object()))
 }
 
-async fn count_irrevocable_leases(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn count_irrevocable_leases(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    leases: &Arc<LeaseService>,
+) -> Result<CoreResponse, Error> {
     let input: IrrevocableInput = call.parse_input()?;
     if input.kind != "irrevocable" {
         return Err(not_found());
     }
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let (mut counts, mut all) = (BTreeMap::<String, usize>::new(), 0);
     let mut after: Option<LeaseId> = None;
     loop {
-        let ids = call.core.leases.store.irrevocable_ids(after.as_ref(), PAGE_SIZE).await?;
+        let ids = leases.store.irrevocable_ids(after.as_ref(), PAGE_SIZE).await?;
         all += ids.len();
         for id in &ids {
             if let Some((mounted, _)) = table.longest_match(id.as_str()) {

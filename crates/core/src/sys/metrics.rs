@@ -12,7 +12,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "metrics",
     help: "The server's figures: of the last ten seconds in JSON, or all in Prometheus' text format.",
     fields: &[MetricsInput::FIELDS],
-    handlers: VerbHandlers { read: handler!(read_metrics), ..VerbHandlers::NONE },
+    handlers: VerbHandlers { read: handler!(read_metrics, exporter), ..VerbHandlers::NONE },
     access: EndpointAccess::Policy,
 }];
 
@@ -22,10 +22,13 @@ struct MetricsInput {
     format: String,
 }
 
-async fn read_metrics(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_metrics(
+    call: &EndpointCall,
+    exporter: &MetricsExporter,
+) -> Result<CoreResponse, Error> {
     let input: MetricsInput = call.parse_input()?;
     let accept = call.headers.get(super::ACCEPT_HEADER).map(Vec::as_slice).unwrap_or_default();
-    Ok(metrics_response(&call.core.exporter, &input.format, accept))
+    Ok(metrics_response(exporter, &input.format, accept))
 }
 
 impl Core {

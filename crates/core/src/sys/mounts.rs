@@ -17,16 +17,19 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::mounts::MountClass;
+use crate::mounts::MountRegistry;
 use crate::mounts::registry::{NewMount, engine_open_error};
+use crate::mounts::system_view::ServerInfo;
 use crate::plugins::selection::normalise_version;
 use crate::request::CoreResponse;
+use crate::unmount::UnmountService;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "mounts",
         help: "All secrets engines.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(list_secret_mounts), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { read: handler!(list_secret_mounts, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -34,8 +37,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "What of a mount can be changed while it is mounted.",
         fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_tune),
-            write: handler!(tune_mount),
+            read: handler!(read_tune, mounts, server_info),
+            write: handler!(tune_mount, mounts, server_info),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -45,9 +48,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A secrets engine: mounts, shows or removes it.",
         fields: &[EnableInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_mount),
-            write: handler!(enable_secrets_engine),
-            delete: handler!(disable_mount),
+            read: handler!(read_mount, mounts),
+            write: handler!(enable_secrets_engine, mounts, server_info),
+            delete: handler!(disable_mount, mounts, unmounts),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -56,7 +59,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "auth",
         help: "All auth methods.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(list_auth_mounts), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { read: handler!(list_auth_mounts, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -64,8 +67,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "What of an auth method can be changed while it is mounted.",
         fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_auth_tune),
-            write: handler!(tune_auth_mount),
+            read: handler!(read_auth_tune, mounts, server_info),
+            write: handler!(tune_auth_mount, mounts, server_info),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -75,9 +78,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "An auth method: mounts, shows or removes it.",
         fields: &[EnableInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_auth_mount),
-            write: handler!(enable_auth_method),
-            delete: handler!(disable_auth_method),
+            read: handler!(read_auth_mount, mounts),
+            write: handler!(enable_auth_method, mounts, server_info),
+            delete: handler!(disable_auth_method, mounts, unmounts),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -117,17 +120,20 @@ struct TuneInput {
     plugin_version: Option<String>,
 }
 
-async fn list_secret_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    Ok(list_mounts_of_kind(call, MountClass::Secret))
+async fn list_secret_mounts(
+    _: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
+    Ok(list_mounts_of_kind(mounts, MountClass::Secret))
 }
 
-async fn list_auth_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    Ok(list_mounts_of_kind(call, MountClass::Auth))
+async fn list_auth_mounts(_: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
+    Ok(list_mounts_of_kind(mounts, MountClass::Auth))
 }
 
-fn list_mounts_of_kind(call: &EndpointCall, class: MountClass) -> CoreResponse {
+fn list_mounts_of_kind(mounts: &MountRegistry, class: MountClass) -> CoreResponse {
     let mut answer = Fields::new();
-    for mounted in call.core.mounts.table().mounts_of_class(class) {
+    for mounted in mounts.table().mounts_of_class(class) {
         answer.set(mounted.entry.path.clone(), &mount_response(mounted));
     }
     data_response(answer.to_object())
@@ -147,40 +153,60 @@ fn parse_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
     Ok((MountClass::Auth, MountPath::parse(path)?))
 }
 
-async fn read_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_mount(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
     let missing = |path| format!("No {} at {path}", MountClass::Secret.noun_in_messages());
     let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    read_mount_at(call, class, &path, missing(class.route_to(path.as_str())))
+    read_mount_at(mounts, class, &path, missing(class.route_to(path.as_str())))
 }
 
-async fn read_auth_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_auth_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_auth_path(call.first_capture())?;
-    read_mount_at(call, class, &path, format!("No {} at {path}", class.noun_in_messages()))
+    read_mount_at(mounts, class, &path, format!("No {} at {path}", class.noun_in_messages()))
 }
 
 fn read_mount_at(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
     class: MountClass,
     path: &MountPath,
     missing: String,
 ) -> Result<CoreResponse, Error> {
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let mounted = table.get(class, path.as_str()).ok_or_else(|| Error::invalid(missing))?;
     Ok(data_response(to_object(&mount_response(mounted))?))
 }
 
-async fn enable_secrets_engine(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn enable_secrets_engine(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     // Taken as a secrets engine's path, so that `auth/x` is refused.
-    enable_mount_at(call, MountClass::Secret, MountPath::parse(call.first_capture())?).await
+    enable_mount_at(
+        call,
+        mounts,
+        server_info,
+        MountClass::Secret,
+        MountPath::parse(call.first_capture())?,
+    )
+    .await
 }
 
-async fn enable_auth_method(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn enable_auth_method(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_auth_path(call.first_capture())?;
-    enable_mount_at(call, class, path).await
+    enable_mount_at(call, mounts, server_info, class, path).await
 }
 
 async fn enable_mount_at(
     call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
     class: MountClass,
     path: MountPath,
 ) -> Result<CoreResponse, Error> {
@@ -200,12 +226,11 @@ async fn enable_mount_at(
         MountClass::Auth => (mount_type, options),
     };
     let settings = config.settings.validate(class, &mount_type)?;
-    call.core
-        .mounts
+    mounts
         .enable(NewMount {
             class,
             path,
-            config: settings.into_new_config(call.core.server_info.lifetimes)?,
+            config: settings.into_new_config(server_info.lifetimes)?,
             mount_type,
             plugin_version: version.as_deref().map(parse_version).transpose()?.unwrap_or_default(),
             description: input.description,
@@ -273,10 +298,14 @@ fn parse_version(text: &str) -> Result<String, Error> {
     normalise_version(text).ok_or_else(|| Error::invalid(INVALID_VERSION))
 }
 
-async fn disable_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn disable_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
     let route = class.route_to(path.as_str());
-    let auth_is_there = || call.core.mounts.table().get(class, path.as_str()).is_some();
+    let auth_is_there = || mounts.table().get(class, path.as_str()).is_some();
     let refused = match class {
         // Disabling an auth method requires `sudo` and has its own path, `sys/auth/`.
         MountClass::Auth => auth_is_there(),
@@ -287,64 +316,88 @@ async fn disable_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if refused {
         return Err(Error::invalid(format!("cannot unmount {route:?}")));
     }
-    unmount_at(call, class, &path).await
+    unmount_at(mounts, unmounts, class, &path).await
 }
 
-async fn disable_auth_method(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn disable_auth_method(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_auth_path(call.first_capture())?;
     if path.as_str() == "token/" {
         return Err(Error::invalid("token credential backend cannot be disabled"));
     }
-    unmount_at(call, class, &path).await
+    unmount_at(mounts, unmounts, class, &path).await
 }
 
 async fn unmount_at(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
     class: MountClass,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
-    if let Some(entry) = call.core.mounts.taint(class, path.as_str()).await? {
-        call.core.unmounts.remove_mount(entry).await?;
-        super::plugins::remove_unneeded_copies(call).await;
+    if let Some(entry) = mounts.taint(class, path.as_str()).await? {
+        unmounts.remove_mount(entry).await?;
+        super::plugins::remove_unneeded_copies(mounts).await;
     }
     Ok(CoreResponse::Nothing)
 }
 
-async fn read_tune(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_tune(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    read_tune_at(call, class, &path)
+    read_tune_at(mounts, server_info, class, &path)
 }
 
-async fn read_auth_tune(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_auth_tune(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_auth_path(call.first_capture())?;
-    read_tune_at(call, class, &path)
+    read_tune_at(mounts, server_info, class, &path)
 }
 
 fn read_tune_at(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
     class: MountClass,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let Some(mounted) = table.get(class, path.as_str()) else {
         let route = class.route_to(path.as_str());
         return Err(Error::invalid(format!("cannot fetch sysview for path {route:?}")));
     };
-    Ok(data_response(to_object(&tune_response(mounted, call.core.server_info.lifetimes))?))
+    Ok(data_response(to_object(&tune_response(mounted, server_info.lifetimes))?))
 }
 
-async fn tune_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn tune_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    tune_mount_at(call, class, &path).await
+    tune_mount_at(call, mounts, server_info, class, &path).await
 }
 
-async fn tune_auth_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn tune_auth_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
     let (class, path) = parse_auth_path(call.first_capture())?;
-    tune_mount_at(call, class, &path).await
+    tune_mount_at(call, mounts, server_info, class, &path).await
 }
 
 async fn tune_mount_at(
     call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
     class: MountClass,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
@@ -353,8 +406,7 @@ async fn tune_mount_at(
     if let (MountClass::Secret, own @ ("sys/" | "cubbyhole/")) = (class, path.as_str()) {
         reject_builtin_tuning(own, &call.fields)?;
     }
-    let server = call.core.server_info.lifetimes;
-    let mounts = &call.core.mounts;
+    let server = server_info.lifetimes;
     let table = mounts.table();
     let mounted = table.get(class, path.as_str());
     let upgrade = match (&input.options, mounted) {

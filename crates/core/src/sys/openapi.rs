@@ -11,16 +11,19 @@ use strongroom_sdk::openapi;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use crate::error::Error;
+use crate::mounts::MountRegistry;
+use crate::mounts::system_view::ServerInfo;
 use crate::mounts::{ActiveMount, MountClass};
 use crate::request::CoreResponse;
+use crate::unsealed::backend::Backends;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",
     help: "An OpenAPI document of the paths below the mounts the caller can reach.",
     fields: &[SpecInput::FIELDS],
     handlers: VerbHandlers {
-        read: handler!(read_openapi),
-        write: handler!(read_openapi),
+        read: handler!(read_openapi, mounts, server_info, backends),
+        write: handler!(read_openapi, mounts, server_info, backends),
         ..VerbHandlers::NONE
     },
     access: EndpointAccess::Unauthenticated,
@@ -40,12 +43,17 @@ const SYSTEM_PATH: &str = "sys/";
 /// provide theirs.
 const MISSING_EXTENSION: &str = "x-strongroom-missing";
 
-async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_openapi(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+    backends: &Backends,
+) -> Result<CoreResponse, Error> {
     let input: SpecInput = call.parse_input()?;
     let mut whole =
         CombinedDocument { generic: input.generic_mount_paths, ..CombinedDocument::default() };
     if let Some(caller) = &call.caller {
-        let table = call.core.mounts.table();
+        let table = mounts.table();
         let mut mounts: Vec<Arc<ActiveMount>> = table
             .all_mounts()
             .filter(|it| caller.acl.grants_anything_below(&it.info.path))
@@ -53,8 +61,8 @@ async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
             .collect();
         mounts.sort_unstable_by(|a, b| a.info.path.cmp(&b.info.path));
         let asked = mounts.into_iter().map(|mounted| async move {
-            let document = match call.core.backends.backend_of(&mounted) {
-                Some(backend) => backend.openapi(&call.core, &mounted, &call.id).await,
+            let document = match backends.backend_of(&mounted) {
+                Some(backend) => backend.openapi(&mounted, &call.id, &*call.clock).await,
                 None => None,
             };
             (mounted, document)
@@ -64,7 +72,7 @@ async fn read_openapi(call: &EndpointCall) -> Result<CoreResponse, Error> {
             whole.add_mount(&mounted, document);
         }
     }
-    Ok(CoreResponse::json(200, &whole.into_document(&call.core.settings.version)))
+    Ok(CoreResponse::json(200, &whole.into_document(&server_info.version)))
 }
 
 /// The combined document, to which the documents of the mounts are added one by one.

@@ -8,20 +8,27 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::request::CoreResponse;
+use strongroom_policy::PasswordPolicies;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "policies/password",
         help: "The names of all password policies.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_password_policies), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            list: handler!(list_password_policies, password_policies),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "policies/password/{name..}/generate",
         help: "A password after the rules of a policy.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(generate_password), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            read: handler!(generate_password, password_policies),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -29,9 +36,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A password policy: how long passwords are, and of which characters.",
         fields: &[PasswordPolicyInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_password_policy),
-            write: handler!(write_password_policy),
-            delete: handler!(delete_password_policy),
+            read: handler!(read_password_policy, password_policies),
+            write: handler!(write_password_policy, password_policies),
+            delete: handler!(delete_password_policy, password_policies),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -47,24 +54,36 @@ struct PasswordPolicyInput {
 /// Paths with this suffix generate a password, so no policy can be written or deleted there.
 const GENERATE_SUFFIX: &str = "/generate";
 
-async fn list_password_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    keys_response(&call.core.password_policies.names().await?)
+async fn list_password_policies(
+    _: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    keys_response(&password_policies.names().await?)
 }
 
-async fn read_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
     let mut answer = Fields::new();
-    answer.set("policy", &call.core.password_policies.get(call.first_capture()).await?);
+    answer.set("policy", &password_policies.get(call.first_capture()).await?);
     Ok(data_response(answer.to_object()))
 }
 
-async fn generate_password(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let password = call.core.password_policies.generate(call.first_capture()).await?;
+async fn generate_password(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    let password = password_policies.generate(call.first_capture()).await?;
     let mut answer = Fields::new();
     answer.set("password", password.expose_secret());
     Ok(data_response(answer.to_object()))
 }
 
-async fn write_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn write_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
     let PasswordPolicyInput { policy } = call.parse_input()?;
     if call.first_capture().ends_with(GENERATE_SUFFIX) {
         return Err(Error::unsupported_operation());
@@ -72,14 +91,17 @@ async fn write_password_policy(call: &EndpointCall) -> Result<CoreResponse, Erro
     if policy.is_empty() {
         return Err(Error::with_message_list(ErrorKind::Invalid, "missing policy"));
     }
-    call.core.password_policies.put(call.first_capture(), &policy).await?;
+    password_policies.put(call.first_capture(), &policy).await?;
     Ok(CoreResponse::Nothing)
 }
 
-async fn delete_password_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn delete_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
     if call.first_capture().ends_with(GENERATE_SUFFIX) {
         return Err(Error::unsupported_operation());
     }
-    call.core.password_policies.delete(call.first_capture()).await?;
+    password_policies.delete(call.first_capture()).await?;
     Ok(CoreResponse::Nothing)
 }

@@ -15,6 +15,7 @@ use crate::endpoint::{
 };
 use crate::error::{Error, sanitise_message};
 use crate::mounts::MountClass;
+use crate::mounts::MountRegistry;
 use crate::plugins::selection::normalise_version;
 use crate::plugins::{PluginError, PluginKind, PluginSpec};
 use crate::request::CoreResponse;
@@ -25,8 +26,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "All plug-ins: those registered and those linked in.",
         fields: &[],
         handlers: VerbHandlers {
-            read: handler!(read_catalog),
-            list: handler!(read_catalog),
+            read: handler!(read_catalog, mounts),
+            list: handler!(read_catalog, mounts),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -35,7 +36,10 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "plugins/catalog/{type}",
         help: "The plug-ins of one type.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_plugins_of_type), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            list: handler!(list_plugins_of_type, mounts),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -43,9 +47,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A registered plug-in.",
         fields: &[RegisterInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_plugin),
-            write: handler!(register_plugin),
-            delete: handler!(deregister_plugin),
+            read: handler!(read_plugin, mounts),
+            write: handler!(register_plugin, mounts),
+            delete: handler!(deregister_plugin, mounts),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -54,14 +58,20 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "plugins/reload/backend",
         help: "Replaces running plug-ins by what the catalog says should run.",
         fields: &[ReloadInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(reload_plugin_or_mounts), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(reload_plugin_or_mounts, mounts),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "plugins/reload/{type}/{name}",
         help: "Replaces all running instances of a plug-in.",
         fields: &[ReloadInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(reload_plugin_by_name), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            write: handler!(reload_plugin_by_name, mounts),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
 ];
@@ -116,9 +126,9 @@ struct PluginDetailResponse {
     deprecation_status: &'static str,
 }
 
-fn plugin_details(call: &EndpointCall) -> Vec<PluginDetailResponse> {
-    let catalog = &call.core.mounts.engine_loader.catalog;
-    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
+fn plugin_details(mounts: &MountRegistry) -> Vec<PluginDetailResponse> {
+    let catalog = &mounts.engine_loader.catalog;
+    let plugins = &mounts.engine_loader.plugin_launcher;
     let registered = catalog.all_registrations().into_iter().map(|spec| PluginDetailResponse {
         name: spec.name.clone(),
         kind: spec.kind,
@@ -149,8 +159,8 @@ fn plugin_names(details: &[PluginDetailResponse], kind: PluginKind) -> Vec<&str>
     names
 }
 
-async fn read_catalog(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let details = plugin_details(call);
+async fn read_catalog(_: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
+    let details = plugin_details(mounts);
     let mut answer = Fields::new();
     for kind in PluginKind::ALL {
         answer.set(kind.as_str(), &plugin_names(&details, kind));
@@ -159,9 +169,12 @@ async fn read_catalog(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(data_response(answer.to_object()))
 }
 
-async fn list_plugins_of_type(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_plugins_of_type(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let kind = captured_plugin_type(call)?;
-    keys_response(&plugin_names(&plugin_details(call), kind))
+    keys_response(&plugin_names(&plugin_details(mounts), kind))
 }
 
 fn captured_plugin_type(call: &EndpointCall) -> Result<PluginKind, Error> {
@@ -186,13 +199,13 @@ struct PluginResponse<'a> {
     deprecation_status: &'a str,
 }
 
-async fn read_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_plugin(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
     let (kind, name) = (captured_plugin_type(call)?, captured_plugin_name(call));
     let version = parse_version(&call.parse_input::<VersionInput>()?.version)?;
-    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
+    let plugins = &mounts.engine_loader.plugin_launcher;
     let builtin = plugins.builtin_version(kind, &name);
-    let version = default_to_only_version(call, kind, &name, version, builtin.as_deref());
-    let spec = call.core.mounts.engine_loader.catalog.get(kind, &name, &version);
+    let version = default_to_only_version(mounts, kind, &name, version, builtin.as_deref());
+    let spec = mounts.engine_loader.catalog.get(kind, &name, &version);
     let shown = match (&spec, &builtin) {
         (Some(spec), _) => PluginResponse {
             name: &spec.name,
@@ -221,7 +234,7 @@ async fn read_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
 /// The requested version. If none was given and there is no builtin of the name, the registered
 /// version, provided there is exactly one.
 fn default_to_only_version(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
     kind: PluginKind,
     name: &str,
     asked: String,
@@ -230,7 +243,7 @@ fn default_to_only_version(
     if !asked.is_empty() || builtin.is_some() {
         return asked;
     }
-    match <[String; 1]>::try_from(call.core.mounts.engine_loader.catalog.versions(kind, name)) {
+    match <[String; 1]>::try_from(mounts.engine_loader.catalog.versions(kind, name)) {
         Ok([only]) => only,
         Err(_) => asked,
     }
@@ -238,7 +251,10 @@ fn default_to_only_version(
 
 /// Registers a plug-in. Its file is verified and started once before the catalog entry is stored,
 /// so that a plug-in that can't run isn't registered.
-async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn register_plugin(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let input: RegisterInput = call.parse_input()?;
     if !input.oci_image.is_empty() || !input.runtime.is_empty() {
         return Err(Error::not_implemented("running plug-ins in containers"));
@@ -265,7 +281,7 @@ async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
         env: input.env.0,
         sha256: parse_sha256(&given)?,
     };
-    let plugins = &call.core.mounts.engine_loader.plugin_launcher;
+    let plugins = &mounts.engine_loader.plugin_launcher;
     // Keeps the copy of the file from being removed until the catalog has the entry.
     let kept = plugins.keep_copy(&spec);
     let reported = plugins.probe(&spec).await.map_err(|error| plugin_error(&error))?;
@@ -281,9 +297,9 @@ async fn register_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
         }
         spec.version = reported;
     }
-    call.core.mounts.engine_loader.catalog.register(spec).await?;
+    mounts.engine_loader.catalog.register(spec).await?;
     drop(kept);
-    remove_unneeded_copies(call).await;
+    remove_unneeded_copies(mounts).await;
     Ok(CoreResponse::Nothing)
 }
 
@@ -343,55 +359,62 @@ fn plugin_error(error: &PluginError) -> Error {
     Error::with_message(kind, sanitise_message(&error.to_string()))
 }
 
-async fn deregister_plugin(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn deregister_plugin(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let (kind, name) = (captured_plugin_type(call)?, captured_plugin_name(call));
     let version = parse_version(&call.parse_input::<VersionInput>()?.version)?;
-    call.core.mounts.engine_loader.catalog.remove(kind, &name, &version).await?;
-    remove_unneeded_copies(call).await;
+    mounts.engine_loader.catalog.remove(kind, &name, &version).await?;
+    remove_unneeded_copies(mounts).await;
     Ok(CoreResponse::Nothing)
 }
 
 /// Deletes the copies of plug-in files that are neither registered nor run by a mount. A mount that
 /// reappears because older storage is restored then has no copy to start from.
-pub(crate) async fn remove_unneeded_copies(call: &EndpointCall) {
+pub(crate) async fn remove_unneeded_copies(mounts: &MountRegistry) {
     let needed = || {
-        let registered = call
-            .core
-            .mounts
+        let registered = mounts
             .engine_loader
             .catalog
             .all_registrations()
             .into_iter()
             .map(|spec| (*spec).clone());
-        let table = call.core.mounts.table();
+        let table = mounts.table();
         let run =
             table.all_mounts().filter_map(|mount| mount.entry.running.as_ref()?.plugin.clone());
         registered.chain(run).collect()
     };
-    call.core.mounts.engine_loader.plugin_launcher.remove_copies_except(&needed).await;
+    mounts.engine_loader.plugin_launcher.remove_copies_except(&needed).await;
 }
 
-async fn reload_plugin_or_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn reload_plugin_or_mounts(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let input: ReloadInput = call.parse_input()?;
-    let mounts: Vec<(MountClass, String)> =
+    let reloaded: Vec<(MountClass, String)> =
         match (input.plugin.is_empty(), input.mounts.0.is_empty()) {
             (true, true) => return Err(Error::invalid("plugin or mounts must be provided")),
             (false, false) => {
                 return Err(Error::invalid("plugin and mounts cannot be set at the same time"));
             }
-            (false, true) => mounts_running_plugin(call, None, &input.plugin)?,
+            (false, true) => mounts_running_plugin(mounts, None, &input.plugin)?,
             (true, false) => input.mounts.0.iter().map(|path| kind_and_path(path)).collect(),
         };
-    reload_mounts(call, mounts).await
+    reload_mounts(call, mounts, reloaded).await
 }
 
-async fn reload_plugin_by_name(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn reload_plugin_by_name(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let kind = match call.fields.text("type").as_deref() {
         Some("unknown") => None,
         _ => Some(captured_plugin_type(call)?),
     };
-    let mounts = mounts_running_plugin(call, kind, &captured_plugin_name(call))?;
-    reload_mounts(call, mounts).await
+    let reloaded = mounts_running_plugin(mounts, kind, &captured_plugin_name(call))?;
+    reload_mounts(call, mounts, reloaded).await
 }
 
 fn kind_and_path(path: &str) -> (MountClass, String) {
@@ -403,16 +426,16 @@ fn kind_and_path(path: &str) -> (MountClass, String) {
 }
 
 fn mounts_running_plugin(
-    call: &EndpointCall,
+    mounts: &MountRegistry,
     kind: Option<PluginKind>,
     plugin: &str,
 ) -> Result<Vec<(MountClass, String)>, Error> {
-    let known = plugin_details(call);
+    let known = plugin_details(mounts);
     let fits = |of: PluginKind| kind.is_none_or(|kind| kind == of);
     if !known.iter().any(|detail| detail.name == plugin && fits(detail.kind)) {
         return Err(Error::invalid(format!("plugin not found in the catalog: {plugin:?}")));
     }
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let runs = |mount: &&std::sync::Arc<crate::mounts::ActiveMount>| {
         let entry = &mount.entry;
         entry.mount_type == plugin && kind.is_none_or(|kind| entry.class.plugin_kind() == kind)
@@ -423,30 +446,31 @@ fn mounts_running_plugin(
 
 async fn reload_mounts(
     call: &EndpointCall,
-    mounts: Vec<(MountClass, String)>,
+    mounts: &MountRegistry,
+    chosen: Vec<(MountClass, String)>,
 ) -> Result<CoreResponse, Error> {
     // Once per plug-in, so that mounts that shared a process share the new one.
-    let table = call.core.mounts.table();
-    let reloaded = mounts.iter().filter_map(|(class, path)| table.get(*class, path));
+    let table = mounts.table();
+    let reloaded = chosen.iter().filter_map(|(class, path)| table.get(*class, path));
     let plugins: BTreeSet<_> = reloaded
         .map(|mount| (mount.entry.class.plugin_kind(), mount.entry.mount_type.clone()))
         .collect();
-    let warnings = match mounts.is_empty() {
+    let warnings = match chosen.is_empty() {
         true => vec!["no mount runs this plug-in: nothing was reloaded".to_owned()],
         false => Vec::new(),
     };
     for (kind, name) in plugins {
-        call.core.mounts.engine_loader.plugin_launcher.start_fresh_process_next(kind, &name);
+        mounts.engine_loader.plugin_launcher.start_fresh_process_next(kind, &name);
     }
-    for (class, path) in mounts {
-        call.core.mounts.reload(class, &path).await.map_err(|error| {
+    for (class, path) in chosen {
+        mounts.reload(class, &path).await.map_err(|error| {
             Error::with_message(
                 error.kind(),
                 format!("cannot reload the plug-in at {path}: {error}"),
             )
         })?;
     }
-    remove_unneeded_copies(call).await;
+    remove_unneeded_copies(mounts).await;
     let mut answer = Fields::new();
     answer.set("reload_id", &call.id);
     Ok(data_response_with_warnings(answer.to_object(), warnings))

@@ -11,13 +11,14 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::request::CoreResponse;
+use strongroom_policy::PolicyStore;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "policies/acl",
         help: "The names of all policies.",
         fields: &[],
-        handlers: VerbHandlers { list: handler!(list_policies), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { list: handler!(list_policies, policies), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -25,9 +26,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A policy: what its tokens may do.",
         fields: &[PolicyInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_policy),
-            write: handler!(write_policy),
-            delete: handler!(delete_policy),
+            read: handler!(read_policy, policies),
+            write: handler!(write_policy, policies),
+            delete: handler!(delete_policy, policies),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -37,8 +38,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "The names of all policies, in the older form.",
         fields: &[],
         handlers: VerbHandlers {
-            read: handler!(list_policies_legacy),
-            list: handler!(list_policies_legacy),
+            read: handler!(list_policies_legacy, policies),
+            list: handler!(list_policies_legacy, policies),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Policy,
@@ -48,9 +49,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "A policy, in the older form.",
         fields: &[PolicyInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(read_policy_legacy),
-            write: handler!(write_policy),
-            delete: handler!(delete_policy),
+            read: handler!(read_policy_legacy, policies),
+            write: handler!(write_policy, policies),
+            delete: handler!(delete_policy, policies),
             list: None,
         },
         access: EndpointAccess::Policy,
@@ -74,37 +75,53 @@ pub(crate) fn derived_policy_fields(fields: &Fields) -> Vec<DerivedField> {
     plain.filter_map(|text| derived_field("policy", FieldReading::Text, &text, false)).collect()
 }
 
-fn policy_names(call: &EndpointCall) -> Vec<String> {
-    call.core.policies.names().iter().map(ToString::to_string).collect()
+fn policy_names(policy_store: &PolicyStore) -> Vec<String> {
+    policy_store.names().iter().map(ToString::to_string).collect()
 }
 
 fn captured_policy_name(call: &EndpointCall) -> Result<PolicyName, Error> {
     PolicyName::parse(call.first_capture()).map_err(|error| Error::invalid(error.to_string()))
 }
 
-async fn list_policies(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    keys_response(&policy_names(call))
+async fn list_policies(
+    _: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
+    keys_response(&policy_names(policy_store))
 }
 
-async fn list_policies_legacy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_policies_legacy(
+    _: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
     let mut answer = Fields::new();
-    let names = policy_names(call);
+    let names = policy_names(policy_store);
     answer.set("keys", &names);
     answer.set("policies", &names);
     Ok(data_response(answer.to_object()))
 }
 
-async fn read_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    policy_response(call, "policy")
+async fn read_policy(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
+    policy_response(call, policy_store, "policy")
 }
 
-async fn read_policy_legacy(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    policy_response(call, "rules")
+async fn read_policy_legacy(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
+    policy_response(call, policy_store, "rules")
 }
 
-fn policy_response(call: &EndpointCall, field: &str) -> Result<CoreResponse, Error> {
+fn policy_response(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    field: &str,
+) -> Result<CoreResponse, Error> {
     let name = captured_policy_name(call)?;
-    let text = match call.core.policies.get(&name) {
+    let text = match policy_store.get(&name) {
         Some(policy) => policy.text.clone(),
         None if name.is_root() => String::new(),
         None => return Err(not_found()),
@@ -115,7 +132,10 @@ fn policy_response(call: &EndpointCall, field: &str) -> Result<CoreResponse, Err
     Ok(data_response(answer.to_object()))
 }
 
-async fn write_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn write_policy(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
     let PolicyInput { policy, rules } = call.parse_input()?;
     let mut warnings = Vec::new();
     let text = match (policy.is_empty(), rules.is_empty()) {
@@ -132,11 +152,14 @@ async fn write_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
     if name.as_str() != call.first_capture() {
         warnings.push(format!("policy name was converted to {name}"));
     }
-    call.core.policies.put(name, &text).await?;
+    policy_store.put(name, &text).await?;
     Ok(empty_or_warnings_response(warnings))
 }
 
-async fn delete_policy(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.policies.delete(captured_policy_name(call)?).await?;
+async fn delete_policy(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+) -> Result<CoreResponse, Error> {
+    policy_store.delete(captured_policy_name(call)?).await?;
     Ok(CoreResponse::Nothing)
 }

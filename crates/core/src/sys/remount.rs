@@ -9,6 +9,7 @@ use crate::endpoint::{
     data_response_with_warnings, handler, not_found,
 };
 use crate::error::Error;
+use crate::mounts::MountRegistry;
 use crate::mounts::{MountClass, RemountProgress};
 use crate::request::CoreResponse;
 
@@ -17,14 +18,17 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "remount",
         help: "Moves a mount to another path. Its leases are ended first.",
         fields: &[RemountInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(start_remount), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { write: handler!(start_remount, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "remount/status/{migration_id}",
         help: "How far a move is, until the mount is moved again.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(read_remount_status), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            read: handler!(read_remount_status, mounts),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Policy,
     },
 ];
@@ -40,7 +44,7 @@ struct RemountInput {
 const QUEUED_WARNING: &str =
     "the mount is being moved: sys/remount/status/<migration_id> tells how far it is";
 
-async fn start_remount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn start_remount(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
     let RemountInput { from, to } = call.parse_input()?;
     if from.is_empty() || to.is_empty() {
         return Err(Error::invalid("both 'from' and 'to' path must be specified as a string"));
@@ -62,7 +66,7 @@ async fn start_remount(call: &EndpointCall) -> Result<CoreResponse, Error> {
         let text = format!("cannot remount auth mount to non-auth mount {:?}", to.as_str());
         return Err(Error::invalid(text));
     }
-    let id = call.core.mounts.begin_remount(class, from, to).await?;
+    let id = mounts.begin_remount(class, from, to).await?;
     let mut answer = Fields::new();
     answer.set("migration_id", &id);
     Ok(data_response_with_warnings(answer.to_object(), vec![QUEUED_WARNING.to_owned()]))
@@ -89,9 +93,12 @@ struct RemountInfo {
     status: RemountProgress,
 }
 
-async fn read_remount_status(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_remount_status(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let id = call.first_capture();
-    let (class, moved) = call.core.mounts.find_remount(id).ok_or_else(not_found)?;
+    let (class, moved) = mounts.find_remount(id).ok_or_else(not_found)?;
     let migration_info = RemountInfo {
         source_mount: class.route_to(&moved.from),
         target_mount: class.route_to(&moved.to),

@@ -4,13 +4,14 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 use crate::error::Error;
 use crate::refusal_log::RefusalLog;
 use crate::request::CoreResponse;
+use crate::seal_request::SealRequest;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "seal",
         help: "Takes the keys out of memory. Nothing but unsealing works afterwards.",
         fields: &[],
-        handlers: VerbHandlers { write: handler!(seal), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { write: handler!(seal, seal_request), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
@@ -24,9 +25,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 
 /// Seals the server. When this returns, new requests are refused as sealed; requests in progress
 /// may still complete.
-async fn seal(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn seal(call: &EndpointCall, seal_request: &SealRequest) -> Result<CoreResponse, Error> {
     RefusalLog::log_seal_request(&call.request_origin("sys/seal"));
-    call.core.seal_request.request().await;
+    seal_request.request().await;
     Ok(CoreResponse::Nothing)
 }
 

@@ -9,6 +9,7 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::mounts::MountClass;
+use crate::mounts::MountRegistry;
 use crate::request::CoreResponse;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
@@ -16,23 +17,29 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "internal/ui/mounts",
         help: "The mounts the caller can reach; without a token, those that are listed for all.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(list_visible_mounts), ..VerbHandlers::NONE },
+        handlers: VerbHandlers {
+            read: handler!(list_visible_mounts, mounts),
+            ..VerbHandlers::NONE
+        },
         access: EndpointAccess::Unauthenticated,
     },
     ApiEndpoint {
         pattern: "internal/ui/mounts/{path..}",
         help: "The mount a path lies under.",
         fields: &[],
-        handlers: VerbHandlers { read: handler!(read_visible_mount), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { read: handler!(read_visible_mount, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Unauthenticated,
     },
 ];
 
-async fn list_visible_mounts(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn list_visible_mounts(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     if call.caller.is_none() && !call.token_id().is_empty() {
         return Err(Error::invalid_token());
     }
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let of_class = |class| {
         let mut mounts = Fields::new();
         for mounted in table.mounts_of_class(class) {
@@ -57,7 +64,10 @@ async fn list_visible_mounts(call: &EndpointCall) -> Result<CoreResponse, Error>
     Ok(data_response(answer.to_object()))
 }
 
-async fn read_visible_mount(call: &EndpointCall) -> Result<CoreResponse, Error> {
+async fn read_visible_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
     let path = call.first_capture();
     let refused = || {
         let text = format!(
@@ -68,7 +78,7 @@ async fn read_visible_mount(call: &EndpointCall) -> Result<CoreResponse, Error> 
         Error::with_message(strongroom_types::ErrorKind::Denied, text)
     };
     let caller = call.caller.as_ref().ok_or_else(Error::invalid_token)?;
-    let table = call.core.mounts.table();
+    let table = mounts.table();
     let whole = format!("{}/", path.trim_end_matches('/'));
     let Some((mounted, _)) = table.longest_match(&whole) else { return Err(refused()) };
     if !caller.acl.grants_anything_below(&mounted.info.path) {

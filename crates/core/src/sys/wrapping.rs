@@ -10,7 +10,9 @@ use crate::endpoint::{
 };
 use crate::error::Error;
 use crate::request::CoreResponse;
+use crate::wrapping::WrappingService;
 use crate::wrapping::unwrap;
+use std::sync::Arc;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
@@ -25,8 +27,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         help: "Where a wrapped answer came from. The wrapping token stays as it is.",
         fields: &[WrappingTokenInput::FIELDS],
         handlers: VerbHandlers {
-            read: handler!(lookup_wrapping_token),
-            write: handler!(lookup_wrapping_token),
+            read: handler!(lookup_wrapping_token, wrapping),
+            write: handler!(lookup_wrapping_token, wrapping),
             ..VerbHandlers::NONE
         },
         access: EndpointAccess::Unauthenticated,
@@ -35,14 +37,14 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
         pattern: "wrapping/unwrap",
         help: "What a wrapping token wraps. The token ends with that.",
         fields: &[WrappingTokenInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(unwrap_token), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { write: handler!(unwrap_token, wrapping), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "wrapping/rewrap",
         help: "A new wrapping token for what another one wraps. The old one ends.",
         fields: &[WrappingTokenInput::FIELDS],
-        handlers: VerbHandlers { write: handler!(rewrap_token), ..VerbHandlers::NONE },
+        handlers: VerbHandlers { write: handler!(rewrap_token, wrapping), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
 ];
@@ -69,8 +71,11 @@ async fn wrap_data(call: &EndpointCall) -> Result<CoreResponse, Error> {
     Ok(data_response(call.fields.to_object()))
 }
 
-async fn lookup_wrapping_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    let (_, info) = call.core.wrapping.look_up(&requested_token(call)?).await?;
+async fn lookup_wrapping_token(
+    call: &EndpointCall,
+    wrapping: &Arc<WrappingService>,
+) -> Result<CoreResponse, Error> {
+    let (_, info) = wrapping.look_up(&requested_token(call)?).await?;
     let shown = WrappingLookupResponse {
         creation_path: &info.creation_path,
         creation_time: info.creation_time.to_rfc3339(),
@@ -81,12 +86,18 @@ async fn lookup_wrapping_token(call: &EndpointCall) -> Result<CoreResponse, Erro
     ))
 }
 
-async fn unwrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.wrapping.unwrap_response(&requested_token(call)?, call.require_caller()?).await
+async fn unwrap_token(
+    call: &EndpointCall,
+    wrapping: &Arc<WrappingService>,
+) -> Result<CoreResponse, Error> {
+    wrapping.unwrap_response(&requested_token(call)?, call.require_caller()?).await
 }
 
-async fn rewrap_token(call: &EndpointCall) -> Result<CoreResponse, Error> {
-    call.core.wrapping.rewrap_response(&requested_token(call)?, call.require_caller()?).await
+async fn rewrap_token(
+    call: &EndpointCall,
+    wrapping: &Arc<WrappingService>,
+) -> Result<CoreResponse, Error> {
+    wrapping.rewrap_response(&requested_token(call)?, call.require_caller()?).await
 }
 
 fn requested_token(call: &EndpointCall) -> Result<Secret<String>, Error> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use strongroom_policy::FieldReadings;
 use strongroom_sdk::engine::{EngineResponse, Operation};
-use strongroom_types::RequestId;
 use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Clock, RequestId};
 
 use super::UnsealedCore;
 use crate::error::Error;
@@ -59,9 +59,9 @@ pub(crate) trait Backend: Send + Sync {
     /// none in time.
     fn openapi<'a>(
         &'a self,
-        core: &'a UnsealedCore,
         mounted: &'a ActiveMount,
         id: &'a RequestId,
+        clock: &'a dyn Clock,
     ) -> BoxFuture<'a, Option<Value>>;
 
     /// The request headers that the backend reads at this path, by name in lower case, in addition
