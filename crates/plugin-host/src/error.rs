@@ -315,6 +315,7 @@ fn of_spawn(error: &io::Error) -> String {
             "the kernel doesn't allow it to be executed (EACCES): its interpreter may not be \
              executable, or a security module forbids it"
         }
+        Some(Errno::TXTBSY) => "another process has its file open for writing (ETXTBSY)",
         Some(Errno::AGAIN | Errno::NOMEM) => {
             return format!(
                 "the machine has no room for another process: {}",
@@ -441,6 +442,7 @@ mod tests {
         assert!(spawn(Errno::NOEXEC).is_plugin_fault());
         assert!(!spawn(Errno::AGAIN).is_plugin_fault());
         assert!(!spawn(Errno::NOMEM).is_plugin_fault());
+        assert!(!spawn(Errno::TXTBSY).is_plugin_fault());
         assert!(start_error(StartFailure::Ended("status 1".to_owned())).is_plugin_fault());
         assert!(!Error::Closed.is_plugin_fault());
     }

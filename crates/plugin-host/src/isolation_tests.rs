@@ -15,11 +15,12 @@ use data_encoding::HEXLOWER;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
+use strongroom_types::SystemClock;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use crate::binary::{BinarySource, PluginBinaries};
 use crate::kept_copies::KeptCopies;
-use crate::spawn::{ChildCommand, ChildProcess, OutputPipes, fork_and_exec, spawn};
+use crate::spawn::{ChildCommand, ChildProcess, OutputPipes, spawn};
 use crate::spec::LaunchSpec;
 
 const NOBODY: u32 = 65_534;
@@ -32,7 +33,7 @@ fn sr_2026_10_a_plugin_can_not_read_the_memory_of_another() {
         again.uid(NOBODY).gid(NOBODY);
     }
     again.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = fork_and_exec(&mut again).unwrap().wait_with_output().unwrap();
+    let output = again.spawn().unwrap().wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
@@ -137,7 +138,7 @@ async fn run_script(file: OwnedFd, script: &str) -> (ChildProcess, OutputPipes) 
             ("SECRET".into(), "hunter2".into()),
         ]),
     };
-    spawn(execution).await.unwrap()
+    spawn(&SystemClock, execution).await.unwrap()
 }
 
 fn set_mode(path: &Path, mode: u32) {

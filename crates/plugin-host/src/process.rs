@@ -242,8 +242,9 @@ impl ProcessLauncher {
             arguments: words.map(OsString::from).collect(),
             environment: self.environment.for_process(&spec.env, &told),
         };
-        let (mut child, pipes) =
-            spawn(execution).await.map_err(|error| failed(StartFailure::Spawn(error)))?;
+        let (mut child, pipes) = spawn(&*self.clock, execution)
+            .await
+            .map_err(|error| failed(StartFailure::Spawn(error)))?;
         let over = CancellationToken::new();
         let guard = over.clone().drop_guard();
         let mounts = Arc::new(MountLabels::default());

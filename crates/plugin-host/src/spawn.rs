@@ -7,6 +7,11 @@
 //! The kernel sends the parent-death signal when the *thread* that forked ends, so all children are
 //! forked by one thread that never ends.
 //!
+//! Between fork and exec a child holds all of the server's descriptors, possibly one of another
+//! plug-in's file that is being written, and the kernel executes no file that is open for writing
+//! (`ETXTBSY`). The kernel reports an exec before it has closed all descriptors, so forking one
+//! child after another doesn't prevent this. A start that fails for this reason is repeated.
+//!
 //! A child may be hostile: it can leave its process group, and it can be slow to die. So it is
 //! killed through its pidfd in addition to its group, and never waited for synchronously: a dropped
 //! child is handed to a reaper thread.
@@ -22,10 +27,11 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, getrlimit, waitid,
 };
+use strongroom_types::Clock;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
@@ -59,27 +65,31 @@ pub struct ChildCommand {
 
 struct SpawnJob {
     command: Command,
-    answer: oneshot::Sender<io::Result<ChildHandle>>,
+    /// Gets the command back, so that it can be repeated.
+    answer: oneshot::Sender<(Command, io::Result<ChildHandle>)>,
 }
 
 /// How many starts may wait for the spawner thread; further ones are refused.
 const MAX_PENDING_STARTS: usize = 64;
 
+/// The pauses, in milliseconds, before a start is repeated whose file was open for writing. Usually
+/// another child is about to close it, which takes less time than a fork.
+const BUSY_FILE_PAUSES: [u64; 11] = [0, 0, 1, 2, 5, 10, 20, 50, 100, 200, 500];
+
 /// Starts a child in the root directory, with an empty standard input, and with pipes for its
-/// output.
+/// output. While its file is open for writing, it tries again, for about a second.
 ///
 /// Cancel safety: when dropped, a child that was started is killed.
-pub async fn spawn(execution: ChildCommand) -> io::Result<(ChildProcess, OutputPipes)> {
+pub async fn spawn(
+    clock: &dyn Clock,
+    execution: ChildCommand,
+) -> io::Result<(ChildProcess, OutputPipes)> {
     // This name is never looked up: the child executes the file or fails.
     let mut command = Command::new("plug-in");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.process_group(0).current_dir("/");
     prepare_exec(&mut command, execution)?;
-    let (answer, started) = oneshot::channel();
-    spawner_thread()?
-        .try_send(SpawnJob { command, answer })
-        .map_err(|_| io::Error::other("too many processes are being started"))?;
-    let mut held = started.await.map_err(io::Error::other)??;
+    let mut held = fork_unless_busy(clock, command).await?;
     let pipes = held.child.as_mut().map(|child| (child.stdout.take(), child.stderr.take()));
     let Some((Some(stdout), Some(stderr))) = pipes else {
         return Err(io::Error::other("the child has no pipes"));
@@ -93,6 +103,26 @@ pub async fn spawn(execution: ChildCommand) -> io::Result<(ChildProcess, OutputP
     // `held` is dropped; nothing outside of this module reaches it.
     let watched = unsafe { AsyncFd::register_with_interest(held, Interest::READABLE) };
     Ok((ChildProcess(watched?), pipes))
+}
+
+/// Has the spawner thread start a child, again after a pause if its file is open for writing.
+async fn fork_unless_busy(clock: &dyn Clock, mut command: Command) -> io::Result<ChildHandle> {
+    let mut pauses = BUSY_FILE_PAUSES.into_iter();
+    loop {
+        let (answer, started) = oneshot::channel();
+        spawner_thread()?
+            .try_send(SpawnJob { command, answer })
+            .map_err(|_| io::Error::other("too many processes are being started"))?;
+        let (returned_command, outcome) = started.await.map_err(io::Error::other)?;
+        let is_busy = |error: &io::Error| Errno::from_io_error(error) == Some(Errno::TXTBSY);
+        match (outcome, pauses.next()) {
+            (Err(error), Some(pause)) if is_busy(&error) => {
+                clock.sleep(Duration::from_millis(pause)).await;
+                command = returned_command;
+            }
+            (outcome, _) => return outcome,
+        }
+    }
 }
 
 impl ChildProcess {
@@ -134,8 +164,9 @@ struct ChildHandle {
 }
 
 impl ChildHandle {
-    fn fork_child(mut command: Command) -> io::Result<Self> {
-        let mut child = fork_and_exec(&mut command)?;
+    /// Forks and executes; returns when the child has executed the program or failed.
+    fn fork_child(command: &mut Command) -> io::Result<Self> {
+        let mut child = command.spawn()?;
         let raw = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // Opened before the child can be reaped, so the ID can't belong to another process.
         let opened = raw
@@ -203,29 +234,19 @@ impl Drop for ChildHandle {
     }
 }
 
-/// Forks and executes; returns when the child has executed the program or failed.
-///
-/// Until then the child holds all of the parent's descriptors, possibly one of a launch file that
-/// is being written, and the kernel refuses to execute a file that is open for writing. In the
-/// server a single thread does this; tests use many, and therefore a lock.
-pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
-    #[cfg(test)]
-    let _alone = tests::FORK_LOCK.lock();
-    command.spawn()
-}
-
 /// The thread that forks all children. It is started once and never ends.
 fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
     static SPAWNER: OnceLock<io::Result<SyncSender<SpawnJob>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (jobs, waiting) = sync_channel::<SpawnJob>(MAX_PENDING_STARTS);
         let run = move || {
-            for SpawnJob { command, answer } in waiting {
+            for SpawnJob { mut command, answer } in waiting {
                 if answer.is_closed() {
                     continue;
                 }
+                let outcome = ChildHandle::fork_child(&mut command);
                 // If the caller is gone, the child is dropped here, which kills it.
-                let _ = answer.send(ChildHandle::fork_child(command));
+                let _ = answer.send((command, outcome));
             }
         };
         std::thread::Builder::new().name("plugin-spawner".to_owned()).spawn(run)?;

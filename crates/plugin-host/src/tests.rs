@@ -132,6 +132,19 @@ async fn wait_until(what: &str, condition: impl Fn() -> bool) {
     with_timeout(&SystemClock, WAIT_LIMIT, waiting).await.unwrap_or_else(|| panic!("no {what}"));
 }
 
+/// Moves the clock until the future is ready: a start whose file is open for writing waits for it.
+async fn while_advancing<T>(clock: &ManualClock, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    loop {
+        tokio::select! {
+            output = &mut future => return output,
+            () = SystemClock.sleep(Duration::from_millis(5)) => {
+                clock.advance(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
 fn stop_group(group: &str) {
     let group = Pid::from_raw(group.parse().unwrap()).unwrap();
     kill_process_group(group, Signal::STOP).unwrap();
@@ -473,7 +486,8 @@ async fn an_instance_that_is_dropped_is_cleaned_up() {
 async fn a_hanging_process_is_replaced() {
     let clock = ManualClock::default();
     let scene = HostFixture::new(clock.clone(), WAIT_LIMIT);
-    let engine = scene.open_engine(&scene.register_plugin()).await.unwrap();
+    let spec = scene.register_plugin();
+    let engine = while_advancing(&clock, scene.open_engine(&spec)).await.unwrap();
     engine.initialize().await.unwrap();
     let pid = scene.read_marks()[0].clone();
     stop_group(&pid);
@@ -489,7 +503,7 @@ async fn a_hanging_process_is_replaced() {
     .await;
     let seconds = seconds.into_inner();
     assert!(seconds > 90, "it is given some time to think: {seconds} s");
-    engine.periodic().await.unwrap();
+    while_advancing(&clock, engine.periodic()).await.unwrap();
     let pids: Vec<_> =
         scene.read_marks().into_iter().filter(|it| it.parse::<u32>().is_ok()).collect();
     assert_eq!(pids.len(), 2);

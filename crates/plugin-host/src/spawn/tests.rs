@@ -1,16 +1,17 @@
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
 
+use strongroom_types::SystemClock;
+use strongroom_types::clock::{BoxFuture, Timestamp};
 use tokio::io::AsyncReadExt;
 
 use super::*;
 
-/// Held from the fork until the child has executed the program.
-pub(super) static FORK_LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
-
 fn program_command(path: &str, arguments: &[&str]) -> ChildCommand {
     let arguments = std::iter::once(&path).chain(arguments).map(OsString::from).collect();
     ChildCommand {
-        file: std::fs::File::open(path).unwrap().into(),
+        file: File::open(path).unwrap().into(),
         keeps_file: false,
         arguments,
         environment: BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]),
@@ -22,7 +23,7 @@ fn shell_command(script: &str) -> ChildCommand {
 }
 
 async fn stdout_of(execution: ChildCommand) -> String {
-    let (mut child, mut pipes) = spawn(execution).await.unwrap();
+    let (mut child, mut pipes) = spawn(&SystemClock, execution).await.unwrap();
     let mut out = String::new();
     pipes.stdout.read_to_string(&mut out).await.unwrap();
     child.wait().await.unwrap();
@@ -32,7 +33,7 @@ async fn stdout_of(execution: ChildCommand) -> String {
 #[tokio::test]
 async fn a_childs_output_and_exit_status_are_read() {
     let (mut child, mut pipes) =
-        spawn(shell_command("echo out; echo err >&2; exit 3")).await.unwrap();
+        spawn(&SystemClock, shell_command("echo out; echo err >&2; exit 3")).await.unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     pipes.stdout.read_to_string(&mut out).await.unwrap();
     pipes.stderr.read_to_string(&mut err).await.unwrap();
@@ -48,13 +49,71 @@ async fn a_file_the_kernel_refuses_is_not_run_by_a_shell() {
     for content in [format!("echo run > '{}'\n", mark.display()), String::new()] {
         std::fs::write(&text, content).unwrap();
         std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let error = spawn(program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
+        let error =
+            spawn(&SystemClock, program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC));
     }
     assert!(!mark.exists());
     std::fs::set_permissions(&text, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = spawn(program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
+    let error =
+        spawn(&SystemClock, program_command(text.to_str().unwrap(), &[])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+}
+
+/// Counts the pauses, and closes a file at the first one that takes time.
+#[derive(Debug, Default)]
+struct PauseCounter {
+    pauses: Mutex<Vec<Duration>>,
+    closes: Mutex<Option<File>>,
+    /// Whether pauses take no time.
+    is_fast: bool,
+}
+
+impl Clock for PauseCounter {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn sleep_until(&self, at: Timestamp) -> BoxFuture<'static, ()> {
+        SystemClock.sleep_until(at)
+    }
+
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        self.pauses.lock().unwrap().push(time);
+        if !time.is_zero() {
+            self.closes.lock().unwrap().take();
+        }
+        SystemClock.sleep(if self.is_fast { Duration::ZERO } else { time })
+    }
+}
+
+/// A program and a descriptor that is open for writing it, as a child has it between fork and exec.
+fn busy_program(folder: &std::path::Path) -> (ChildCommand, File) {
+    let path = folder.join("program");
+    std::fs::copy("/bin/true", &path).unwrap();
+    let writer = File::options().append(true).open(&path).unwrap();
+    (program_command(path.to_str().unwrap(), &[]), writer)
+}
+
+#[tokio::test]
+async fn a_start_waits_for_its_file_to_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (execution, writer) = busy_program(folder.path());
+    let clock = PauseCounter { closes: Mutex::new(Some(writer)), ..PauseCounter::default() };
+    let (mut child, _pipes) = spawn(&clock, execution).await.unwrap();
+    assert!(child.wait().await.unwrap().success());
+    assert!(clock.closes.into_inner().unwrap().is_none(), "it can't have run before");
+}
+
+#[tokio::test]
+async fn a_start_does_not_wait_for_ever_for_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (execution, _writer) = busy_program(folder.path());
+    let clock = PauseCounter { is_fast: true, ..PauseCounter::default() };
+    let error = spawn(&clock, execution).await.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ETXTBSY));
+    let pauses = clock.pauses.into_inner().unwrap();
+    assert_eq!(pauses, BUSY_FILE_PAUSES.map(Duration::from_millis));
 }
 
 /// A file that gets the path after the descriptor was opened is not executed.
@@ -98,7 +157,7 @@ fn descriptors_are_marked_without_close_range() {
 
 #[tokio::test]
 async fn a_name_with_a_nul_is_not_cut_there() {
-    let error = spawn(program_command("/bin/sh", &["a\0b"])).await.unwrap_err();
+    let error = spawn(&SystemClock, program_command("/bin/sh", &["a\0b"])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
 
@@ -107,7 +166,7 @@ async fn a_name_with_a_nul_is_not_cut_there() {
 async fn killing_and_dropping_take_the_whole_group() {
     for drop_it in [true, false] {
         let (mut child, mut pipes) =
-            spawn(shell_command("sleep 1000 & echo up; wait")).await.unwrap();
+            spawn(&SystemClock, shell_command("sleep 1000 & echo up; wait")).await.unwrap();
         let mut line = [0; 3];
         pipes.stdout.read_exact(&mut line).await.unwrap();
         if drop_it {
@@ -123,7 +182,8 @@ async fn killing_and_dropping_take_the_whole_group() {
 /// When the leader exits by itself, the rest of its group is killed.
 #[tokio::test]
 async fn what_a_plug_in_started_ends_with_it() {
-    let (mut child, mut pipes) = spawn(shell_command("sleep 1000 & echo up")).await.unwrap();
+    let (mut child, mut pipes) =
+        spawn(&SystemClock, shell_command("sleep 1000 & echo up")).await.unwrap();
     assert!(child.wait().await.unwrap().success());
     let mut rest = String::new();
     pipes.stdout.read_to_string(&mut rest).await.unwrap();
@@ -141,7 +201,7 @@ async fn child_outside_group() -> (ChildProcess, OutputPipes) {
     const LEAVE: &str = "import os, time; os.setpgid(0, os.getpgid(os.getppid())); \
                          print('left', flush=True); time.sleep(1000)";
     let deserter = program_command("/usr/bin/env", &["python3", "-c", LEAVE]);
-    let (child, mut pipes) = spawn(deserter).await.unwrap();
+    let (child, mut pipes) = spawn(&SystemClock, deserter).await.unwrap();
     let mut line = [0; 5];
     pipes.stdout.read_exact(&mut line).await.unwrap();
     assert_eq!(&line, b"left\n");
@@ -163,7 +223,8 @@ async fn a_child_outside_its_group_is_killed() {
 /// A dropped child leaves no zombie.
 #[tokio::test]
 async fn dropped_children_are_reaped() {
-    let (child, mut pipes) = spawn(shell_command("echo up; exec sleep 1000")).await.unwrap();
+    let (child, mut pipes) =
+        spawn(&SystemClock, shell_command("echo up; exec sleep 1000")).await.unwrap();
     pipes.stdout.read_exact(&mut [0; 3]).await.unwrap();
     let watch = rustix::process::pidfd_open(child.0.get_ref().pid, PidfdFlags::empty());
     let watch = watch.unwrap();
@@ -182,11 +243,11 @@ async fn dropped_children_are_reaped() {
 #[tokio::test]
 async fn a_reaped_child_is_not_killed_again() {
     use std::io::{Read as _, Write as _};
-    let (mut child, _pipes) = spawn(shell_command("exit 0")).await.unwrap();
+    let (mut child, _pipes) = spawn(&SystemClock, shell_command("exit 0")).await.unwrap();
     child.wait().await.unwrap();
     let mut echo = Command::new("cat");
     echo.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-    let mut bystander = fork_and_exec(&mut echo).unwrap();
+    let mut bystander = echo.spawn().unwrap();
     // As if the ID had been reused.
     child.0.get_mut().pid = Pid::from_child(&bystander);
     child.kill();
