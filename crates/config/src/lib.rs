@@ -158,8 +158,8 @@ impl Config {
             }
         }
         let mut folders = Vec::new();
-        if let StorageConfig::Embedded { path, .. } = &self.storage {
-            folders.push(("the storage path", path.clone()));
+        if let Some(folder) = self.storage.data_folder() {
+            folders.push(("the storage path", folder.to_owned()));
         }
         if let Some(tmpdir) = &self.plugin.tmpdir {
             folders.push(("the folder of plug-in copies", tmpdir.join(PLUGIN_COPIES_FOLDER)));

@@ -11,7 +11,7 @@
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use strongroom_hcl::HclBlock;
 
@@ -41,6 +41,15 @@ impl StorageConfig {
         match self {
             Self::Inmem => "inmem",
             Self::Embedded { configured_type: named, .. } => named,
+        }
+    }
+
+    /// The folder of the store's files; `None` if it keeps none on this machine. Copies of plug-ins
+    /// are kept there unless `plugin_tmpdir` is set.
+    pub fn data_folder(&self) -> Option<&Path> {
+        match self {
+            Self::Inmem => None,
+            Self::Embedded { path, .. } => Some(path),
         }
     }
 

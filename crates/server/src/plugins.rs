@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig, StorageConfig};
+use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
 use strongroom_core::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
@@ -97,9 +97,9 @@ fn copies_folder(config: &Config, options: &Options) -> (PathBuf, Option<PathBuf
     if let Some(folder) = &config.plugin.tmpdir {
         return (folder.join(PLUGIN_COPIES_FOLDER), None);
     }
-    match &config.storage {
-        StorageConfig::Embedded { path, .. } => (path.join("plugins"), None),
-        StorageConfig::Inmem => {
+    match config.storage.data_folder() {
+        Some(data) => (data.join("plugins"), None),
+        None => {
             let name = format!("strongroom-plugins-{}", options.entropy.base62(16));
             let folder = std::env::temp_dir().join(name);
             (folder.clone(), Some(folder))
