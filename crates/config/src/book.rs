@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::Config;
+use crate::compatibility::{SettingTreatment, TOP_LEVEL};
+use crate::storage::STORAGE_TABLES;
 
 /// An HCL example that begins so is a policy, not a configuration.
 const POLICY: &str = "path \"";
@@ -35,11 +37,11 @@ fn complete_example(example: &str) -> String {
 }
 
 #[test]
-fn every_top_level_setting_stands_in_the_book() {
+fn every_setting_of_the_top_level_and_of_storage_stands_in_the_book() {
     let page = fs::read_to_string(book_folder().join("reference/configuration.md")).unwrap();
-    let tables = [&crate::compatibility::TOP_LEVEL, &crate::compatibility::EMBEDDED_STORAGE];
-    for setting in tables.iter().flat_map(|table| table.settings) {
-        let is_honoured = setting.treatment == crate::compatibility::SettingTreatment::Honoured;
+    let tables = std::iter::once(&TOP_LEVEL).chain(STORAGE_TABLES.iter().copied());
+    for setting in tables.flat_map(|table| table.settings) {
+        let is_honoured = setting.treatment == SettingTreatment::Honoured;
         let name = setting.name;
         assert!(!is_honoured || page.contains(&format!("`{name}`")), "{name}");
     }

@@ -6,19 +6,19 @@
 //!
 //! - [`top_level`]: the file itself, `telemetry`, and blocks that have no settings of their own here
 //! - [`listener`]: `listener "tcp"` and `listener "unix"`, with the blocks in them
-//! - [`storage`]: `storage`, and the kinds of `storage` and `seal`
+//! - [`block_kinds`]: the types of `seal` and `service_registration`
+//! - [`storage`](crate::storage): those of `storage`, and their settings
 
+pub mod block_kinds;
 pub mod listener;
-pub mod storage;
 pub mod top_level;
 
 #[cfg(test)]
 mod tests;
 
+pub use block_kinds::{BlockKind, REGISTRATION_KINDS, SEAL_KINDS};
+pub(crate) use block_kinds::{supported, unsupported};
 pub use listener::{INFLIGHT_REQUESTS, LISTENER_TELEMETRY, PROFILING, TCP_LISTENER, UNIX_LISTENER};
-pub use storage::{
-    BlockKind, EMBEDDED_STORAGE, INMEM_STORAGE, REGISTRATION_KINDS, SEAL_KINDS, STORAGE_KINDS,
-};
 use strongroom_hcl::{HclItem, ValueKind};
 use strongroom_types::parse_bool;
 pub use top_level::{TELEMETRY, TOP_LEVEL};
@@ -79,11 +79,15 @@ pub struct SettingTable {
 const OFF: &[&str] = &["false", "0", ""];
 const NEVER: &[&str] = &[];
 
-const fn honoured(origin: SettingOrigin, name: &'static str, example: &'static str) -> SettingSpec {
+pub(crate) const fn honoured(
+    origin: SettingOrigin,
+    name: &'static str,
+    example: &'static str,
+) -> SettingSpec {
     SettingSpec { name, origin, treatment: SettingTreatment::Honoured, as_is: NEVER, example }
 }
 
-const fn ignored(
+pub(crate) const fn ignored(
     origin: SettingOrigin,
     name: &'static str,
     example: &'static str,
@@ -92,7 +96,7 @@ const fn ignored(
     SettingSpec { name, origin, treatment: SettingTreatment::Ignored(why), as_is: OFF, example }
 }
 
-const fn refused(
+pub(crate) const fn refused(
     origin: SettingOrigin,
     name: &'static str,
     example: &'static str,
@@ -103,7 +107,7 @@ const fn refused(
 
 impl SettingSpec {
     /// Sets other values that ask for what the server does anyway.
-    const fn as_is(self, values: &'static [&'static str]) -> Self {
+    pub(crate) const fn as_is(self, values: &'static [&'static str]) -> Self {
         Self { as_is: values, ..self }
     }
 

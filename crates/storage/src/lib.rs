@@ -14,7 +14,7 @@
 //! 1. Implement [`Physical`] in a module of its own. It must guarantee atomicity, durability and
 //!    the order of preconditions as documented there.
 //! 2. Add one test function that passes an empty store to `contract::run`.
-//! 3. Let the `server` crate construct it from its configuration stanza.
+//! 3. Let the configuration name it and the server open it; `CONTRIBUTING.md` names the files.
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 pub mod embedded;

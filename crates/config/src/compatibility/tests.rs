@@ -4,18 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::Config;
+use crate::storage::{STORAGE_KINDS, STORAGE_TABLES};
 
-const TABLES: [&SettingTable; 9] = [
-    &TOP_LEVEL,
-    &EMBEDDED_STORAGE,
-    &INMEM_STORAGE,
-    &TCP_LISTENER,
-    &UNIX_LISTENER,
-    &LISTENER_TELEMETRY,
-    &PROFILING,
-    &INFLIGHT_REQUESTS,
-    &TELEMETRY,
-];
+fn all_tables() -> Vec<&'static SettingTable> {
+    let listeners: &[_] =
+        &[&TCP_LISTENER, &UNIX_LISTENER, &LISTENER_TELEMETRY, &PROFILING, &INFLIGHT_REQUESTS];
+    [&[&TOP_LEVEL], STORAGE_TABLES, listeners, &[&TELEMETRY]].concat()
+}
 
 /// The example within its block, and the number of the line under test.
 fn render_example(table: &SettingTable, setting: &SettingSpec) -> (String, usize) {
@@ -51,7 +46,7 @@ fn check_setting(table: &SettingTable, setting: &SettingSpec) -> Option<String> 
 fn every_setting_of_both_servers_is_treated_as_the_table_says() {
     let mut wrong = Vec::new();
     let mut count = 0;
-    for table in TABLES {
+    for table in all_tables() {
         for setting in table.settings.iter().filter(|it| !it.example.is_empty()) {
             count += 1;
             wrong.extend(check_setting(table, setting));
@@ -63,7 +58,7 @@ fn every_setting_of_both_servers_is_treated_as_the_table_says() {
 
 #[test]
 fn no_warning_if_nothing_changes() {
-    for table in TABLES {
+    for table in all_tables() {
         for setting in table.settings {
             let (name, example) = (setting.name, setting.example);
             let is_block = example.contains('{') && !example.starts_with(&format!("{name} ="));
@@ -100,7 +95,7 @@ fn setting_names_ignore_case() {
 
 #[test]
 fn setting_names_are_unique() {
-    for table in TABLES {
+    for table in all_tables() {
         let mut names: Vec<_> = table.settings.iter().map(|setting| setting.name).collect();
         let all = names.len();
         names.sort_unstable();
@@ -184,7 +179,7 @@ fn escape_table_cell(text: &str) -> String {
 
 fn render_page() -> String {
     let mut page = String::from(PREFACE);
-    for table in TABLES {
+    for table in all_tables() {
         page.push_str(&format!("\n## {}\n\n| setting | of | here |\n|---|---|---|\n", table.title));
         for setting in table.settings {
             let origin = match setting.origin {
