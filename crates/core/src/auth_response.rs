@@ -28,7 +28,7 @@ struct AuthBlock<'a> {
 
 /// A response with an `auth` object for `token`. `id` may be empty where the server doesn't know
 /// it; `lease_duration` is in seconds.
-pub(crate) fn auth_response(
+pub fn auth_response(
     id: &str,
     token: &Token,
     lease_duration: u64,

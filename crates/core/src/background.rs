@@ -6,14 +6,14 @@ use tokio_util::task::TaskTracker;
 /// Runs tasks until they end or the server is sealed. Cheap to clone; all clones share one set of
 /// tasks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BackgroundTasks {
+pub struct BackgroundTasks {
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl BackgroundTasks {
     /// Runs work in the background until it ends or the server is sealed, which drops it.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             stop.run_until_cancelled(work).await;

@@ -11,13 +11,13 @@ use crate::error::Error;
 /// The work that a seal waits for: requests with a valid token, and work that outlives its request.
 /// Cheap to clone; all clones share one set of tasks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DetachedTasks(TaskTracker);
+pub struct DetachedTasks(TaskTracker);
 
 impl DetachedTasks {
     /// Runs `work` to completion in a task of its own. Sealing waits for it as for a request with a
     /// valid token, even if its request is gone or had no token: by then a credential may exist
     /// outside, or a use of a token may have been consumed.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {

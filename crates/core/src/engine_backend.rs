@@ -277,14 +277,19 @@ mod tests {
     use std::sync::Arc;
 
     use async_trait::async_trait;
+    use strongroom_barrier::testing;
     use strongroom_sdk::engine::{
         self, Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths,
         MountKind, SpecialPaths,
     };
-    use strongroom_types::Fields;
+    use strongroom_storage::memory::MemoryStorage;
+    use strongroom_types::clock::ManualClock;
+    use strongroom_types::{Fields, RequestPath};
 
     use super::*;
     use crate::mounts::InstanceStorage;
+    use crate::request::{RequestHeaders, Verb};
+    use crate::stages::AdmittedRequest;
 
     fn to_strings(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(|pattern| (*pattern).to_owned()).collect()
@@ -316,8 +321,12 @@ mod tests {
 
     #[tokio::test]
     async fn request_is_rejected_if_a_stricter_engine_replaced_the_routed_one() {
-        let bench = crate::tests::TestCore::new().await;
-        let core = bench.core.unsealed().unwrap();
+        let barrier = testing::open_barrier(
+            Arc::new(MemoryStorage::new()),
+            Arc::new(ManualClock::default()),
+            |_, _| {},
+        )
+        .await;
         let inside = |unauthenticated: &[&str], root: &[&str]| {
             let (unauthenticated, root) = (to_strings(unauthenticated), to_strings(root));
             let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
@@ -329,20 +338,27 @@ mod tests {
                 folded_paths: FoldedPaths::Declared(Vec::new()),
                 exclusive: false,
             });
-            let storage = InstanceStorage::new(core.barrier.view("logical/x/"));
+            let storage = InstanceStorage::new(barrier.view("logical/x/"));
             MountInstance::new(Arc::new(engine), storage)
         };
-        let request = crate::CoreRequest {
-            verb: crate::Verb::Read,
-            path: "nowhere/a".to_owned(),
+        let request = AdmittedRequest {
+            id: RequestId::from_random_bytes([1; 16]),
+            verb: Verb::Read,
+            path: RequestPath::parse("nowhere/a").unwrap(),
             fields: Fields::new(),
             token: None,
-            headers: crate::request::RequestHeaders::default(),
+            wrap_ttl: None,
+            headers: RequestHeaders::default(),
             connection: None,
         };
-        let admitted = crate::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
-        let mut routed = crate::pipeline::route::route(&core, admitted);
-        routed.relative_path = "a".to_owned();
+        let mut routed = RoutedRequest {
+            request,
+            mounted: None,
+            relative_path: "a".to_owned(),
+            access: PathAccess::UNKNOWN,
+            requested_wrap_ttl: None,
+            headers: BTreeMap::new(),
+        };
         recheck_access(&routed, &inside(&[], &[])).unwrap();
         recheck_access(&routed, &inside(&["a"], &[])).unwrap();
         assert_eq!(

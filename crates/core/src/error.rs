@@ -190,7 +190,7 @@ const MAX_WARNINGS: usize = 64;
 /// Sanitises a message of a plug-in or outside system: printable characters, one line, bounded
 /// length. The one exception is the error list format of Go engines, which keeps one line per item
 /// because clients know it.
-pub(crate) fn sanitise_message(text: &str) -> String {
+pub fn sanitise_message(text: &str) -> String {
     const ITEM: &str = "\n\t* ";
     const END: &str = "\n\n";
     let line = |text: &str| printable(text, MAX_MESSAGE_BYTES).into_owned();
@@ -211,7 +211,7 @@ fn is_error_list_head(head: &str) -> bool {
 }
 
 /// [`sanitise_message`] for an engine's warnings; at most [`MAX_WARNINGS`] are kept.
-pub(crate) fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
+pub fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
 }
 

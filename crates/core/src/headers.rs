@@ -38,13 +38,13 @@ const MAX_TOKEN_CANDIDATES: usize = 64;
 
 /// Checks the names in a mount's `passthrough_request_headers`; `Invalid` for a malformed name or
 /// one that may not be passed.
-pub(crate) fn check_request_header_names(names: &[String]) -> Result<(), Error> {
+pub fn check_request_header_names(names: &[String]) -> Result<(), Error> {
     check_header_names(names, is_passable_request_header)
 }
 
 /// Checks the names in a mount's `allowed_response_headers`; `Invalid` for a malformed name or one
 /// that an engine may not set.
-pub(crate) fn check_response_header_names(names: &[String]) -> Result<(), Error> {
+pub fn check_response_header_names(names: &[String]) -> Result<(), Error> {
     check_header_names(names, is_passable_response_header)
 }
 

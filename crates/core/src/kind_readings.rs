@@ -4,7 +4,7 @@ use strongroom_policy::FieldReading;
 use strongroom_sdk::field::FieldKind;
 
 /// The reading of a field of this kind.
-pub(crate) fn reading_for_kind(kind: FieldKind) -> FieldReading {
+pub fn reading_for_kind(kind: FieldKind) -> FieldReading {
     match kind {
         FieldKind::String => FieldReading::Text,
         FieldKind::Integer => FieldReading::Integer,

@@ -7,78 +7,62 @@
 //! - [`request`]: the request `http` passes in and the response it gets back; [`error`]: the error
 //!   of a failed request
 //! - [`admission`]: limits on concurrent requests, checked from the request's head
-//! - [`core`]: [`Core`], sealed or unsealed; [`status`]: the paths that are also served while
-//!   sealed
-//! - [`unsealed`]: [`unsealed::UnsealedCore`], everything that exists only while the keys are in
-//!   memory
+//! - [`core`]: [`Core`], sealed or unsealed, and [`SealedPaths`], served in either state
+//! - [`stages`]: what a request is at each step of the pipeline; [`path_access`]: how a path is
+//!   authorized
+//! - [`unsealed`]: [`UnsealedCore`], the services that exist only while the keys are in memory, and
+//!   [`Backend`], what handles the requests below a mount
 //! - [`pipeline`]: the steps that a request passes through
-//! - [`mounts`], [`plugins`]: the mount table, and the plug-in catalog and launcher
-//! - [`leases`]: issuing, renewing and revoking leases
-//! - `refusal_log`: rate-limited log lines about refused requests
-//! - [`wrapping`]: response wrapping
-//! - [`auth_token`], [`cubbyhole`], [`sys`]: the paths the core serves itself, a file per group
+//! - `engine_backend`: the [`Backend`] of every mount that has an engine
+//! - [`leases`], [`tokens`], [`logins`], [`wrapping`], [`unmount`]: the services
+//! - [`refusal_log`]: rate-limited log lines about refused requests
+//! - [`responses`], [`auth_response`]: constructors of common responses
 //!
-//! Invariants: the core names no engine, no store and no HTTP type; it defines the traits it needs
-//! ([`plugins::PluginLauncher`]) and is given the implementations. A request feature that restricts
-//! or redirects and is not implemented is refused, never ignored.
-//!
-//! # Add a sys path
-//!
-//! 1. Write the handler beside its group in `sys/`, with its input as a derived `Input`.
-//! 2. Add an `ApiEndpoint` to the group's `ENDPOINTS`: pattern, help, handlers, fields and access.
-//!    If the path requires `sudo`, add it to `ROOT_PATHS` in `root_paths.rs`.
-//! 3. Test it in `crates/core/src/tests/`, and record its responses in `tests/golden`.
+//! Invariants: the core names no engine, no concrete store and no built-in backend; it defines the
+//! traits it needs ([`Backend`], [`plugins::PluginLauncher`]) and is given the implementations. A
+//! request feature that restricts or redirects and is not implemented is refused, never ignored.
 
 pub mod admission;
-mod auth_response;
-pub mod auth_token;
-mod background;
-mod built_ins;
+pub mod auth_response;
+pub mod background;
 mod cluster;
 pub mod core;
-pub mod cubbyhole;
-mod cubbyhole_store;
+pub mod cubbyhole_store;
 mod detached;
-pub mod endpoint;
-mod endpoint_docs;
-mod endpoint_readings;
 mod engine_backend;
 pub mod error;
-mod headers;
+pub mod headers;
 pub mod init;
-mod kind_readings;
+pub mod kind_readings;
 pub mod leases;
-pub(crate) mod logins;
+pub mod logins;
+pub mod metrics_response;
 pub mod mounts;
-mod path_access;
+pub mod path_access;
 mod periodic_calls;
 pub mod pipeline;
 pub mod plugins;
-mod refusal_log;
+pub mod refusal_log;
 mod remount_task;
 pub mod request;
-mod request_ids;
-mod responses;
-mod root_paths;
-mod seal_request;
+pub mod request_ids;
+pub mod responses;
+pub mod seal_request;
 pub mod settings;
 mod special_paths;
-mod stages;
-pub mod status;
-mod storage_views;
-pub mod sys;
-#[cfg(test)]
-mod tests;
-mod tokens;
-mod unmount;
+pub mod stages;
+pub mod storage_views;
+pub mod tokens;
+pub mod unmount;
 pub mod unsealed;
 pub mod wrapping;
 
-pub use crate::core::{BuiltIns, Core};
+pub use crate::core::{BuiltIns, Core, SealedPaths};
 pub use admission::{AdmissionLimits, RequestHead, RequestPermit};
-pub use built_ins::BUILT_INS;
 pub use error::Error;
 pub use request::{
     CoreRequest, CoreResponse, HeaderSource, RequestHeaders, ResponseEnvelope, Verb,
 };
 pub use settings::{CoreDependencies, Settings};
+pub use unsealed::UnsealedCore;
+pub use unsealed::backend::{Backend, BuiltInMount};

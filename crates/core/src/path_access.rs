@@ -5,7 +5,7 @@ use strongroom_policy::{Acl, AclRequest, Capabilities, Capability, PathCase};
 
 /// Whether a path requires a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum TokenRequirement {
+pub enum TokenRequirement {
     /// The request needs a valid token whose policies allow it.
     #[default]
     Required,
@@ -18,21 +18,21 @@ pub(crate) enum TokenRequirement {
 
 /// How a path is authorized.
 #[derive(Clone, Debug)]
-pub(crate) struct PathAccess {
+pub struct PathAccess {
     /// Whether the path requires a token.
-    pub(crate) token: TokenRequirement,
+    pub token: TokenRequirement,
     /// Whether the path requires `sudo` in addition to the ordinary capability.
-    pub(crate) requires_sudo: bool,
+    pub requires_sudo: bool,
     /// The form of the path on which policies are evaluated.
-    pub(crate) policy_path: PolicyPath,
+    pub policy_path: PolicyPath,
     /// Whether the request names a wrapping token.
-    pub(crate) wrapping_token: WrappingTokenUse,
+    pub wrapping_token: WrappingTokenUse,
 }
 
 impl PathAccess {
     /// For a path under no mount, and for a mount whose engine is not running: a token is required,
     /// and policies apply in any case of letters.
-    pub(crate) const UNKNOWN: Self = Self {
+    pub const UNKNOWN: Self = Self {
         token: TokenRequirement::Required,
         requires_sudo: false,
         policy_path: PolicyPath::MAY_FOLD,
@@ -42,7 +42,7 @@ impl PathAccess {
 
 /// Whether a request names a wrapping token, which is checked before the caller is authenticated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum WrappingTokenUse {
+pub enum WrappingTokenUse {
     /// The request names none.
     #[default]
     None,
@@ -55,33 +55,33 @@ pub(crate) enum WrappingTokenUse {
 /// The form of a path on which policies are evaluated: the one that the backend itself uses, so
 /// that different spellings of a path cannot bypass a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PolicyPath {
+pub struct PolicyPath {
     /// The canonical path of an engine that folds case; `None` if it equals the request's path.
-    pub(crate) canonical: Option<String>,
+    pub canonical: Option<String>,
     /// Whether the backend may treat paths that differ only in case as the same.
-    pub(crate) case: PathCase,
+    pub case: PathCase,
     /// The canonical spelling of one of the server's own paths, if the request used another.
     /// Policies must allow both.
-    pub(crate) canonical_spelling: Option<String>,
+    pub canonical_spelling: Option<String>,
     /// The other of two API paths that reach the same setting of the server. A deny on it applies
     /// here as well.
-    pub(crate) aliased_path: Option<String>,
+    pub aliased_path: Option<String>,
 }
 
 impl PolicyPath {
     /// For a backend that uses the path as given.
-    pub(crate) const AS_GIVEN: Self = Self {
+    pub const AS_GIVEN: Self = Self {
         canonical: None,
         case: PathCase::Distinct,
         canonical_spelling: None,
         aliased_path: None,
     };
     /// For a backend that does not declare how it treats case, or that folds case itself.
-    pub(crate) const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
+    pub const MAY_FOLD: Self = Self { case: PathCase::MayFold, ..Self::AS_GIVEN };
 
     /// Whether the policies allow the request. `asked.path` is replaced by the canonical path, and
     /// `asked.case` by that of the backend.
-    pub(crate) fn permits(&self, acl: &Acl, asked: &AclRequest<'_>) -> bool {
+    pub fn permits(&self, acl: &Acl, asked: &AclRequest<'_>) -> bool {
         let permits = |path| acl.permits_request(&AclRequest { path, case: self.case, ..*asked });
         permits(self.evaluated_path(asked.path))
             && self.canonical_spelling.as_deref().is_none_or(permits)
@@ -90,7 +90,7 @@ impl PolicyPath {
 
     /// The capabilities that the policies grant on this path, by the same rules. `of_path` returns
     /// those of a single path.
-    pub(crate) fn capabilities(
+    pub fn capabilities(
         &self,
         acl: &Acl,
         path: &str,

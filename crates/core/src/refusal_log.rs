@@ -11,7 +11,7 @@ use crate::stages::RequestOrigin;
 
 /// The rate-limited log of refusals. Cheap to clone; there is one per server, sealed or not.
 #[derive(Clone)]
-pub(crate) struct RefusalLog(Arc<RefusalLogInner>);
+pub struct RefusalLog(Arc<RefusalLogInner>);
 
 struct RefusalLogInner {
     clock: Arc<dyn Clock>,
@@ -33,7 +33,7 @@ struct LogWindow {
 /// The kinds of refusals. Each is counted separately, so that many of one kind do not suppress the
 /// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefusalKind {
+pub enum RefusalKind {
     /// No token, a token that is invalid or not allowed from the client's address, or an invalid
     /// wrapping token.
     InvalidToken,
@@ -76,12 +76,7 @@ impl RefusalLog {
 
     /// Logs a refusal, or counts it if the window's limit is reached. `reason` is a message of this
     /// server, without secrets.
-    pub(crate) fn log_refusal(
-        &self,
-        refusal: RefusalKind,
-        origin: &RequestOrigin<'_>,
-        reason: &str,
-    ) {
+    pub fn log_refusal(&self, refusal: RefusalKind, origin: &RequestOrigin<'_>, reason: &str) {
         if !self.may_log(refusal) {
             return;
         }
@@ -103,7 +98,7 @@ impl RefusalLog {
     }
 
     /// Logs who requested a seal. Not rate-limited: few tokens may do it.
-    pub(crate) fn log_seal_request(origin: &RequestOrigin<'_>) {
+    pub fn log_seal_request(origin: &RequestOrigin<'_>) {
         let OriginLogFields { request_id, path, address, accessor, display_name } =
             origin.log_fields();
         let text = "the seal was requested";

@@ -58,7 +58,7 @@ pub trait HeaderSource: Send + Sync {
     fn values(&self, name: &str) -> Vec<String>;
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl HeaderSource for BTreeMap<String, Vec<String>> {
     fn values(&self, name: &str) -> Vec<String> {
         self.get(name).cloned().unwrap_or_default()
@@ -73,7 +73,7 @@ impl RequestHeaders {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl From<BTreeMap<String, Vec<String>>> for RequestHeaders {
     /// Builds the headers as `http` does.
     fn from(headers: BTreeMap<String, Vec<String>>) -> Self {
@@ -186,7 +186,7 @@ impl CoreResponse {
     /// The same response with its issued lease or token recorded; unchanged if it is not an
     /// envelope.
     #[must_use]
-    pub(crate) fn with_issued_secret(self, issued: IssuedSecret) -> Self {
+    pub fn with_issued_secret(self, issued: IssuedSecret) -> Self {
         match self {
             Self::Envelope(envelope) => {
                 Self::Envelope(Box::new(ResponseEnvelope { issued: Some(issued), ..*envelope }))

@@ -6,15 +6,12 @@ use crate::error::Error;
 use crate::request::{CoreResponse, ResponseEnvelope};
 
 /// A response with `data` in the standard envelope.
-pub(crate) fn data_response(object: RawObject) -> CoreResponse {
+pub fn data_response(object: RawObject) -> CoreResponse {
     data_response_with_warnings(object, Vec::new())
 }
 
 /// A response with `data` and warnings in the standard envelope.
-pub(crate) fn data_response_with_warnings(
-    object: RawObject,
-    warnings: Vec<String>,
-) -> CoreResponse {
+pub fn data_response_with_warnings(object: RawObject, warnings: Vec<String>) -> CoreResponse {
     CoreResponse::Envelope(Box::new(ResponseEnvelope {
         data: Some(object),
         warnings,
@@ -23,7 +20,7 @@ pub(crate) fn data_response_with_warnings(
 }
 
 /// An empty response (204), or an envelope if there are warnings.
-pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse {
+pub fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse {
     if warnings.is_empty() {
         return CoreResponse::Nothing;
     }
@@ -31,7 +28,7 @@ pub(crate) fn empty_or_warnings_response(warnings: Vec<String>) -> CoreResponse 
 }
 
 /// A list response with `keys`; 404 if there are none.
-pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, Error> {
+pub fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, Error> {
     if names.is_empty() {
         return Err(not_found());
     }
@@ -41,6 +38,6 @@ pub(crate) fn keys_response(names: &[impl AsRef<str>]) -> Result<CoreResponse, E
 }
 
 /// The error 404 with an empty `errors` list.
-pub(crate) fn not_found() -> Error {
+pub fn not_found() -> Error {
     Error::without_message(ErrorKind::NotFound)
 }

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// Whether a seal was requested or has started.
 #[derive(Debug)]
-pub(crate) struct SealRequest(watch::Sender<SealState>);
+pub struct SealRequest(watch::Sender<SealState>);
 
 /// Progress of a requested seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +18,14 @@ pub(crate) enum SealState {
 }
 
 impl SealRequest {
-    pub(crate) fn new() -> Self {
+    /// The state of a server for which no seal was requested.
+    pub fn new() -> Self {
         Self(watch::Sender::new(SealState::NotRequested))
     }
 
     /// Requests a seal and waits until it has started. Calling this again while a request is
     /// pending notifies the sealing task again.
-    pub(crate) async fn request(&self) {
+    pub async fn request(&self) {
         self.0.send_if_modified(|now| {
             let asks = *now != SealState::Started;
             if asks {
@@ -37,7 +38,7 @@ impl SealRequest {
 
     /// Waits until a seal is requested or has started. Returns `true` if it was requested and must
     /// still be performed, `false` if it has started already.
-    pub(crate) async fn wait_for_request(&self) -> bool {
+    pub async fn wait_for_request(&self) -> bool {
         let mut sealing = self.0.subscribe();
         let state = sealing.wait_for(|now| *now != SealState::NotRequested).await;
         state.is_ok_and(|state| *state == SealState::Requested)
@@ -45,7 +46,7 @@ impl SealRequest {
 
     /// Records that the seal has started; called after new requests began to find the server
     /// sealed.
-    pub(crate) fn mark_started(&self) {
+    pub fn mark_started(&self) {
         self.0.send_replace(SealState::Started);
     }
 }

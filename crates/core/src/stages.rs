@@ -18,27 +18,33 @@ use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::{RequestHeaders, Verb};
 
 /// A request whose path is in normal form, with its request id.
-pub(crate) struct AdmittedRequest {
-    pub(crate) id: RequestId,
-    pub(crate) verb: Verb,
+pub struct AdmittedRequest {
+    /// The id of the request, as it appears in the log and the response.
+    pub id: RequestId,
+    /// The operation, before the backend tells creates from updates.
+    pub verb: Verb,
     /// The path; of a list request always with a trailing slash.
-    pub(crate) path: RequestPath,
-    pub(crate) fields: Fields,
-    pub(crate) token: Option<Secret<String>>,
+    pub path: RequestPath,
+    /// The fields of the body or query; empty once a backend took them.
+    pub fields: Fields,
+    /// The token as sent by the client, which may be invalid.
+    pub token: Option<Secret<String>>,
     /// The lifetime of the wrapping token; `None` if the response is not to be wrapped.
-    pub(crate) wrap_ttl: Option<Ttl>,
-    pub(crate) headers: RequestHeaders,
-    pub(crate) connection: Option<ConnectionInfo>,
+    pub wrap_ttl: Option<Ttl>,
+    /// The request's headers; cleared once those that the mount passes are known.
+    pub headers: RequestHeaders,
+    /// The client's address and port; `None` on a Unix socket.
+    pub connection: Option<ConnectionInfo>,
 }
 
 impl AdmittedRequest {
     /// The client's IP address; `None` on a Unix socket.
-    pub(crate) fn remote_address(&self) -> Option<IpAddr> {
+    pub fn remote_address(&self) -> Option<IpAddr> {
         self.connection.map(|connection| connection.address)
     }
 
     /// The request's id, path, address and caller, for the refusal log.
-    pub(crate) fn request_origin<'a>(
+    pub fn request_origin<'a>(
         &'a self,
         caller: Option<&'a AuthenticatedCaller>,
     ) -> RequestOrigin<'a> {
@@ -52,53 +58,62 @@ impl AdmittedRequest {
 }
 
 /// A request with the mount it is routed to.
-pub(crate) struct RoutedRequest {
-    pub(crate) request: AdmittedRequest,
+pub struct RoutedRequest {
+    /// The request, with its wrapping TTL capped to the server's maximum.
+    pub request: AdmittedRequest,
     /// The mount; `None` if no mount matches, which is revealed only to callers whose policies
     /// allow the path.
-    pub(crate) mounted: Option<Arc<ActiveMount>>,
+    pub mounted: Option<Arc<ActiveMount>>,
     /// The path relative to the mount.
-    pub(crate) relative_path: String,
+    pub relative_path: String,
     /// How the path is authorized.
-    pub(crate) access: PathAccess,
+    pub access: PathAccess,
     /// The lifetime of the wrapping token that the client requested. `request.wrap_ttl` is that
     /// lifetime capped to the server's maximum.
-    pub(crate) requested_wrap_ttl: Option<Ttl>,
+    pub requested_wrap_ttl: Option<Ttl>,
     /// The request headers that the mount passes to its engine.
-    pub(crate) headers: BTreeMap<String, Vec<String>>,
+    pub headers: BTreeMap<String, Vec<String>>,
 }
 
 impl RoutedRequest {
     /// Whether the path requires no token.
-    pub(crate) fn is_unauthenticated(&self) -> bool {
+    pub fn is_unauthenticated(&self) -> bool {
         self.access.token != TokenRequirement::Required
     }
 }
 
 /// The caller of a request, identified by a valid token.
 #[derive(Clone, Debug)]
-pub(crate) struct AuthenticatedCaller {
-    pub(crate) stored_token: StoredToken,
+pub struct AuthenticatedCaller {
+    /// The caller's token and its key in the token store.
+    pub stored_token: StoredToken,
     /// The combined rules of the token's policies, as of this request.
-    pub(crate) acl: Arc<Acl>,
+    pub acl: Arc<Acl>,
     /// Whether this request consumed the token's last use.
-    pub(crate) last_use: bool,
+    pub last_use: bool,
 }
 
 /// A request that the caller's policies allow, ready to be dispatched.
-pub(crate) struct AuthorizedRequest {
-    pub(crate) routed: Box<RoutedRequest>,
-    pub(crate) caller: Option<AuthenticatedCaller>,
-    pub(crate) operation: Operation,
+pub struct AuthorizedRequest {
+    /// The request with its mount, boxed because stages are moved.
+    pub routed: Box<RoutedRequest>,
+    /// The caller; `None` on unauthenticated paths without a valid token.
+    pub caller: Option<AuthenticatedCaller>,
+    /// The operation, with creates and updates told apart.
+    pub operation: Operation,
     /// The in-flight guard of the engine instance that made the existence check; the same instance
     /// then handles the request. `None` if no check was made.
-    pub(crate) in_flight: Option<InFlight>,
+    pub in_flight: Option<InFlight>,
 }
 
 /// The id, path, address and caller of a request, as far as known.
-pub(crate) struct RequestOrigin<'a> {
-    pub(crate) id: &'a RequestId,
-    pub(crate) path: &'a str,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) caller: Option<&'a AuthenticatedCaller>,
+pub struct RequestOrigin<'a> {
+    /// The id of the request, as in the response.
+    pub id: &'a RequestId,
+    /// The request's path; tokens in it are redacted when it is logged.
+    pub path: &'a str,
+    /// The client's IP address; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// The caller; `None` if the request was refused before authentication.
+    pub caller: Option<&'a AuthenticatedCaller>,
 }

@@ -18,26 +18,27 @@ use crate::mounts::MountClass;
 
 /// Creates and revokes tokens.
 #[derive(Debug)]
-pub(crate) struct TokenService {
-    pub(crate) store: TokenStore,
+pub struct TokenService {
+    /// The stored tokens, found by id, key or accessor.
+    pub store: TokenStore,
     /// The roles of `auth/token/roles/`.
-    pub(crate) roles: TokenRoleStore,
+    pub roles: TokenRoleStore,
     /// Revokes tokens together with their children and leases.
-    pub(crate) revoker: TokenRevoker,
+    pub revoker: TokenRevoker,
     pub(crate) leases: Arc<LeaseService>,
 }
 
 impl TokenService {
     /// The default and maximum lifetime of tokens created through `auth/token/`: those of that
     /// mount, or the server's.
-    pub(crate) fn lifetimes(&self) -> MountLifetimes {
+    pub fn lifetimes(&self) -> MountLifetimes {
         let (table, of_server) = (self.leases.mounts.table(), self.leases.lifetimes);
         let mounted = table.get(MountClass::Auth, "token/");
         mounted.map_or(of_server, |mounted| mounted.entry.effective_lifetimes(of_server))
     }
 
     /// Creates a token and, if it expires, its lease, in one batch.
-    pub(crate) async fn create(&self, new: NewToken) -> Result<IssuedToken, Error> {
+    pub async fn create(&self, new: NewToken) -> Result<IssuedToken, Error> {
         self.create_for_login(new, None).await
     }
 

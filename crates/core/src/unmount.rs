@@ -19,7 +19,7 @@ use crate::mounts::{EngineHandle, MountEntry};
 
 /// Removes mounts, and resumes removals that were begun and not finished.
 #[derive(Debug)]
-pub(crate) struct UnmountService {
+pub struct UnmountService {
     pub(crate) leases: Arc<LeaseService>,
     /// The deadline of requests; a removal waits for running ones a little longer.
     pub(crate) request_timeout: Duration,
@@ -36,7 +36,7 @@ impl UnmountService {
     /// pending intents, then deletes its storage and entry. If a lease cannot be revoked the
     /// removal stops and is retried later; the operator repairs the engine or removes the leases by
     /// force.
-    pub(crate) async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
+    pub async fn remove_mount(&self, entry: MountEntry) -> Result<(), Error> {
         let removal = Unmount { unmounts: self, entry: &entry };
         removal.block_and_drain_requests(Blocked::Removing).await?;
         let ended = self.leases.revoke_prefix(&entry.route()).await;
@@ -61,9 +61,11 @@ impl UnmountService {
 }
 
 /// The removal of a tainted mount; a remount uses its first step.
-pub(crate) struct Unmount<'a> {
-    pub(crate) unmounts: &'a UnmountService,
-    pub(crate) entry: &'a MountEntry,
+pub struct Unmount<'a> {
+    /// The service that performs the removal.
+    pub unmounts: &'a UnmountService,
+    /// The entry of the mount, which is already marked as tainted.
+    pub entry: &'a MountEntry,
 }
 
 /// How long the removal waits for pending intents to be undone.
@@ -148,7 +150,7 @@ impl Unmount<'_> {
 
     /// Deletes the pending intents without undoing them, for an outside system that is gone for
     /// good. Returns how many credentials may remain there.
-    pub(crate) async fn abandon_intents(&self) -> Result<usize, Error> {
+    pub async fn abandon_intents(&self) -> Result<usize, Error> {
         const PAGE: usize = 256;
         let storage = self.unmounts.leases.barrier.view(&self.entry.storage_prefix());
         let mut left = 0;

@@ -109,7 +109,7 @@ fn sealed_core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> 
         entropy: Arc::new(SeededEntropy::new(1)),
         exporter: MetricsExporter::detached(),
     };
-    Core::new(parts, strongroom_core::BUILT_INS, Settings { admission, ..Settings::default() })
+    Core::new(parts, strongroom_system::BUILT_INS, Settings { admission, ..Settings::default() })
 }
 
 /// A body that counts how often it is polled.

@@ -191,7 +191,7 @@ impl Server {
             entropy: options.entropy.clone(),
             exporter: options.exporter.clone(),
         };
-        let core = Core::new(parts, strongroom_core::BUILT_INS, core_settings(&options));
+        let core = Core::new(parts, strongroom_system::BUILT_INS, core_settings(&options));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         for listener in bound {
             tasks.spawn(listener.serve(core.clone(), stop.clone()));

@@ -86,7 +86,7 @@ impl RestoreFixture {
             entropy: options.entropy,
             exporter: options.exporter,
         };
-        Core::new(parts, strongroom_core::BUILT_INS, Settings::default())
+        Core::new(parts, strongroom_system::BUILT_INS, Settings::default())
     }
 
     fn key_share(&self) -> Secret<Vec<u8>> {

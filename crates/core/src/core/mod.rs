@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::sealed_paths::SealedPaths;
+pub use self::sealed_paths::SealedPaths;
 use crate::admission::AdmissionControl;
 use crate::engine_backend::EngineBackend;
 use crate::error::Error;
@@ -30,9 +30,9 @@ use crate::unsealed::backend::{Backends, BuiltInMount};
 #[derive(Clone, Copy)]
 pub struct BuiltIns {
     /// The mounts that exist in every server: `sys/`, `auth/token/` and `cubbyhole/`.
-    pub(crate) mounts: &'static [BuiltInMount],
+    pub mounts: &'static [BuiltInMount],
     /// Serves the paths that need no unsealed server.
-    pub(crate) sealed_paths: &'static dyn SealedPaths,
+    pub sealed_paths: &'static dyn SealedPaths,
 }
 
 /// The server's core, sealed or unsealed. Cheap to clone; all clones share one state.
@@ -140,17 +140,17 @@ impl Core {
     }
 
     /// The current wall-clock time, from the injected clock.
-    pub(crate) fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.0.dependencies.clock.now()
     }
 
     /// The generator of request ids.
-    pub(crate) fn request_ids(&self) -> &RequestIds {
+    pub fn request_ids(&self) -> &RequestIds {
         &self.0.request_ids
     }
 
     /// The rate-limited log of refused requests.
-    pub(crate) fn refusal_log(&self) -> &RefusalLog {
+    pub fn refusal_log(&self) -> &RefusalLog {
         &self.0.refusal_log
     }
 
@@ -160,7 +160,7 @@ impl Core {
     }
 
     /// Renders the process's metrics for `sys/metrics`.
-    pub(crate) fn metrics_exporter(&self) -> &MetricsExporter {
+    pub fn metrics_exporter(&self) -> &MetricsExporter {
         &self.0.dependencies.exporter
     }
 
@@ -170,8 +170,8 @@ impl Core {
     }
 
     /// The queue of initialisations, for tests that fill it.
-    #[cfg(test)]
-    pub(crate) fn initialise_queue(&self) -> &SerialQueue {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn initialise_queue(&self) -> &SerialQueue {
         &self.0.initialise_queue
     }
 
@@ -181,7 +181,7 @@ impl Core {
     }
 
     /// The unsealed state; `Sealed` if the server is sealed or not initialised.
-    pub(crate) fn unsealed(&self) -> Result<Arc<UnsealedCore>, Error> {
+    pub fn unsealed(&self) -> Result<Arc<UnsealedCore>, Error> {
         self.0.unsealed.load_full().ok_or_else(Error::sealed)
     }
 
@@ -253,7 +253,7 @@ impl Core {
 
     /// The number of key shares given so far and the nonce of the unseal attempt; zero and empty if
     /// there is none.
-    pub(crate) fn unseal_progress(&self) -> (usize, String) {
+    pub fn unseal_progress(&self) -> (usize, String) {
         let unsealing = self.lock_unseal_attempt();
         let shown = |attempt: &UnsealAttempt| (attempt.progress(), attempt.nonce().to_owned());
         unsealing.as_ref().map(shown).unwrap_or_default()

@@ -9,7 +9,7 @@ use crate::stages::AdmittedRequest;
 
 /// Serves the paths that need no unsealed server, such as `sys/seal-status`. None of them requires
 /// a token.
-pub(crate) trait SealedPaths: Send + Sync {
+pub trait SealedPaths: Send + Sync {
     /// Whether `path`, below `/v1/`, is one of them. The path may not have been checked yet.
     fn serves(&self, path: &str) -> bool;
 

@@ -35,7 +35,7 @@ impl LeaseService {
     /// Registers a credential that an engine issued at `path`, which includes the mount.
     ///
     /// Cancel safety: the credential gets its lease or is revoked, even if this future is dropped.
-    pub(crate) async fn create(
+    pub async fn create(
         self: &Arc<Self>,
         mounted: &Arc<ActiveMount>,
         path: &str,

@@ -118,7 +118,7 @@ pub(crate) fn bounded_by(
 }
 
 /// The warning about a capped lifetime, worded as on existing servers.
-pub(crate) fn cap_warning(asked: Ttl, longest: Ttl) -> String {
+pub fn cap_warning(asked: Ttl, longest: Ttl) -> String {
     format!(
         "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
         asked.to_short_string(),

@@ -12,8 +12,6 @@ pub mod issue;
 pub mod lifetimes;
 pub mod renew;
 pub mod revoker;
-#[cfg(test)]
-mod tests;
 pub mod token_revoker;
 
 use std::sync::Arc;
@@ -34,15 +32,16 @@ use crate::mounts::MountRegistry;
 
 /// Issues, renews and revokes leases.
 #[derive(Debug)]
-pub(crate) struct LeaseService {
+pub struct LeaseService {
     pub(crate) barrier: Barrier,
-    pub(crate) store: LeaseStore,
+    /// The stored leases and their indexes.
+    pub store: LeaseStore,
     /// The tokens that own leases.
     pub(crate) tokens: TokenStore,
     /// Revokes leases when they expire.
-    pub(crate) expiration: ExpirationManager,
+    pub expiration: ExpirationManager,
     /// Calls engines to revoke and renew credentials.
-    pub(crate) revoker: Arc<LeaseRevoker>,
+    pub revoker: Arc<LeaseRevoker>,
     pub(crate) mounts: MountRegistry,
     /// The lifetimes of mounts that set none of their own.
     pub(crate) lifetimes: MountLifetimes,
@@ -61,7 +60,7 @@ impl LeaseService {
 
     /// Commits a batch that adds or changes a lease, and notifies the expiration manager that one
     /// is due at `due`. Runs to completion even when the caller is dropped.
-    pub(crate) async fn commit_and_notify(
+    pub async fn commit_and_notify(
         &self,
         batch: Batch,
         due: Timestamp,
@@ -96,7 +95,7 @@ impl LeaseService {
     }
 
     /// Removes all leases under a prefix, even those whose engine fails to revoke them.
-    pub(crate) async fn revoke_force_prefix(&self, prefix: &str) -> Result<(), Error> {
+    pub async fn revoke_force_prefix(&self, prefix: &str) -> Result<(), Error> {
         loop {
             let ids = self.store.ids_by_prefix(prefix, None, LEASE_PAGE).await?;
             if ids.is_empty() {

@@ -36,7 +36,7 @@ impl LeaseService {
     ///
     /// Cancel safety: once the engine was called, its response is recorded even if this future is
     /// dropped.
-    pub(crate) async fn renew(
+    pub async fn renew(
         self: &Arc<Self>,
         id: &LeaseId,
         increment: Ttl,

@@ -17,11 +17,11 @@ use crate::tokens::TokenService;
 
 /// Issues and renews the tokens of logins.
 #[derive(Debug)]
-pub(crate) struct LoginService {
+pub struct LoginService {
     pub(crate) tokens: Arc<TokenService>,
 }
 
 /// The error for renewing a token that has reached its maximum lifetime.
-pub(crate) fn past_max_ttl() -> Error {
+pub fn past_max_ttl() -> Error {
     Error::invalid("past the max TTL, cannot renew")
 }

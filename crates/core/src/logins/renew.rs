@@ -14,7 +14,7 @@ use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_renewal, ttl_a
 use crate::leases::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT};
 
 /// The changes by a renewal other than to the lifetime.
-pub(crate) struct LoginRenewal {
+pub struct LoginRenewal {
     record: Box<RawValue>,
     period: Ttl,
     renewable: bool,
@@ -22,7 +22,7 @@ pub(crate) struct LoginRenewal {
 
 impl LoginRenewal {
     /// Writes the changes into the token and its lease.
-    pub(crate) fn apply_to(self, token: &mut Token, lease: &mut Lease) {
+    pub fn apply_to(self, token: &mut Token, lease: &mut Lease) {
         token.period = self.period;
         token.renewable = self.renewable;
         lease.renewable = self.renewable;
@@ -35,7 +35,7 @@ impl LoginRenewal {
 impl LoginService {
     /// Calls the auth method to renew a login. `None` if it returns no auth block; then nothing is
     /// changed.
-    pub(crate) async fn renew(
+    pub async fn renew(
         &self,
         login: &RawValue,
         lease: &Lease,

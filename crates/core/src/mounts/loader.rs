@@ -25,8 +25,8 @@ use crate::plugins::{
 #[derive(Clone, Debug)]
 pub struct EngineLoader {
     pub(crate) barrier: Barrier,
-    pub(crate) catalog: PluginCatalogStore,
-    pub(crate) plugin_launcher: Arc<dyn PluginLauncher>,
+    pub catalog: PluginCatalogStore,
+    pub plugin_launcher: Arc<dyn PluginLauncher>,
     pub(crate) table: Arc<ArcSwap<MountTable>>,
     pub(crate) server_info: ServerInfo,
     pub(crate) password_policies: PasswordPolicies,

@@ -26,9 +26,9 @@ use crate::plugins::PluginError;
 /// The mounts of a server, and the operations that change them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MountRegistry {
-    pub(crate) table: Arc<ArcSwap<MountTable>>,
+    pub table: Arc<ArcSwap<MountTable>>,
     pub(crate) view: View,
-    pub(crate) engine_loader: EngineLoader,
+    pub engine_loader: EngineLoader,
     pub(crate) change_queue: SerialQueue,
     /// Tasks that start engines, and that close replaced engines after their last request.
     pub(crate) background: TaskTracker,
@@ -399,7 +399,7 @@ impl MountRegistry {
 }
 
 /// The error of an engine that cannot be opened, with the messages clients know.
-pub(crate) fn engine_open_error(error: &PluginError) -> Error {
+pub fn engine_open_error(error: &PluginError) -> Error {
     match error {
         PluginError::Invalid(text) => Error::invalid(sanitise_message(text)),
         PluginError::Start(text) => Error::internal(sanitise_message(text)),

@@ -232,10 +232,7 @@ impl InstanceStorage {
 
     /// Converts a barrier error for the engine: keys are relative to its own view, and keys outside
     /// of it are omitted.
-    pub(crate) fn storage_error_for_engine(
-        &self,
-        error: &strongroom_barrier::Error,
-    ) -> StorageError {
+    pub fn storage_error_for_engine(&self, error: &strongroom_barrier::Error) -> StorageError {
         use strongroom_barrier::Error as Barrier;
         let own = |key: &str| self.view.key_in_view(key).unwrap_or_default().to_owned();
         let error = match error {

@@ -13,7 +13,7 @@ use crate::wrapping;
 
 /// Headers that request a feature this server does not implement, with the feature's name in the
 /// error message.
-pub(crate) const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
+pub const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
     ("x-vault-namespace", "the namespace header"),
     ("x-vault-wrap-format", "the wrapping format \"jwt\""),
     ("x-vault-mfa", "the MFA header"),
@@ -22,7 +22,13 @@ pub(crate) const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
     ("x-vault-recover-source-path", "recovery from snapshots"),
 ];
 
-pub(crate) fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRequest, Error> {
+/// Checks a request's path and headers, and gives the request its id.
+///
+/// # Errors
+///
+/// `Invalid` for a path that is not in normal form, a header whose feature is not implemented, and a
+/// malformed wrapping TTL.
+pub fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRequest, Error> {
     let path = RequestPath::parse(&request.path).map_err(|error| match error {
         InvalidPath::Unprintable => Error::without_message(strongroom_types::ErrorKind::Invalid),
         other => other.into(),

@@ -15,7 +15,7 @@ use crate::unsealed::UnsealedCore;
 /// Unauthenticated paths of engines ignore a token, so that a login does not consume a use. On the
 /// server's own unauthenticated paths a valid token identifies the caller, and an invalid one is
 /// ignored.
-pub(crate) async fn authenticate(
+pub async fn authenticate(
     core: &UnsealedCore,
     routed: &RoutedRequest,
 ) -> Result<Option<AuthenticatedCaller>, Error> {

@@ -21,12 +21,12 @@
 //! The future of a request is allocated and moved before it runs, so rarely taken branches are
 //! boxed to keep it small.
 
-pub(crate) mod admit;
-pub(crate) mod authenticate;
+pub mod admit;
+pub mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod dispatch;
 mod permit;
-pub(crate) mod route;
+pub mod route;
 pub(crate) mod settle;
 
 use std::sync::Arc;
@@ -117,7 +117,7 @@ async fn run(
 
 /// The steps that need an unsealed server. Dropping the future leaves no step half done: work that
 /// must complete runs in tasks of its own.
-pub(crate) async fn run_unsealed(
+pub async fn run_unsealed(
     core: Arc<UnsealedCore>,
     permit: &mut RequestPermit,
     admitted: AdmittedRequest,

@@ -10,7 +10,7 @@ use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::Backends;
 
 /// Routes a request. The result is boxed because it is moved from stage to stage.
-pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
+pub fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {
     let requested_wrap_ttl = request.wrap_ttl;
     // Capped before the policies are evaluated: their wrapping TTL bounds apply to the lifetime
     // that the token really gets.
@@ -32,11 +32,7 @@ pub(crate) fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<Ro
 
 /// The form on which policies are evaluated for a path that is only asked about, as in
 /// `sys/capabilities`.
-pub(crate) fn policy_path_for(
-    mounts: &MountRegistry,
-    backends: &Backends,
-    path: &str,
-) -> PolicyPath {
+pub fn policy_path_for(mounts: &MountRegistry, backends: &Backends, path: &str) -> PolicyPath {
     let table = mounts.table();
     let found = table.longest_match(path);
     let access = found.and_then(|(mounted, below)| {

@@ -20,7 +20,7 @@ use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 
 /// Handles the requests below a mount. A backend has no state of its own: it finds its mount in the
 /// request, and the server's state in the [`UnsealedCore`] it is given.
-pub(crate) trait Backend: Send + Sync {
+pub trait Backend: Send + Sync {
     /// Whether a path requires a token. Called for every request before its body is read, so it
     /// must be cheap.
     fn token_requirement(&self, mounted: &ActiveMount, relative_path: &str) -> TokenRequirement;
@@ -72,7 +72,7 @@ pub(crate) trait Backend: Send + Sync {
 }
 
 /// What a backend made of a request.
-pub(crate) enum BackendResponse {
+pub enum BackendResponse {
     /// The response to the client. Leases and tokens in it are already stored.
     Complete(CoreResponse),
     /// An engine's response. A credential or login in it gets its lease or token before the
@@ -86,37 +86,37 @@ pub(crate) enum BackendResponse {
 }
 
 /// The result of a backend's existence check.
-pub(crate) struct WriteOperation {
+pub struct WriteOperation {
     /// `Create` or `Update`.
-    pub(crate) operation: Operation,
+    pub operation: Operation,
     /// The in-flight guard of the engine instance that made the check; the same instance then
     /// handles the request. `None` if no engine was asked.
-    pub(crate) in_flight: Option<InFlight>,
+    pub in_flight: Option<InFlight>,
 }
 
 impl WriteOperation {
     /// For a backend that does not distinguish creates: every write requires `update`.
-    pub(crate) const UPDATE: Self = Self { operation: Operation::Update, in_flight: None };
+    pub const UPDATE: Self = Self { operation: Operation::Update, in_flight: None };
 }
 
 /// A mount that exists in every server, with the backend that handles its requests.
-pub(crate) struct BuiltInMount {
+pub struct BuiltInMount {
     /// Whether the mount is listed as a secrets engine or as an auth method.
-    pub(crate) class: MountClass,
+    pub class: MountClass,
     /// The mount path, without the `auth/` prefix of auth methods.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// The mount's type, by which its backend is found.
-    pub(crate) mount_type: &'static str,
+    pub mount_type: &'static str,
     /// The description that mount lists show.
-    pub(crate) description: &'static str,
+    pub description: &'static str,
     /// The API's `local` flag, as the reference server shows it.
-    pub(crate) local: bool,
+    pub local: bool,
     /// The API's `seal_wrap` flag, as the reference server shows it.
-    pub(crate) seal_wrap: bool,
+    pub seal_wrap: bool,
     /// The `passthrough_request_headers` that the reference server shows.
-    pub(crate) passthrough_request_headers: &'static [&'static str],
+    pub passthrough_request_headers: &'static [&'static str],
     /// Handles the mount's requests.
-    pub(crate) backend: &'static dyn Backend,
+    pub backend: &'static dyn Backend,
 }
 
 impl std::fmt::Debug for BuiltInMount {
@@ -127,23 +127,24 @@ impl std::fmt::Debug for BuiltInMount {
 
 /// The mounts that exist in every server, and the adapter that makes an engine a backend.
 #[derive(Clone, Copy)]
-pub(crate) struct Backends {
+pub struct Backends {
     builtin: &'static [BuiltInMount],
     engines: &'static dyn Backend,
 }
 
 impl Backends {
-    pub(crate) fn new(builtin: &'static [BuiltInMount], engines: &'static dyn Backend) -> Self {
+    /// Combines the built-in mounts with the adapter for engines.
+    pub fn new(builtin: &'static [BuiltInMount], engines: &'static dyn Backend) -> Self {
         Self { builtin, engines }
     }
 
     /// The mounts that exist in every server.
-    pub(crate) fn builtin_mounts(&self) -> &'static [BuiltInMount] {
+    pub fn builtin_mounts(&self) -> &'static [BuiltInMount] {
         self.builtin
     }
 
     /// The backend of a mount; `None` for a built-in mount that is not registered.
-    pub(crate) fn backend_of(&self, mounted: &ActiveMount) -> Option<&'static dyn Backend> {
+    pub fn backend_of(&self, mounted: &ActiveMount) -> Option<&'static dyn Backend> {
         match &mounted.backend {
             MountBackend::Engine(_) => Some(self.engines),
             MountBackend::BuiltIn => {

@@ -1,7 +1,7 @@
 //! [`UnsealedCore`]: everything that exists only while the keys are in memory. Sealing drops it, so
 //! nothing in it checks whether the server is sealed.
 
-pub(crate) mod backend;
+pub mod backend;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,40 +45,44 @@ use crate::wrapping::WrappingService;
 #[derive(Debug)]
 pub struct UnsealedCore {
     /// The barrier, through which all storage is encrypted.
-    pub(crate) barrier: Barrier,
-    pub(crate) policies: PolicyStore,
-    pub(crate) password_policies: PasswordPolicies,
+    pub barrier: Barrier,
+    /// The ACL policies, which `sys/policies/acl` changes.
+    pub policies: PolicyStore,
+    /// The password policies, by which passwords are generated.
+    pub password_policies: PasswordPolicies,
     /// The mount table and the operations that change it.
-    pub(crate) mounts: MountRegistry,
+    pub mounts: MountRegistry,
     /// Issues, renews and revokes leases.
-    pub(crate) leases: Arc<LeaseService>,
+    pub leases: Arc<LeaseService>,
     /// Creates and revokes tokens.
-    pub(crate) tokens: Arc<TokenService>,
+    pub tokens: Arc<TokenService>,
     /// Issues and renews the tokens of logins.
-    pub(crate) logins: LoginService,
+    pub logins: LoginService,
     /// Wraps and unwraps responses.
-    pub(crate) wrapping: Arc<WrappingService>,
-    pub(crate) cubbyholes: CubbyholeStore,
+    pub wrapping: Arc<WrappingService>,
+    /// The entries stored for single tokens, and wrapped responses.
+    pub cubbyholes: CubbyholeStore,
     /// Removes mounts.
-    pub(crate) unmounts: Arc<UnmountService>,
+    pub unmounts: Arc<UnmountService>,
     /// The cluster's name and id, the default lifetimes and the server's version.
-    pub(crate) server_info: ServerInfo,
+    pub server_info: ServerInfo,
     pub(crate) settings: Settings,
     /// Finds the backend of a mount.
-    pub(crate) backends: Backends,
-    pub(crate) exporter: MetricsExporter,
+    pub backends: Backends,
+    /// Renders the process's metrics for `sys/metrics`.
+    pub exporter: MetricsExporter,
     /// The rate-limited log of refused requests.
-    pub(crate) refusal_log: RefusalLog,
+    pub refusal_log: RefusalLog,
     /// Whether a seal was requested or has started.
-    pub(crate) seal_request: SealRequest,
+    pub seal_request: SealRequest,
     /// Running requests. They continue if the client disconnects, so that operations begun in
     /// outside systems are completed or undone.
-    pub(crate) requests: TaskTracker,
+    pub requests: TaskTracker,
     /// What a seal waits for. Unauthenticated requests such as logins are not included, because
     /// anyone could keep them open and delay a seal.
-    pub(crate) detached: DetachedTasks,
+    pub detached: DetachedTasks,
     /// Tasks that a seal stops.
-    pub(crate) background: BackgroundTasks,
+    pub background: BackgroundTasks,
 }
 
 /// How long a seal waits for engines and tasks to close before it removes the keys anyway.
@@ -190,7 +194,7 @@ impl UnsealedCore {
     }
 
     /// The source of time, shared with the barrier.
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+    pub fn clock(&self) -> &Arc<dyn Clock> {
         self.barrier.clock()
     }
 
@@ -212,7 +216,7 @@ impl UnsealedCore {
     }
 
     /// Returns a guard that removes keys, tokens and mounts from memory when dropped.
-    pub(crate) fn clear_keys_on_drop(&self) -> ClearKeysOnDrop<'_> {
+    pub fn clear_keys_on_drop(&self) -> ClearKeysOnDrop<'_> {
         ClearKeysOnDrop(self)
     }
 
@@ -253,7 +257,7 @@ impl UnsealedCore {
 
 /// Removes the keys from memory when dropped.
 #[must_use]
-pub(crate) struct ClearKeysOnDrop<'a>(&'a UnsealedCore);
+pub struct ClearKeysOnDrop<'a>(&'a UnsealedCore);
 
 impl Drop for ClearKeysOnDrop<'_> {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@
 //! - The response is stored in the cubbyhole of the wrapping token, where requests can't write, and
 //!   is deleted with it.
 
-pub(crate) mod unwrap;
+pub mod unwrap;
 pub(crate) mod wrapped_response;
 
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
 
 /// Wraps and unwraps responses.
 #[derive(Debug)]
-pub(crate) struct WrappingService {
+pub struct WrappingService {
     pub(crate) tokens: Arc<TokenService>,
     /// Holds the wrapped responses.
     pub(crate) cubbyholes: CubbyholeStore,
@@ -94,7 +94,7 @@ impl WrappingService {
 }
 
 /// A request to wrap the response: the requested lifetime, and the caller.
-pub(crate) struct WrapRequest {
+pub struct WrapRequest {
     ttl: Ttl,
     /// The lifetime originally requested, if it exceeded `ttl`; the response then has a warning.
     uncapped_ttl: Option<Ttl>,
@@ -106,7 +106,7 @@ pub(crate) struct WrapRequest {
 
 impl WrapRequest {
     /// `None` if the request doesn't ask for wrapping.
-    pub(crate) fn from_request(
+    pub fn from_request(
         routed: &RoutedRequest,
         caller: Option<&AuthenticatedCaller>,
     ) -> Option<Self> {
@@ -126,7 +126,7 @@ impl WrapRequest {
     ///
     /// Cancel safety: the response is wrapped, or what was issued for it is revoked, even if this
     /// future is dropped.
-    pub(crate) async fn wrap_response(
+    pub async fn wrap_response(
         self,
         wrapping: &Arc<WrappingService>,
         answer: CoreResponse,

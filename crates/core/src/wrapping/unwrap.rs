@@ -35,7 +35,7 @@ pub(crate) fn as_invalid_wrapping_token(routed: &RoutedRequest, error: Error) ->
 }
 
 /// The wrapping token of a request: the field `token`, else the token the request is made with.
-pub(crate) fn token_in_request(
+pub fn token_in_request(
     fields: &Fields,
     own: Option<&Secret<String>>,
 ) -> Result<Secret<String>, Error> {
@@ -82,10 +82,7 @@ impl WrappingService {
     }
 
     /// Looks up a valid wrapping token and the metadata of its response. Consumes no use.
-    pub(crate) async fn look_up(
-        &self,
-        id: &Secret<String>,
-    ) -> Result<(StoredToken, WrapMetadata), Error> {
+    pub async fn look_up(&self, id: &Secret<String>) -> Result<(StoredToken, WrapMetadata), Error> {
         let found = self.tokens.store.look_up(id.expose_secret(), self.now()).await?;
         let found =
             found.filter(|found| found.token.is_wrapping()).ok_or_else(invalid_wrapping_token)?;
@@ -94,7 +91,7 @@ impl WrappingService {
     }
 
     /// Returns the wrapped response and consumes the wrapping token's one use.
-    pub(crate) async fn unwrap_response(
+    pub async fn unwrap_response(
         self: &Arc<Self>,
         id: &Secret<String>,
         caller: &AuthenticatedCaller,
@@ -112,7 +109,7 @@ impl WrappingService {
 
     /// Moves the wrapped response to a new wrapping token. One batch consumes the old token and
     /// creates the new one, so exactly one of them is valid at any time.
-    pub(crate) async fn rewrap_response(
+    pub async fn rewrap_response(
         self: &Arc<Self>,
         id: &Secret<String>,
         caller: &AuthenticatedCaller,
@@ -137,7 +134,7 @@ impl WrappingService {
 
     /// `cubbyhole/response`, the deprecated way to unwrap: older clients read it with the wrapping
     /// token. The response is returned as one JSON string.
-    pub(crate) async fn read_cubbyhole_response(
+    pub async fn read_cubbyhole_response(
         &self,
         caller: &AuthenticatedCaller,
         path: &str,

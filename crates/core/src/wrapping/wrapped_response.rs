@@ -20,11 +20,11 @@ const RESPONSE_KEY: &str = "answer";
 /// The origin of a wrapped response, as stored. The field names are the storage format; `v` is its
 /// version.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct WrapMetadata {
+pub struct WrapMetadata {
     v: u8,
-    pub(crate) creation_path: String,
-    pub(crate) creation_time: Timestamp,
-    pub(crate) creation_ttl: Ttl,
+    pub creation_path: String,
+    pub creation_time: Timestamp,
+    pub creation_ttl: Ttl,
 }
 
 impl WrapMetadata {

@@ -1,0 +1,442 @@
+//! `auth/token/create`, `create-orphan` and `create/<role>`: creating tokens.
+
+use std::collections::BTreeSet;
+
+use strongroom_sdk::{CommaList, Input, KeyValues};
+use strongroom_telemetry::names;
+use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
+use strongroom_types::duration::parse_nanos;
+use strongroom_types::{PolicyName, Secret, Ttl};
+
+use super::lifetime::TokenLimits;
+use super::policies::PolicyRequest;
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
+use strongroom_core::auth_response::auth_response;
+use strongroom_core::error::Error;
+use strongroom_core::leases::lifetimes::GrantedTtl;
+use strongroom_core::request::{CoreResponse, IssuedSecret};
+use strongroom_core::tokens::TokenService;
+use strongroom_policy::PolicyStore;
+
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
+        pattern: "create",
+        help: "A new token, child of the caller's.",
+        fields: &[CreateInput::FIELDS],
+        handlers: VerbHandlers {
+            write: handler!(create_token, policies, tokens),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "create-orphan",
+        help: "A new token without parent.",
+        fields: &[CreateInput::FIELDS],
+        handlers: VerbHandlers {
+            write: handler!(create_orphan_token, policies, tokens),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "create/{role_name}",
+        help: "A new token after the rules of a role.",
+        fields: &[CreateInput::FIELDS],
+        handlers: VerbHandlers {
+            write: handler!(create_token_by_role, policies, tokens),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+];
+
+#[derive(Input)]
+struct CreateInput {
+    /// A chosen id; needs root or sudo.
+    id: Option<Secret<String>>,
+    /// What the token may do; the caller's policies if not given.
+    policies: CommaList,
+    /// Kept with the token.
+    meta: Option<KeyValues>,
+    /// Make an orphan; needs root or sudo. A role decides this itself.
+    no_parent: bool,
+    /// Leave the default policy out.
+    no_default_policy: bool,
+    /// Whether it can be renewed.
+    #[field(default = "true")]
+    renewable: bool,
+    /// Its lifetime.
+    ttl: String,
+    /// The older name of `ttl`.
+    lease: String,
+    /// `service` or `batch`.
+    #[field(rename = "type")]
+    token_type: String,
+    /// The age beyond which no renewal goes.
+    explicit_max_ttl: String,
+    /// Shown as `token-<name>`.
+    #[field(default = "token")]
+    display_name: String,
+    /// How many requests it may make.
+    num_uses: i64,
+    /// Each renewal gives this lifetime, without end; needs root or sudo.
+    period: String,
+    /// Not built.
+    entity_alias: String,
+}
+
+/// How a token is created: through which of the three paths, and by which role.
+struct CreateMode {
+    /// The path of the request, without the role's suffix.
+    path: String,
+    orphan: bool,
+    role: Option<(String, TokenRole)>,
+}
+
+impl CreateMode {
+    fn role(&self) -> Option<&TokenRole> {
+        self.role.as_ref().map(|(_, role)| role)
+    }
+
+    /// The path recorded in the token, which is also the prefix of its lease id.
+    fn token_path(&self) -> String {
+        match self.role().filter(|role| !role.path_suffix.is_empty()) {
+            Some(role) => format!("{}/{}", self.path, role.path_suffix),
+            None => self.path.clone(),
+        }
+    }
+}
+
+async fn create_token(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
+    let input: CreateInput = call.parse_input()?;
+    let orphan = input.no_parent;
+    create_with_mode(
+        call,
+        policy_store,
+        tokens,
+        input,
+        CreateMode { path: "auth/token/create".to_owned(), orphan, role: None },
+    )
+    .await
+}
+
+async fn create_orphan_token(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
+    let mut input: CreateInput = call.parse_input()?;
+    // Permission for this path implies permission to create orphans, so no `sudo` is needed.
+    input.no_parent = false;
+    let path = "auth/token/create-orphan".to_owned();
+    create_with_mode(
+        call,
+        policy_store,
+        tokens,
+        input,
+        CreateMode { path, orphan: true, role: None },
+    )
+    .await
+}
+
+async fn create_token_by_role(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+) -> Result<CoreResponse, Error> {
+    let name = call.first_capture();
+    let role = tokens.roles.get(name).await?;
+    let Some((role, _)) = role else {
+        return Err(Error::invalid(format!("unknown role {name}")));
+    };
+    let mut input: CreateInput = call.parse_input()?;
+    // Permission to use a role implies permission for what it sets; the role decides about orphans.
+    input.no_parent = false;
+    let orphan = role.orphan;
+    let role = Some((name.to_owned(), role));
+    create_with_mode(
+        call,
+        policy_store,
+        tokens,
+        input,
+        CreateMode { path: format!("auth/token/create/{name}"), orphan, role },
+    )
+    .await
+}
+
+async fn create_with_mode(
+    call: &EndpointCall,
+    policy_store: &PolicyStore,
+    tokens: &TokenService,
+    input: CreateInput,
+    making: CreateMode,
+) -> Result<CoreResponse, Error> {
+    let caller = call.require_caller()?;
+    let parent = &caller.stored_token;
+    if parent.token.is_batch() {
+        return Err(Error::invalid("batch tokens cannot create more tokens"));
+    }
+    if parent.token.uses_left.is_some() || caller.last_use {
+        return Err(Error::invalid("restricted use token cannot generate child tokens"));
+    }
+    let kind = resolve_token_type(&input.token_type, making.role())?;
+    let times = RequestedDurations::from_input(&input)?;
+    let num_uses = effective_num_uses(&input, making.role())?;
+    check_batch_restrictions(kind, &times, num_uses)?;
+    check_entity_alias(&input.entity_alias, making.role())?;
+    let sudo = caller.acl.allows(&making.path, strongroom_policy::Capability::Update, true);
+    check_privileges(&input, &times, sudo)?;
+    let policies = PolicyRequest {
+        parent_policies: &parent.token.policies,
+        requested: requested_policies(call, &input.policies)?,
+        no_default: input.no_default_policy,
+        sudo,
+        role: making.role(),
+    };
+    let policies = policies.resolve()?;
+    let is_root = policies.iter().any(PolicyName::is_root);
+    if is_root && kind == TokenKind::Batch {
+        return Err(Error::invalid("batch tokens cannot be root tokens"));
+    }
+    let expiring = parent.token.expires.is_some();
+    let GrantedTtl { ttl, mut warnings } =
+        compute_lifetime(call, tokens, &times, making.role(), is_root, expiring)?;
+    warnings.extend(unknown_policy_warnings(policy_store, &policies));
+    let renewable = input.renewable
+        && making.role().is_none_or(|role| role.renewable)
+        && !ttl.is_zero()
+        && kind == TokenKind::Service;
+    let new = NewToken {
+        id: validate_custom_id(input.id, kind)?,
+        parent: (!making.orphan).then(|| parent.key.clone()),
+        policies,
+        path: making.token_path(),
+        display_name: token_display_name(&input.display_name),
+        meta: input.meta.map(|meta| meta.0),
+        ttl,
+        renewable,
+        period: times.period,
+        explicit_max_ttl: times.explicit_max,
+        num_uses,
+        bound_cidrs: making.role().map(|role| role.bound_cidrs.clone()).unwrap_or_default(),
+        role: making.role.map(|(name, _)| name),
+    };
+    let created = match kind {
+        TokenKind::Service => tokens.create(new).await?,
+        TokenKind::Batch => {
+            let sealed = tokens.store.create_batch_token(new, call.clock.now())?;
+            metrics::counter!(names::TOKEN_CREATED).increment(1);
+            sealed
+        }
+    };
+    let id = created.id.expose_secret();
+    let answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
+    Ok(match kind {
+        TokenKind::Service => answer.with_issued_secret(IssuedSecret::Token(created.key)),
+        // Batch tokens are not stored, so there is nothing to revoke.
+        TokenKind::Batch => answer,
+    })
+}
+
+/// The kind of token to create. The request's choice counts unless the role mandates a kind.
+fn resolve_token_type(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
+    let asked = match asked {
+        "" => None,
+        "service" => Some(TokenKind::Service),
+        "batch" => Some(TokenKind::Batch),
+        _ => return Err(Error::invalid("invalid 'token_type' value")),
+    };
+    Ok(match role.map_or(TokenTypePolicy::DefaultService, |role| role.token_type) {
+        TokenTypePolicy::Service => TokenKind::Service,
+        TokenTypePolicy::Batch => TokenKind::Batch,
+        TokenTypePolicy::DefaultService => asked.unwrap_or(TokenKind::Service),
+        TokenTypePolicy::DefaultBatch => asked.unwrap_or(TokenKind::Batch),
+    })
+}
+
+/// The durations of a request. Errors for invalid ones have the wording of existing servers.
+struct RequestedDurations {
+    ttl: Ttl,
+    period: Ttl,
+    explicit_max: Ttl,
+}
+
+impl RequestedDurations {
+    fn from_input(input: &CreateInput) -> Result<Self, Error> {
+        let read = |name: &str, text: &str| {
+            let nanos = parse_nanos(text).map_err(|error| Error::invalid(error.to_string()))?;
+            let ttl = Ttl::from_nanos(nanos);
+            ttl.ok_or_else(|| Error::invalid(format!("{name} must be positive")))
+        };
+        let (ttl, lease) = (read("ttl", &input.ttl)?, read("lease", &input.lease)?);
+        Ok(Self {
+            ttl: ttl.nonzero_or(lease),
+            period: read("period", &input.period)?,
+            explicit_max: read("explicit_max_ttl", &input.explicit_max_ttl)?,
+        })
+    }
+}
+
+/// The lower of the use counts of the request and the role; zero means unlimited.
+fn effective_num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u32, Error> {
+    if input.num_uses < 0 {
+        return Err(Error::invalid("number of uses cannot be negative"));
+    }
+    let asked =
+        u32::try_from(input.num_uses).map_err(|_| Error::invalid("number of uses is too large"))?;
+    let given = role.map_or(0, |role| role.num_uses);
+    Ok(if asked == 0 || given == 0 { asked.max(given) } else { asked.min(given) })
+}
+
+/// Refuses settings that a batch token can't have, because it has no stored record.
+fn check_batch_restrictions(
+    kind: TokenKind,
+    times: &RequestedDurations,
+    num_uses: u32,
+) -> Result<(), Error> {
+    let asked = [
+        (num_uses > 0, "num_uses"),
+        (!times.period.is_zero(), "period"),
+        (!times.explicit_max.is_zero(), "explicit_max_ttl"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked && kind == TokenKind::Batch) {
+        Some((_, what)) => Err(Error::invalid(format!("batch tokens cannot have {what:?} set"))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses every entity alias: they are not implemented, so no role allows one.
+fn check_entity_alias(alias: &str, role: Option<&TokenRole>) -> Result<(), Error> {
+    match (alias, role) {
+        ("", _) => Ok(()),
+        (_, Some(_)) => Err(Error::invalid("invalid 'entity_alias' value")),
+        (_, None) => {
+            Err(Error::invalid("'entity_alias' is only allowed in combination with token role"))
+        }
+    }
+}
+
+fn check_privileges(
+    input: &CreateInput,
+    times: &RequestedDurations,
+    sudo: bool,
+) -> Result<(), Error> {
+    let needs = [
+        (input.id.is_some(), "specify token id"),
+        (input.no_parent, "create orphan token"),
+        (!times.period.is_zero(), "create periodic token"),
+    ];
+    match needs.iter().find(|(asked, _)| *asked && !sudo) {
+        Some((_, what)) => {
+            Err(Error::invalid(format!("root or sudo privileges required to {what}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The requested policies; `None` if the field is missing, `null` or `[]`. A list of blank entries
+/// requests the empty set instead, so that it doesn't fall back to all of the caller's policies.
+fn requested_policies(
+    call: &EndpointCall,
+    given: &CommaList,
+) -> Result<Option<BTreeSet<PolicyName>>, Error> {
+    let mut asked = BTreeSet::new();
+    for text in &given.0 {
+        asked.insert(PolicyName::parse(text).map_err(|error| Error::invalid(error.to_string()))?);
+    }
+    let json = call.fields.get("policies").map_or("null", |raw| raw.get());
+    let nothing =
+        json == "null" || json.bytes().all(|b| matches!(b, b'[' | b']') || b.is_ascii_whitespace());
+    Ok((!nothing).then_some(asked))
+}
+
+fn unknown_policy_warnings(policy_store: &PolicyStore, policies: &[PolicyName]) -> Vec<String> {
+    let missing = policies.iter().filter(|name| !policy_store.contains(name));
+    missing.map(|name| format!("Policy {:?} does not exist", name.as_str())).collect()
+}
+
+/// Computes the lifetime of a new token. A root token doesn't expire unless the request or the role
+/// sets a limit; an expiring root token can't create a non-expiring one.
+fn compute_lifetime(
+    call: &EndpointCall,
+    tokens: &TokenService,
+    times: &RequestedDurations,
+    role: Option<&TokenRole>,
+    is_root: bool,
+    expiring: bool,
+) -> Result<GrantedTtl, Error> {
+    let mut warnings = Vec::new();
+    let mut lesser = |asked: Ttl, given: Ttl, what: &str| {
+        let lesser = asked.nonzero_or(given).capped_by(given);
+        if !asked.is_zero() && !given.is_zero() {
+            warnings.push(format!(
+                "{what} specified both during creation call and in role; using the lesser value of {} seconds",
+                lesser.as_secs()
+            ));
+        }
+        lesser
+    };
+    let given = |of: fn(&TokenRole) -> Ttl| role.map_or(Ttl::ZERO, of);
+    let explicit_max =
+        lesser(times.explicit_max, given(|role| role.explicit_max_ttl), "Explicit max TTL");
+    let period = lesser(times.period, given(|role| role.period), "Period");
+    if is_root && times.ttl.is_zero() && period.is_zero() && explicit_max.is_zero() {
+        if expiring {
+            return Err(Error::invalid(
+                "expiring root tokens cannot create non-expiring root tokens",
+            ));
+        }
+        return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
+    }
+    let terms = TokenLimits { mount_lifetimes: tokens.lifetimes(), period, explicit_max };
+    // A root token with only an explicit maximum gets that as its TTL.
+    let asked =
+        if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };
+    let now = call.clock.now();
+    let life = terms.grant_lifetime(asked, Ttl::ZERO, now, now);
+    let life = life.ok_or_else(|| Error::internal("the maximum TTL of tokens is zero"))?;
+    warnings.extend(life.granted.warnings);
+    Ok(GrantedTtl { ttl: life.granted.ttl, warnings })
+}
+
+fn validate_custom_id(
+    id: Option<Secret<String>>,
+    kind: TokenKind,
+) -> Result<Option<Secret<String>>, Error> {
+    let Some(id) = id else { return Ok(None) };
+    if kind == TokenKind::Batch {
+        return Err(Error::invalid("batch tokens cannot have \"id\" set"));
+    }
+    let text = id.expose_secret();
+    let prefixes = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
+    if let Some(prefix) = prefixes.iter().find(|prefix| text.starts_with(**prefix)) {
+        return Err(Error::invalid(format!("custom token ID cannot have the '{prefix}' prefix")));
+    }
+    if text.contains('.') {
+        return Err(Error::invalid("custom token ID cannot have a '.' in the value"));
+    }
+    if !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(Error::invalid("custom token ID must be printable ASCII without spaces"));
+    }
+    Ok(Some(id))
+}
+
+/// The display name `token-<given>`, in which every character but ASCII letters, digits and dashes
+/// is replaced by a dash.
+fn token_display_name(given: &str) -> String {
+    if given == "token" || given.is_empty() {
+        return "token".to_owned();
+    }
+    let plain = given.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' });
+    let mut name = format!("token-{}", plain.collect::<String>());
+    // Don't end in a dash.
+    if name.ends_with('-') {
+        name.pop();
+    }
+    name
+}

@@ -1,0 +1,46 @@
+//! [`BUILT_INS`]: the parts of the API that the server serves itself.
+
+use crate::auth_token::TokenBackend;
+use crate::cubbyhole::CubbyholeBackend;
+use crate::status::StatusPaths;
+use crate::sys::SystemBackend;
+use strongroom_core::core::BuiltIns;
+use strongroom_core::mounts::MountClass;
+use strongroom_core::unsealed::backend::BuiltInMount;
+
+/// The built-in mounts and the paths served while sealed, for [`strongroom_core::Core::new`].
+pub const BUILT_INS: BuiltIns = BuiltIns { mounts: MOUNTS, sealed_paths: &StatusPaths };
+
+// Flags and headers are those that the reference server shows.
+const MOUNTS: &[BuiltInMount] = &[
+    BuiltInMount {
+        class: MountClass::Secret,
+        path: "sys/",
+        mount_type: "system",
+        description: "the server's own paths",
+        local: false,
+        seal_wrap: true,
+        passthrough_request_headers: &["Accept"],
+        backend: &SystemBackend,
+    },
+    BuiltInMount {
+        class: MountClass::Auth,
+        path: "token/",
+        mount_type: "token",
+        description: "tokens",
+        local: false,
+        seal_wrap: false,
+        passthrough_request_headers: &[],
+        backend: &TokenBackend,
+    },
+    BuiltInMount {
+        class: MountClass::Secret,
+        path: "cubbyhole/",
+        mount_type: "cubbyhole",
+        description: "what a token keeps for itself",
+        local: true,
+        seal_wrap: false,
+        passthrough_request_headers: &[],
+        backend: &CubbyholeBackend,
+    },
+];

@@ -1,0 +1,267 @@
+//! [`ApiEndpoint`]: a path that the core serves itself, declared with its handlers and fields.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use strongroom_sdk::action::Input;
+use strongroom_sdk::field::{FieldKind, FieldSpec};
+use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
+use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Clock, ErrorKind, Fields, RequestId, Secret, Ttl};
+
+use crate::endpoint_docs::help_response;
+use strongroom_core::error::Error;
+use strongroom_core::path_access::TokenRequirement;
+use strongroom_core::refusal_log::RefusalKind;
+use strongroom_core::request::{CoreResponse, Verb};
+pub(crate) use strongroom_core::responses::{
+    data_response, data_response_with_warnings, empty_or_warnings_response, keys_response,
+    not_found,
+};
+use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RequestOrigin};
+use strongroom_core::unsealed::UnsealedCore;
+
+/// The function that handles one verb of an endpoint.
+pub(crate) type EndpointHandler =
+    for<'a> fn(&'a EndpointCall, &'a UnsealedCore) -> BoxFuture<'a, Result<CoreResponse, Error>>;
+
+/// A path of the core's own API, with its handlers, fields and documentation.
+#[derive(Clone, Copy)]
+pub(crate) struct ApiEndpoint {
+    /// The path pattern below `sys/` or `auth/token/`; without a trailing slash, also for lists.
+    pub(crate) pattern: &'static str,
+    /// Its description in `help` responses and the OpenAPI document.
+    pub(crate) help: &'static str,
+    /// The request fields of all its verbs together.
+    pub(crate) fields: &'static [&'static [FieldSpec]],
+    pub(crate) handlers: VerbHandlers,
+    pub(crate) access: EndpointAccess,
+}
+
+/// The field name that matches every field, for endpoints without a fixed set.
+pub(crate) const ANY_FIELD: &str = "*";
+
+/// The `fields` of an endpoint that accepts an arbitrary body.
+pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
+    name: ANY_FIELD,
+    help: "Anything.",
+    kind: FieldKind::KeyValues,
+    secret: true,
+    required: false,
+    default: None,
+}];
+
+/// The handler for each supported verb; `None` where the verb is not supported.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct VerbHandlers {
+    pub(crate) read: Option<EndpointHandler>,
+    pub(crate) list: Option<EndpointHandler>,
+    pub(crate) write: Option<EndpointHandler>,
+    pub(crate) delete: Option<EndpointHandler>,
+}
+
+impl VerbHandlers {
+    pub(crate) const NONE: Self = Self { read: None, list: None, write: None, delete: None };
+
+    /// Whether any verb has a handler.
+    pub(crate) fn has_any(&self) -> bool {
+        let all = [self.read, self.list, self.write, self.delete];
+        all.iter().any(Option::is_some)
+    }
+
+    fn for_verb(&self, verb: Verb) -> Option<EndpointHandler> {
+        match verb {
+            Verb::Read => self.read,
+            Verb::List => self.list,
+            Verb::Write => self.write,
+            Verb::Delete => self.delete,
+            Verb::Patch | Verb::Help => None,
+        }
+    }
+}
+
+/// Who may use an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EndpointAccess {
+    /// Requires a token whose policies allow it. [`crate::root_paths`] says where `sudo` is
+    /// required as well.
+    #[default]
+    Policy,
+    /// Requires no token; the handler itself decides what the caller may see.
+    Unauthenticated,
+}
+
+/// Turns the path of an async function into an [`EndpointHandler`]. The names that follow are the
+/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters; it has
+/// access to no others.
+macro_rules! handler {
+    ($function:path) => {
+        Some(|call, _| Box::pin($function(call)))
+    };
+    ($function:path, $($service:ident),+) => {
+        Some(|call, core| Box::pin($function(call, $(&core.$service),+)))
+    };
+}
+pub(crate) use handler;
+
+/// A request to an endpoint, after authentication and authorization.
+pub(crate) struct EndpointCall {
+    /// The source of time.
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) id: RequestId,
+    /// The fields of the body or query, including the captures of the path.
+    pub(crate) fields: Fields,
+    pub(crate) captures: PathCaptures,
+    /// The token as sent by the client: some responses return it to its owner.
+    pub(crate) token: Option<Secret<String>>,
+    /// The lifetime of the wrapping token, capped by the server's maximum; `None` if the response
+    /// is not to be wrapped.
+    pub(crate) wrap_ttl: Option<Ttl>,
+    /// The authenticated caller; `None` on unauthenticated paths without a valid token.
+    pub(crate) caller: Option<AuthenticatedCaller>,
+    /// The client's IP address; `None` on a Unix socket.
+    pub(crate) address: Option<IpAddr>,
+    /// The request headers that the endpoint reads: see
+    /// [`strongroom_core::headers::passthrough_request_headers`].
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
+}
+
+impl EndpointCall {
+    /// Parses the fields into the handler's input type; `Invalid` if a field has the wrong type.
+    pub(crate) fn parse_input<I: Input>(&self) -> Result<I, Error> {
+        Ok(I::from_fields(&self.fields)?)
+    }
+
+    /// [`EndpointCall::parse_input`], but treats an empty `token` field as absent.
+    pub(crate) fn parse_input_optional_token<I: Input>(&self) -> Result<I, Error> {
+        if self.fields.get("token").is_none_or(|raw| raw.get() != "\"\"") {
+            return self.parse_input();
+        }
+        let mut fields = self.fields.clone();
+        fields.remove("token");
+        Ok(I::from_fields(&fields)?)
+    }
+
+    /// The request's id, path, address and caller, for the refusal log.
+    pub(crate) fn request_origin<'a>(&'a self, path: &'a str) -> RequestOrigin<'a> {
+        RequestOrigin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
+    }
+
+    /// The value of the first capture in the path pattern.
+    pub(crate) fn first_capture(&self) -> &str {
+        self.captures.first_value()
+    }
+
+    /// The id of the caller's token; empty if none was sent.
+    pub(crate) fn token_id(&self) -> &str {
+        self.token.as_ref().map_or("", |token| token.expose_secret())
+    }
+
+    /// The authenticated caller; `Denied` if there is none.
+    pub(crate) fn require_caller(&self) -> Result<&AuthenticatedCaller, Error> {
+        self.caller.as_ref().ok_or_else(Error::invalid_token)
+    }
+}
+
+/// Finds the endpoint for a path and verb. If an endpoint matches but lacks the verb, later ones
+/// are tried. A path that no endpoint matches is 404. A path that matches only endpoints without
+/// the verb is 405, or 404 for LIST: a list path ends with a slash and so is a different path.
+pub(crate) fn find_endpoint(
+    endpoints: &[&'static [ApiEndpoint]],
+    verb: Verb,
+    path: &str,
+) -> Result<(&'static ApiEndpoint, EndpointHandler, PathCaptures), Error> {
+    let path = if verb == Verb::List { path.trim_end_matches('/') } else { path };
+    let mut known = false;
+    for endpoint in endpoints.iter().flat_map(|group| group.iter()) {
+        let Some(captures) = RoutePattern::new(endpoint.pattern).match_path(path) else { continue };
+        known = true;
+        if let Some(handler) = endpoint.handlers.for_verb(verb) {
+            return Ok((endpoint, handler, captures));
+        }
+    }
+    let known = known && verb != Verb::List;
+    Err(if known { Error::unsupported_operation() } else { Error::unsupported_path() })
+}
+
+/// The access rule of a path: that of the first endpoint that matches, whatever the verb.
+pub(crate) fn access_for_path(endpoints: &[&'static [ApiEndpoint]], path: &str) -> EndpointAccess {
+    let path = path.trim_end_matches('/');
+    let mut all = endpoints.iter().flat_map(|group| group.iter());
+    let found = all.find(|endpoint| RoutePattern::new(endpoint.pattern).match_path(path).is_some());
+    found.map_or(EndpointAccess::Policy, |endpoint| endpoint.access)
+}
+
+/// Handles a request by the endpoint that matches its path and verb, or with the endpoints'
+/// documentation if it asks for help. `tag` is the group's tag in the OpenAPI document.
+pub(crate) async fn call_endpoint(
+    endpoints: &[&'static [ApiEndpoint]],
+    tag: &str,
+    core: &Arc<UnsealedCore>,
+    authorized: &mut AuthorizedRequest,
+) -> Result<CoreResponse, Error> {
+    let AuthorizedRequest { routed, caller, .. } = authorized;
+    let request = &mut routed.request;
+    if request.verb == Verb::Help {
+        return help_response(endpoints, tag, &routed.relative_path);
+    }
+    let (endpoint, handler, captures) =
+        find_endpoint(endpoints, request.verb, &routed.relative_path)?;
+    let mut fields = std::mem::take(&mut request.fields);
+    let warnings = move_captures_to_fields(endpoint, &captures, &mut fields);
+    let call = EndpointCall {
+        clock: core.clock().clone(),
+        id: request.id.clone(),
+        fields,
+        captures,
+        token: request.token.take(),
+        wrap_ttl: request.wrap_ttl,
+        caller: caller.take(),
+        address: request.remote_address(),
+        headers: std::mem::take(&mut routed.headers),
+    };
+    let response = handler(&call, core).await;
+    if let Err(error) = &response
+        && error.kind() == ErrorKind::Denied
+    {
+        // The endpoint itself refused, for example access to another token or lease than the
+        // caller's.
+        let origin = call.request_origin(request.path.as_str());
+        core.refusal_log.log_refusal(RefusalKind::PermissionDenied, &origin, "");
+    }
+    let mut response = response?;
+    if let CoreResponse::Envelope(envelope) = &mut response {
+        envelope.warnings.extend(warnings);
+    }
+    Ok(response)
+}
+
+/// Whether a path requires a token, by the endpoint that it matches.
+pub(crate) fn endpoint_token_requirement(
+    endpoints: &[&'static [ApiEndpoint]],
+    below: &str,
+) -> TokenRequirement {
+    match access_for_path(endpoints, below) {
+        EndpointAccess::Policy => TokenRequirement::Required,
+        // On the server's own unauthenticated paths a valid token identifies the caller.
+        EndpointAccess::Unauthenticated => TokenRequirement::Optional,
+    }
+}
+
+/// Copies path captures into the fields, overriding body fields of the same name. Returns the
+/// warnings about unrecognized and overridden body fields that Vault clients know.
+fn move_captures_to_fields(
+    endpoint: &ApiEndpoint,
+    captures: &PathCaptures,
+    fields: &mut Fields,
+) -> Vec<String> {
+    let declared = || endpoint.fields.iter().flat_map(|fields| fields.iter());
+    if declared().any(|spec| spec.name == ANY_FIELD) {
+        // The endpoint takes arbitrary fields and has no captures, so there is nothing to warn
+        // about.
+        return Vec::new();
+    }
+    let declared = declared().map(|spec| spec.name);
+    strongroom_sdk::field::apply_captures(declared, captures, fields).into_iter().collect()
+}

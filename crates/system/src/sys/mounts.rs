@@ -1,0 +1,464 @@
+//! `sys/mounts` and `sys/auth`: listing, enabling, tuning and disabling secrets engines and auth
+//! methods.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use strongroom_policy::{DerivedField, FieldReading};
+use strongroom_sdk::{Input, KeyValues};
+use strongroom_types::{Fields, MountPath, RawObject};
+
+use super::mount_entry::{mount_response, tune_response};
+use super::mount_settings::{EnableConfigInput, JsonObject, MountConfigUpdate, MountSettingsInput};
+use super::{derived_field, kv_versions};
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
+    empty_or_warnings_response, handler,
+};
+use strongroom_core::error::Error;
+use strongroom_core::mounts::MountClass;
+use strongroom_core::mounts::MountRegistry;
+use strongroom_core::mounts::registry::{NewMount, engine_open_error};
+use strongroom_core::mounts::system_view::ServerInfo;
+use strongroom_core::plugins::selection::normalise_version;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::unmount::UnmountService;
+
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
+        pattern: "mounts",
+        help: "All secrets engines.",
+        fields: &[],
+        handlers: VerbHandlers { read: handler!(list_secret_mounts, mounts), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "mounts/{path..}/tune",
+        help: "What of a mount can be changed while it is mounted.",
+        fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_tune, mounts, server_info),
+            write: handler!(tune_mount, mounts, server_info),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "mounts/{path..}",
+        help: "A secrets engine: mounts, shows or removes it.",
+        fields: &[EnableInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_mount, mounts),
+            write: handler!(enable_secrets_engine, mounts, server_info),
+            delete: handler!(disable_mount, mounts, unmounts),
+            list: None,
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "auth",
+        help: "All auth methods.",
+        fields: &[],
+        handlers: VerbHandlers { read: handler!(list_auth_mounts, mounts), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "auth/{path..}/tune",
+        help: "What of an auth method can be changed while it is mounted.",
+        fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_auth_tune, mounts, server_info),
+            write: handler!(tune_auth_mount, mounts, server_info),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "auth/{path..}",
+        help: "An auth method: mounts, shows or removes it.",
+        fields: &[EnableInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_auth_mount, mounts),
+            write: handler!(enable_auth_method, mounts, server_info),
+            delete: handler!(disable_auth_method, mounts, unmounts),
+            list: None,
+        },
+        access: EndpointAccess::Policy,
+    },
+];
+
+#[derive(Input)]
+struct EnableInput {
+    /// The engine: the name of a plug-in in the catalog.
+    #[field(rename = "type")]
+    mount_type: String,
+    /// The plug-in's name, where `type` is `plugin`.
+    plugin_name: String,
+    /// The version to run; the newest that is registered if not given.
+    plugin_version: String,
+    /// For people.
+    description: String,
+    /// Options for the engine.
+    options: Option<KeyValues>,
+    /// Keep the mount in this cluster.
+    local: bool,
+    /// Ask for the seal's extra encryption.
+    seal_wrap: bool,
+    /// Not built.
+    external_entropy_access: bool,
+    /// What can be tuned later.
+    config: Option<JsonObject>,
+}
+
+#[derive(Input)]
+struct TuneInput {
+    /// For people.
+    description: Option<String>,
+    /// Options for the engine: added to those it has. An empty one goes.
+    options: Option<KeyValues>,
+    /// The version to run after the next reload; empty to follow the catalog.
+    plugin_version: Option<String>,
+}
+
+async fn list_secret_mounts(
+    _: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
+    Ok(list_mounts_of_kind(mounts, MountClass::Secret))
+}
+
+async fn list_auth_mounts(_: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
+    Ok(list_mounts_of_kind(mounts, MountClass::Auth))
+}
+
+fn list_mounts_of_kind(mounts: &MountRegistry, class: MountClass) -> CoreResponse {
+    let mut answer = Fields::new();
+    for mounted in mounts.table().mounts_of_class(class) {
+        answer.set(mounted.entry.path.clone(), &mount_response(mounted));
+    }
+    data_response(answer.to_object())
+}
+
+/// Parses the path below `sys/mounts`: `auth/x` names an auth method, anything else a secrets
+/// engine.
+fn parse_secret_or_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
+    let path = MountPath::parse(path)?;
+    match path.as_str().strip_prefix("auth/") {
+        Some(below) if !below.is_empty() => Ok((MountClass::Auth, MountPath::parse(below)?)),
+        _ => Ok((MountClass::Secret, path)),
+    }
+}
+
+fn parse_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
+    Ok((MountClass::Auth, MountPath::parse(path)?))
+}
+
+async fn read_mount(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
+    let missing = |path| format!("No {} at {path}", MountClass::Secret.noun_in_messages());
+    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
+    read_mount_at(mounts, class, &path, missing(class.route_to(path.as_str())))
+}
+
+async fn read_auth_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_auth_path(call.first_capture())?;
+    read_mount_at(mounts, class, &path, format!("No {} at {path}", class.noun_in_messages()))
+}
+
+fn read_mount_at(
+    mounts: &MountRegistry,
+    class: MountClass,
+    path: &MountPath,
+    missing: String,
+) -> Result<CoreResponse, Error> {
+    let table = mounts.table();
+    let mounted = table.get(class, path.as_str()).ok_or_else(|| Error::invalid(missing))?;
+    Ok(data_response(to_object(&mount_response(mounted))?))
+}
+
+async fn enable_secrets_engine(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    // Taken as a secrets engine's path, so that `auth/x` is refused.
+    enable_mount_at(
+        call,
+        mounts,
+        server_info,
+        MountClass::Secret,
+        MountPath::parse(call.first_capture())?,
+    )
+    .await
+}
+
+async fn enable_auth_method(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_auth_path(call.first_capture())?;
+    enable_mount_at(call, mounts, server_info, class, path).await
+}
+
+async fn enable_mount_at(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+    class: MountClass,
+    path: MountPath,
+) -> Result<CoreResponse, Error> {
+    let input: EnableInput = call.parse_input()?;
+    if input.external_entropy_access {
+        return Err(Error::not_implemented("external entropy access"));
+    }
+    let config =
+        EnableConfigInput::from_fields(&input.config.map(|object| object.0).unwrap_or_default())?;
+    let mount_type = resolve_mount_type(input.mount_type, input.plugin_name, config.plugin_name)?;
+    check_mountable(class, &mount_type)?;
+    let version = Some(input.plugin_version).filter(|text| !text.is_empty());
+    let version = version.or(config.plugin_version);
+    let options = Some(input.options.map(|options| options.0).unwrap_or_default());
+    let (mount_type, options) = match class {
+        MountClass::Secret => kv_versions::resolve_new_mount(mount_type, options)?,
+        MountClass::Auth => (mount_type, options),
+    };
+    let settings = config.settings.validate(class, &mount_type)?;
+    mounts
+        .enable(NewMount {
+            class,
+            path,
+            config: settings.into_new_config(server_info.lifetimes)?,
+            mount_type,
+            plugin_version: version.as_deref().map(parse_version).transpose()?.unwrap_or_default(),
+            description: input.description,
+            options,
+            local: input.local,
+            seal_wrap: input.seal_wrap,
+        })
+        .await?;
+    Ok(CoreResponse::Nothing)
+}
+
+/// The type of a new mount: the field `type`, or the plug-in name if `type` is `plugin` or empty.
+fn resolve_mount_type(
+    mount_type: String,
+    plugin_name: String,
+    in_config: Option<String>,
+) -> Result<String, Error> {
+    let plugin_name = Some(plugin_name).filter(|name| !name.is_empty()).or(in_config);
+    match (mount_type.as_str(), plugin_name) {
+        ("", None) => Err(Error::invalid("backend type must be specified as a string")),
+        ("plugin" | "", Some(name)) => Ok(name),
+        ("plugin", None) => Err(Error::invalid("plugin_name must be provided for plugin backend")),
+        _ => Ok(mount_type),
+    }
+}
+
+/// Fields that policy conditions on mount requests also check: the aliases of a KV mount's type,
+/// and the option `version` if the type name implies it.
+pub(crate) fn derived_mount_fields(fields: &Fields) -> Vec<DerivedField> {
+    let Ok(input) = EnableInput::from_fields(fields) else { return Vec::new() };
+    let config =
+        EnableConfigInput::from_fields(&input.config.map(|object| object.0).unwrap_or_default());
+    let Ok(config) = config else { return Vec::new() };
+    let named = resolve_mount_type(input.mount_type, input.plugin_name, config.plugin_name);
+    let Ok(named) = named else { return Vec::new() };
+    let options = input.options.unwrap_or_default().0;
+    let Ok(names) = kv_versions::mount_type_aliases(named, options) else { return Vec::new() };
+    let version = names.version.and_then(|version| {
+        let options = BTreeMap::from([(kv_versions::VERSION_OPTION, version)]);
+        derived_field("options", FieldReading::Pairs, &options, false)
+    });
+    let types = names.types.iter();
+    let types = types.filter_map(|name| derived_field("type", FieldReading::Text, name, true));
+    types.chain(version).collect()
+}
+
+/// Refuses the types of the built-in mounts, of which every server has exactly one.
+fn check_mountable(class: MountClass, mount_type: &str) -> Result<(), Error> {
+    match (class, mount_type) {
+        (MountClass::Auth, "token") => {
+            Err(Error::invalid("token credential backend cannot be instantiated"))
+        }
+        (MountClass::Secret, "token" | "system" | "cubbyhole" | "identity") => {
+            Err(Error::invalid(format!("mount type of {mount_type:?} is not mountable")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error for an invalid plug-in version. It doesn't repeat the value, which might be a secret.
+pub(super) const INVALID_VERSION: &str =
+    "the version is not a valid semantic version: write it as 1.2.3";
+
+fn parse_version(text: &str) -> Result<String, Error> {
+    normalise_version(text).ok_or_else(|| Error::invalid(INVALID_VERSION))
+}
+
+async fn disable_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
+    let route = class.route_to(path.as_str());
+    let auth_is_there = || mounts.table().get(class, path.as_str()).is_some();
+    let refused = match class {
+        // Disabling an auth method requires `sudo` and has its own path, `sys/auth/`.
+        MountClass::Auth => auth_is_there(),
+        MountClass::Secret => {
+            ["sys/", "cubbyhole/", "identity/", "auth/"].iter().any(|own| route.starts_with(own))
+        }
+    };
+    if refused {
+        return Err(Error::invalid(format!("cannot unmount {route:?}")));
+    }
+    unmount_at(mounts, unmounts, class, &path).await
+}
+
+async fn disable_auth_method(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_auth_path(call.first_capture())?;
+    if path.as_str() == "token/" {
+        return Err(Error::invalid("token credential backend cannot be disabled"));
+    }
+    unmount_at(mounts, unmounts, class, &path).await
+}
+
+async fn unmount_at(
+    mounts: &MountRegistry,
+    unmounts: &UnmountService,
+    class: MountClass,
+    path: &MountPath,
+) -> Result<CoreResponse, Error> {
+    if let Some(entry) = mounts.taint(class, path.as_str()).await? {
+        unmounts.remove_mount(entry).await?;
+        super::plugins::remove_unneeded_copies(mounts).await;
+    }
+    Ok(CoreResponse::Nothing)
+}
+
+async fn read_tune(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
+    read_tune_at(mounts, server_info, class, &path)
+}
+
+async fn read_auth_tune(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_auth_path(call.first_capture())?;
+    read_tune_at(mounts, server_info, class, &path)
+}
+
+fn read_tune_at(
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+    class: MountClass,
+    path: &MountPath,
+) -> Result<CoreResponse, Error> {
+    let table = mounts.table();
+    let Some(mounted) = table.get(class, path.as_str()) else {
+        let route = class.route_to(path.as_str());
+        return Err(Error::invalid(format!("cannot fetch sysview for path {route:?}")));
+    };
+    Ok(data_response(to_object(&tune_response(mounted, server_info.lifetimes))?))
+}
+
+async fn tune_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
+    tune_mount_at(call, mounts, server_info, class, &path).await
+}
+
+async fn tune_auth_mount(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+) -> Result<CoreResponse, Error> {
+    let (class, path) = parse_auth_path(call.first_capture())?;
+    tune_mount_at(call, mounts, server_info, class, &path).await
+}
+
+async fn tune_mount_at(
+    call: &EndpointCall,
+    mounts: &MountRegistry,
+    server_info: &ServerInfo,
+    class: MountClass,
+    path: &MountPath,
+) -> Result<CoreResponse, Error> {
+    let input: TuneInput = call.parse_input()?;
+    let settings: MountSettingsInput = call.parse_input()?;
+    if let (MountClass::Secret, own @ ("sys/" | "cubbyhole/")) = (class, path.as_str()) {
+        reject_builtin_tuning(own, &call.fields)?;
+    }
+    let server = server_info.lifetimes;
+    let table = mounts.table();
+    let mounted = table.get(class, path.as_str());
+    let upgrade = match (&input.options, mounted) {
+        (Some(options), Some(mounted)) => kv_versions::upgrade_warning(&mounted.entry, &options.0)?,
+        _ => None,
+    };
+    // A missing mount is reported by `tune` below.
+    let settings = match mounted {
+        None => MountConfigUpdate::default(),
+        Some(mounted) => settings.validate(class, &mounted.entry.mount_type)?,
+    };
+    let opener = mounts.engine_loader.clone();
+    let change = move |entry: &mut strongroom_core::mounts::MountEntry| {
+        settings.apply_tune(&mut entry.config, server)?;
+        if let Some(description) = input.description {
+            entry.description = description;
+        }
+        if let Some(version) = &input.plugin_version {
+            let given = !version.is_empty();
+            entry.plugin_version = if given { parse_version(version)? } else { String::new() };
+            if given {
+                // Fail now; otherwise a missing version would only be noticed at the next reload.
+                opener.resolve_plugin(entry).map_err(|error| engine_open_error(&error))?;
+            }
+        }
+        if let Some(options) = input.options {
+            // Check again: another change may have been applied since the check above.
+            kv_versions::upgrade_warning(entry, &options.0)?;
+            let known = entry.options.get_or_insert_default();
+            known.extend(options.0);
+            known.retain(|_, value| !value.is_empty());
+        }
+        Ok(())
+    };
+    match upgrade {
+        None => mounts.tune(class, path.as_str(), change).await?,
+        Some(_) => mounts.tune_and_reload(class, path.as_str(), change).await?,
+    }
+    Ok(empty_or_warnings_response(upgrade.into_iter().collect()))
+}
+
+/// Refuses to tune the built-in mounts `sys/` and `cubbyhole/`.
+fn reject_builtin_tuning(mount: &str, fields: &Fields) -> Result<(), Error> {
+    let tunable = TuneInput::FIELDS.iter().chain(MountSettingsInput::FIELDS);
+    let given = tunable.map(|field| field.name).find(|name| fields.contains(name));
+    match given {
+        // Go's client always sends `force_no_cache`, so accept it.
+        None | Some("force_no_cache") => Ok(()),
+        Some(name) => Err(Error::invalid(format!("cannot tune parameter {name} of {mount}"))),
+    }
+}
+
+fn to_object(value: &impl Serialize) -> Result<RawObject, Error> {
+    RawObject::from_serialize(value).map_err(|error| Error::internal(error.to_string()))
+}

@@ -1,0 +1,107 @@
+//! `sys/policies/password`: password policies, and generating passwords from them.
+
+use strongroom_sdk::Input;
+use strongroom_types::{ErrorKind, Fields};
+
+use crate::endpoint::{
+    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
+};
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_policy::PasswordPolicies;
+
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
+        pattern: "policies/password",
+        help: "The names of all password policies.",
+        fields: &[],
+        handlers: VerbHandlers {
+            list: handler!(list_password_policies, password_policies),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "policies/password/{name..}/generate",
+        help: "A password after the rules of a policy.",
+        fields: &[],
+        handlers: VerbHandlers {
+            read: handler!(generate_password, password_policies),
+            ..VerbHandlers::NONE
+        },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "policies/password/{name..}",
+        help: "A password policy: how long passwords are, and of which characters.",
+        fields: &[PasswordPolicyInput::FIELDS],
+        handlers: VerbHandlers {
+            read: handler!(read_password_policy, password_policies),
+            write: handler!(write_password_policy, password_policies),
+            delete: handler!(delete_password_policy, password_policies),
+            list: None,
+        },
+        access: EndpointAccess::Policy,
+    },
+];
+
+#[derive(Input)]
+struct PasswordPolicyInput {
+    /// The policy in HCL or JSON, or either in base64.
+    policy: String,
+}
+
+/// Paths with this suffix generate a password, so no policy can be written or deleted there.
+const GENERATE_SUFFIX: &str = "/generate";
+
+async fn list_password_policies(
+    _: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    keys_response(&password_policies.names().await?)
+}
+
+async fn read_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    let mut answer = Fields::new();
+    answer.set("policy", &password_policies.get(call.first_capture()).await?);
+    Ok(data_response(answer.to_object()))
+}
+
+async fn generate_password(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    let password = password_policies.generate(call.first_capture()).await?;
+    let mut answer = Fields::new();
+    answer.set("password", password.expose_secret());
+    Ok(data_response(answer.to_object()))
+}
+
+async fn write_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    let PasswordPolicyInput { policy } = call.parse_input()?;
+    if call.first_capture().ends_with(GENERATE_SUFFIX) {
+        return Err(Error::unsupported_operation());
+    }
+    if policy.is_empty() {
+        return Err(Error::with_message_list(ErrorKind::Invalid, "missing policy"));
+    }
+    password_policies.put(call.first_capture(), &policy).await?;
+    Ok(CoreResponse::Nothing)
+}
+
+async fn delete_password_policy(
+    call: &EndpointCall,
+    password_policies: &PasswordPolicies,
+) -> Result<CoreResponse, Error> {
+    if call.first_capture().ends_with(GENERATE_SUFFIX) {
+        return Err(Error::unsupported_operation());
+    }
+    password_policies.delete(call.first_capture()).await?;
+    Ok(CoreResponse::Nothing)
+}

@@ -1,0 +1,37 @@
+//! `sys/seal`, which seals the server, and `sys/step-down`, which has no effect on a single node.
+
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
+use strongroom_core::error::Error;
+use strongroom_core::refusal_log::RefusalLog;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::seal_request::SealRequest;
+
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
+    ApiEndpoint {
+        pattern: "seal",
+        help: "Takes the keys out of memory. Nothing but unsealing works afterwards.",
+        fields: &[],
+        handlers: VerbHandlers { write: handler!(seal, seal_request), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
+    },
+    ApiEndpoint {
+        pattern: "step-down",
+        help: "Lets another node lead. A server without others goes on as it is.",
+        fields: &[],
+        handlers: VerbHandlers { write: handler!(step_down), ..VerbHandlers::NONE },
+        access: EndpointAccess::Policy,
+    },
+];
+
+/// Seals the server. When this returns, new requests are refused as sealed; requests in progress
+/// may still complete.
+async fn seal(call: &EndpointCall, seal_request: &SealRequest) -> Result<CoreResponse, Error> {
+    RefusalLog::log_seal_request(&call.request_origin("sys/seal"));
+    seal_request.request().await;
+    Ok(CoreResponse::Nothing)
+}
+
+/// Does nothing: there is only one node. Vault and OpenBao return success in that case as well.
+async fn step_down(_: &EndpointCall) -> Result<CoreResponse, Error> {
+    Ok(CoreResponse::Nothing)
+}
