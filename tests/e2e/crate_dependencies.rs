@@ -21,6 +21,7 @@ const CRATE_LAYERS: &[&[&str]] = &[
     &["sdk"],
     &["plugin-host"],
     &["policy", "token", "lease"],
+    &["mounts"],
     &["core"],
     &["http"],
     &["config"],
@@ -33,6 +34,9 @@ const CRATE_LAYERS: &[&[&str]] = &[
 
 /// Dependencies that the order would allow and that are forbidden all the same.
 const FORBIDDEN_DEPENDENCIES: &[(&str, &str)] = &[
+    ("mounts", "plugin-host"),
+    ("mounts", "token"),
+    ("mounts", "lease"),
     ("core", "plugin-host"),
     ("http", "storage"),
     ("client", "core"),
@@ -74,6 +78,8 @@ fn forbidden_dependencies_are_detected() {
         ("core", "http"),
         ("core", "plugin-host"),
         ("policy", "token"),
+        ("mounts", "core"),
+        ("mounts", "plugin-host"),
         ("http", "storage"),
         ("engine-kv", "core"),
         ("engine-kv", "types"),

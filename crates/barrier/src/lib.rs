@@ -93,10 +93,18 @@ impl Error {
         }
     }
 
-    /// The error text for clients, without storage keys for values that are too large. Other errors
-    /// give their display text.
+    /// The error text for clients and engines. Causes from the operating system and file paths go
+    /// to the log only, and the key of a value that is too large is left out. Other errors give
+    /// their display text.
     pub fn client_message(&self) -> String {
+        use strongroom_storage::Error as Storage;
         match self {
+            Self::Storage(
+                Storage::Io(_) | Storage::Corrupt(_) | Storage::Closed(_) | Storage::Refused(_),
+            ) => {
+                tracing::error!(error = %self, "the store failed");
+                "the server's store failed; its log says more".to_owned()
+            }
             Self::TooLarge { .. } => "the value is larger than the store takes".to_owned(),
             other => other.to_string(),
         }

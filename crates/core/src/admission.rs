@@ -27,7 +27,8 @@ use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
 use crate::error::Error;
-use crate::mounts::ActiveMount;
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::mount_load::MountLoad;
 
 /// Limits on the number of requests that are processed at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +99,6 @@ pub(crate) struct AdmissionControl {
     in_flight: Gauge,
 }
 
-/// The number of requests being processed under a mount.
-#[derive(Debug, Default)]
-pub(crate) struct MountLoad(AtomicUsize);
-
 /// Permission to process a request, obtained from [`Core::admit`](crate::Core::admit). The request
 /// counts against the limits until this is dropped.
 pub struct RequestPermit {
@@ -148,7 +145,7 @@ impl AdmissionControl {
         if !increment_if_below(&self.requests, self.limits.requests) {
             return Err(ExceededLimit::Server);
         }
-        if !increment_if_below(&mount.0, self.limits.per_mount) {
+        if !mount.begin_request(self.limits.per_mount) {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             return Err(ExceededLimit::Mount);
         }
@@ -280,7 +277,7 @@ impl RequestPermit {
         if let Some(counted) = &mut self.slot
             && std::mem::take(&mut counted.counts_for_mount)
         {
-            counted.mount.0.fetch_sub(1, Ordering::Relaxed);
+            counted.mount.end_request();
         }
     }
 
@@ -289,7 +286,7 @@ impl RequestPermit {
         let limit = self.control.limits.per_mount;
         match &mut self.slot {
             Some(counted) if !counted.counts_for_mount => {
-                counted.counts_for_mount = increment_if_below(&counted.mount.0, limit);
+                counted.counts_for_mount = counted.mount.begin_request(limit);
                 if counted.counts_for_mount { Ok(()) } else { Err(ExceededLimit::Mount) }
             }
             _ => Ok(()),

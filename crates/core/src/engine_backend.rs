@@ -15,13 +15,13 @@ use strongroom_types::{Clock, ErrorKind, Fields, Namespace, RequestId};
 
 use crate::error::Error;
 use crate::kind_readings::reading_for_kind;
-use crate::mounts::handle::MountInstance;
-use crate::mounts::{ActiveMount, EngineHandle};
 use crate::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
 use crate::special_paths::{any_pattern_matches, longest_pattern_matches, pattern_matches};
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_mounts::handle::MountInstance;
+use strongroom_mounts::{ActiveMount, EngineHandle};
 
 /// The backend of every mount whose requests an engine handles, linked in or in a plug-in process.
 #[derive(Debug)]
@@ -287,9 +287,9 @@ mod tests {
     use strongroom_types::{Fields, RequestPath};
 
     use super::*;
-    use crate::mounts::InstanceStorage;
     use crate::request::{RequestHeaders, Verb};
     use crate::stages::AdmittedRequest;
+    use strongroom_mounts::InstanceStorage;
 
     fn to_strings(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(|pattern| (*pattern).to_owned()).collect()

@@ -4,10 +4,11 @@
 use std::fmt;
 
 use strongroom_sdk::engine::{EngineError, StatusKind};
+pub use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;
-use strongroom_types::{ErrorKind, RawObject, printable};
+use strongroom_types::{ErrorKind, RawObject};
 
-use crate::plugins::CatalogError;
+use strongroom_mounts::plugins::CatalogError;
 
 /// The error of a failed request: a kind, the client's messages, and optionally data.
 #[derive(Debug)]
@@ -182,53 +183,12 @@ impl From<EngineError> for Error {
     }
 }
 
-/// The maximum length of an engine's message in a response, in bytes.
-const MAX_MESSAGE_BYTES: usize = 4 << 10;
 /// The maximum number of an engine's warnings in a response.
 const MAX_WARNINGS: usize = 64;
-
-/// Sanitises a message of a plug-in or outside system: printable characters, one line, bounded
-/// length. The one exception is the error list format of Go engines, which keeps one line per item
-/// because clients know it.
-pub fn sanitise_message(text: &str) -> String {
-    const ITEM: &str = "\n\t* ";
-    const END: &str = "\n\n";
-    let line = |text: &str| printable(text, MAX_MESSAGE_BYTES).into_owned();
-    match text.split_once(ITEM) {
-        Some((head, items)) if text.len() <= MAX_MESSAGE_BYTES && is_error_list_head(head) => {
-            let (items, end) = items.strip_suffix(END).map_or((items, ""), |items| (items, END));
-            let items: Vec<String> = items.split(ITEM).map(line).collect();
-            format!("{head}{ITEM}{}{end}", items.join(ITEM))
-        }
-        _ => line(text),
-    }
-}
-
-/// Whether the text is the head of an error list, such as `2 errors occurred:`.
-fn is_error_list_head(head: &str) -> bool {
-    let count = head.strip_suffix(" errors occurred:").or(head.strip_suffix(" error occurred:"));
-    count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
-}
 
 /// [`sanitise_message`] for an engine's warnings; at most [`MAX_WARNINGS`] are kept.
 pub fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
-}
-
-/// The message of a storage error for engines and clients. Causes from the operating system and
-/// file paths go to the log only.
-pub(crate) fn storage_error_message(error: &strongroom_barrier::Error) -> String {
-    use strongroom_storage::Error as Physical;
-    match error {
-        strongroom_barrier::Error::Storage(
-            Physical::Io(_) | Physical::Corrupt(_) | Physical::Closed(_) | Physical::Refused(_),
-        ) => {
-            tracing::error!(%error, "the store failed");
-            "the server's store failed; its log says more".to_owned()
-        }
-        too_large if too_large.kind() == ErrorKind::TooLarge => too_large.client_message(),
-        other => other.to_string(),
-    }
 }
 
 /// Messages of storage errors name keys and causes, never values.
@@ -236,7 +196,7 @@ impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {
             ErrorKind::Sealed => Self::sealed(),
-            kind => Self::with_message_list(kind, storage_error_message(&error)),
+            kind => Self::with_message_list(kind, error.client_message()),
         }
     }
 }
@@ -288,11 +248,28 @@ impl From<SerialQueueError> for Error {
     }
 }
 
+/// Messages of the `Internal` kind are formatted as a list, all others are plain.
+impl From<strongroom_mounts::Error> for Error {
+    fn from(error: strongroom_mounts::Error) -> Self {
+        match error {
+            strongroom_mounts::Error::Sealed => Self::sealed(),
+            strongroom_mounts::Error::Engine(error) => error.into(),
+            strongroom_mounts::Error::Queue(error) => error.into(),
+            strongroom_mounts::Error::Barrier(error) => error.into(),
+            other => match other.kind() {
+                ErrorKind::Internal => Self::internal(other.to_string()),
+                kind => Self::with_message(kind, other.to_string()),
+            },
+        }
+    }
+}
+
 impl From<CatalogError> for Error {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::Barrier(error) => error.into(),
             CatalogError::NoTurn(error) => error.into(),
+            other => Self::with_message(other.kind(), other.to_string()),
         }
     }
 }
@@ -306,5 +283,65 @@ impl From<strongroom_sdk::field::InvalidInput> for Error {
 impl From<strongroom_types::path::InvalidPath> for Error {
     fn from(error: strongroom_types::path::InvalidPath) -> Self {
         Self::invalid(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_mounts::Error as MountError;
+    use strongroom_mounts::MountClass;
+    use strongroom_mounts::plugins::PluginError;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_mounts_keep_kind_and_message_format() {
+        let list = |text: &str| format!("1 error occurred:\n\t* {text}\n\n");
+        let lacking = EngineError::user("no\nkey");
+        let unopened = |error: PluginError| MountError::Open(error);
+        let (class, path) = (MountClass::Auth, "x/".to_owned());
+        for (error, kind, text) in [
+            (
+                MountError::ReservedPath("sys/".into()),
+                ErrorKind::Invalid,
+                "cannot mount \"sys/\"".into(),
+            ),
+            (
+                MountError::NothingToReload { class, path },
+                ErrorKind::Invalid,
+                "No auth engine at x/".into(),
+            ),
+            (MountError::Sealed, ErrorKind::Sealed, "Vault is sealed".to_owned()),
+            (MountError::InvalidUuid, ErrorKind::Internal, list("a UUID could not be made")),
+            (unopened(PluginError::Invalid("a\nb".into())), ErrorKind::Invalid, "a b".into()),
+            (unopened(PluginError::Start("a\nb".into())), ErrorKind::Internal, list("a b")),
+            (
+                unopened(lacking.clone().into()),
+                ErrorKind::Invalid,
+                "invalid backend version: no key".into(),
+            ),
+            (lacking.into(), ErrorKind::Invalid, "no key".into()),
+            (strongroom_barrier::Error::Sealed.into(), ErrorKind::Sealed, "Vault is sealed".into()),
+            (
+                strongroom_barrier::Error::Exhausted.into(),
+                ErrorKind::Internal,
+                list(&strongroom_barrier::Error::Exhausted.to_string()),
+            ),
+        ] {
+            let error = Error::from(error);
+            assert_eq!((error.kind(), error.messages()), (kind, vec![text]));
+        }
+        let busy = Error::from(MountError::Queue(SerialQueueError::Full));
+        assert_eq!((busy.kind(), busy.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
+        let coded = EngineError::Coded { status: 418, message: "tea".to_owned() };
+        assert_eq!(Error::from(MountError::Engine(coded)).engine_status(), Some(418));
+    }
+
+    /// Paths of server files and messages of the OS are only for the server's log.
+    #[test]
+    fn the_words_of_the_store_do_not_reach_clients() {
+        let io = strongroom_storage::Error::Io("open /var/lib/x: Os { code: 5 }".to_owned());
+        let error = Error::from(strongroom_barrier::Error::from(io));
+        assert_eq!(error.to_string(), "the server's store failed; its log says more");
     }
 }

@@ -18,9 +18,12 @@
 //! - [`refusal_log`]: rate-limited log lines about refused requests
 //! - [`responses`], [`auth_response`]: constructors of common responses
 //!
-//! Invariants: the core names no engine, no concrete store and no built-in backend; it defines the
-//! traits it needs ([`Backend`], [`plugins::PluginLauncher`]) and is given the implementations. A
-//! request feature that restricts or redirects and is not implemented is refused, never ignored.
+//! The mount table, the engines behind it and the plug-in catalog are in [`strongroom_mounts`].
+//!
+//! Invariants: the core names no engine, no concrete store and no built-in backend; it is given
+//! implementations of traits such as [`Backend`] and
+//! [`strongroom_mounts::plugins::PluginLauncher`]. A request feature that restricts or redirects and
+//! is not implemented is refused, never ignored.
 
 pub mod admission;
 pub mod auth_response;
@@ -37,11 +40,9 @@ pub mod kind_readings;
 pub mod leases;
 pub mod logins;
 pub mod metrics_response;
-pub mod mounts;
 pub mod path_access;
 mod periodic_calls;
 pub mod pipeline;
-pub mod plugins;
 pub mod refusal_log;
 mod remount_task;
 pub mod request;

@@ -9,7 +9,7 @@ use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
 use strongroom_types::Clock;
 
-use crate::mounts::{MountClass, MountRegistry};
+use strongroom_mounts::{MountClass, MountRegistry};
 
 /// Makes the engines' periodic calls.
 pub(crate) struct PeriodicCalls {
@@ -53,7 +53,7 @@ impl PeriodicCalls {
             });
             // Run concurrently, so that a slow engine does not delay the others.
             calls.buffer_unordered(PERIODIC_CONCURRENCY).for_each(|_| async {}).await;
-            self.mounts.start_requested.notify_one();
+            self.mounts.request_engine_starts();
             metrics::gauge!(names::TOKEN_REVOKING).set(gauge_value(self.tokens.marked_count()));
             let mounts = |class| gauge_value(table.mounts_of_class(class).len());
             metrics::gauge!(names::MOUNTS, "type" => "logical").set(mounts(MountClass::Secret));

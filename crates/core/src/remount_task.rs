@@ -1,4 +1,4 @@
-//! The background task that completes remounts: see [`crate::mounts::remount`].
+//! The background task that completes remounts: see [`strongroom_mounts::remount`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
-use crate::mounts::MountEntry;
-use crate::mounts::handle::Blocked;
-use crate::mounts::remount::RemountGuard;
 use crate::unmount::{Unmount, UnmountService};
+use strongroom_mounts::MountEntry;
+use strongroom_mounts::handle::Blocked;
+use strongroom_mounts::remount::RemountGuard;
 
 /// The interval at which remounts are retried that no task is working on, because their last step
 /// failed.
@@ -56,7 +56,8 @@ impl RemountService {
             Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
             Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
         }
-        if let Err(error) = self.unmounts.leases.mounts.end_remount(uuid, id, left.is_ok()).await {
+        let ended = self.unmounts.leases.mounts.end_remount(uuid, id, left.is_ok()).await;
+        if let Err(error) = ended.map_err(Error::from) {
             tracing::warn!(mount = route, %error, "the result of a remount could not be stored; it will be retried");
         }
     }

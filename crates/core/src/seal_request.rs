@@ -17,12 +17,14 @@ pub(crate) enum SealState {
     Started,
 }
 
-impl SealRequest {
+impl Default for SealRequest {
     /// The state of a server for which no seal was requested.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(watch::Sender::new(SealState::NotRequested))
     }
+}
 
+impl SealRequest {
     /// Requests a seal and waits until it has started. Calling this again while a request is
     /// pending notifies the sealing task again.
     pub async fn request(&self) {

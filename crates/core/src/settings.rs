@@ -12,7 +12,7 @@ use strongroom_token::TokenStore;
 use strongroom_types::{Clock, Entropy, Ttl};
 
 use crate::admission::AdmissionLimits;
-use crate::plugins::PluginLauncher;
+use strongroom_mounts::plugins::PluginLauncher;
 
 /// The settings of a core, taken from the configuration file by the server; every default is safe.
 #[derive(Clone, Debug)]

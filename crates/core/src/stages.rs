@@ -12,10 +12,10 @@ use strongroom_sdk::engine::{ConnectionInfo, Operation};
 use strongroom_token::StoredToken;
 use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
-use crate::mounts::ActiveMount;
-use crate::mounts::handle::InFlight;
 use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::{RequestHeaders, Verb};
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::handle::InFlight;
 
 /// A request whose path is in normal form, with its request id.
 pub struct AdmittedRequest {

@@ -14,7 +14,7 @@ use strongroom_types::{LeaseId, Timestamp};
 use crate::error::Error;
 use crate::leases::LeaseService;
 use crate::leases::token_revoker::TokenRevoker;
-use crate::mounts::MountClass;
+use strongroom_mounts::MountClass;
 
 /// Creates and revokes tokens.
 #[derive(Debug)]

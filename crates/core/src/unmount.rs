@@ -14,8 +14,8 @@ use strongroom_types::{Clock, ErrorKind};
 
 use crate::error::{Error, sanitise_message};
 use crate::leases::LeaseService;
-use crate::mounts::handle::Blocked;
-use crate::mounts::{EngineHandle, MountEntry};
+use strongroom_mounts::handle::Blocked;
+use strongroom_mounts::{EngineHandle, MountEntry};
 
 /// Removes mounts, and resumes removals that were begun and not finished.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl UnmountService {
         let ended = self.leases.revoke_prefix(&entry.route()).await;
         ended.map_err(|error| removal.unrevoked_leases_error(error))?;
         removal.undo_pending_intents().await?;
-        self.leases.mounts.remove(entry).await
+        Ok(self.leases.mounts.remove(entry).await?)
     }
 
     /// Resumes mount removals that were begun and not finished, before or after the last restart.

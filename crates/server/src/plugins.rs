@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
-use strongroom_core::plugins::{
+use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
 use strongroom_plugin_host::host::DEFAULT_START_LIMIT;

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use strongroom_barrier::{Barrier, Batch, SealConfig, UnsealAttempt};
 use strongroom_config::Config;
-use strongroom_core::mounts::entry::MountEntry;
-use strongroom_core::plugins::{PluginKind, PluginSpec, RunningPlugin};
 use strongroom_core::{
     Core, CoreDependencies, CoreRequest, Error, RequestHead, RequestHeaders, Settings, Verb,
 };
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
+use strongroom_mounts::entry::MountEntry;
+use strongroom_mounts::plugins::{PluginKind, PluginSpec, RunningPlugin};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::SystemClock;

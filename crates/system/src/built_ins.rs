@@ -5,8 +5,8 @@ use crate::cubbyhole::CubbyholeBackend;
 use crate::status::StatusPaths;
 use crate::sys::SystemBackend;
 use strongroom_core::core::BuiltIns;
-use strongroom_core::mounts::MountClass;
 use strongroom_core::unsealed::backend::BuiltInMount;
+use strongroom_mounts::MountClass;
 
 /// The built-in mounts and the paths served while sealed, for [`strongroom_core::Core::new`].
 pub const BUILT_INS: BuiltIns = BuiltIns { mounts: MOUNTS, sealed_paths: &StatusPaths };

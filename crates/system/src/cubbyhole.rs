@@ -19,12 +19,12 @@ use crate::endpoint::{
 };
 use crate::endpoint_docs::{document_of_endpoints, help_response};
 use strongroom_core::error::Error;
-use strongroom_core::mounts::ActiveMount;
 use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement};
 use strongroom_core::request::CoreResponse;
 use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use strongroom_core::unsealed::UnsealedCore;
 use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_mounts::ActiveMount;
 
 /// Used for help only. Requests bypass endpoint matching, whose capture `path` would override a
 /// body field of that name.

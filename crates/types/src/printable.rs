@@ -9,6 +9,8 @@ use crate::path::is_printable;
 
 /// Appended to text that was truncated.
 const CUT_MARK: &str = "…";
+/// The maximum length of an engine's message in a response, in bytes.
+const MAX_MESSAGE_BYTES: usize = 4 << 10;
 
 /// The text on one line, with a space in place of each unprintable character, truncated to
 /// `max_bytes` with an ellipsis appended.
@@ -21,6 +23,29 @@ pub fn printable(text: &str, max_bytes: usize) -> Cow<'_, str> {
     // Writing to a string doesn't fail.
     let _ = fmt::Write::write_str(&mut writer, text);
     Cow::Owned(shown)
+}
+
+/// Sanitises a message of a plug-in or outside system: printable characters, one line, bounded
+/// length. The one exception is the error list format of Go engines, which keeps one line per item
+/// because clients know it.
+pub fn sanitise_message(text: &str) -> String {
+    const ITEM: &str = "\n\t* ";
+    const END: &str = "\n\n";
+    let line = |text: &str| printable(text, MAX_MESSAGE_BYTES).into_owned();
+    match text.split_once(ITEM) {
+        Some((head, items)) if text.len() <= MAX_MESSAGE_BYTES && is_error_list_head(head) => {
+            let (items, end) = items.strip_suffix(END).map_or((items, ""), |items| (items, END));
+            let items: Vec<String> = items.split(ITEM).map(line).collect();
+            format!("{head}{ITEM}{}{end}", items.join(ITEM))
+        }
+        _ => line(text),
+    }
+}
+
+/// Whether the text is the head of an error list, such as `2 errors occurred:`.
+fn is_error_list_head(head: &str) -> bool {
+    let count = head.strip_suffix(" errors occurred:").or(head.strip_suffix(" error occurred:"));
+    count.is_some_and(|count| !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A [`fmt::Write`] adapter that filters text as [`printable`] does, across any number of writes.
@@ -69,6 +94,13 @@ impl fmt::Write for PrintableWriter<'_> {
 mod tests {
     use super::*;
 
+    const FORGED: &str =
+        "boom\n2026-11-29T00:00:00Z  INFO core: FORGED\u{1b}[31m\u{2028}next\r\nlast";
+
+    fn is_plain(text: &str) -> bool {
+        text.chars().all(is_printable)
+    }
+
     #[test]
     fn text_stays_on_one_line_without_control_characters() {
         for (text, shown) in [
@@ -101,5 +133,20 @@ mod tests {
             fmt::Write::write_str(&mut writer, piece).unwrap();
         }
         assert_eq!(shown, "ab c…");
+    }
+
+    #[test]
+    fn sr_2026_06_of_what_breaks_lines_only_the_known_list_of_errors_stays() {
+        let list = "2 errors occurred:\n\t* one\n\t* two\n\n";
+        assert_eq!(sanitise_message(list), list);
+        let forged = format!("1 error occurred:\n\t* {FORGED}\n\n");
+        let shown_forged = sanitise_message(&forged);
+        let inside = shown_forged.strip_prefix("1 error occurred:\n\t* ").unwrap();
+        assert!(is_plain(inside.strip_suffix("\n\n").unwrap()), "{shown_forged:?}");
+        for other in ["x\n\t* y\n\n", "1\n error occurred:\n\t* y", " error occurred:\n\t* y"] {
+            assert!(is_plain(&sanitise_message(other)), "{other:?}");
+        }
+        let long = format!("1 error occurred:\n\t* {}", "x".repeat(1 << 20));
+        assert!(is_plain(&sanitise_message(&long)) && sanitise_message(&long).len() < 5000);
     }
 }

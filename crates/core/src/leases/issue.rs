@@ -19,8 +19,8 @@ use super::LeaseService;
 use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
-use crate::mounts::ActiveMount;
-use crate::mounts::handle::InFlight;
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::handle::InFlight;
 
 /// The result of registering a credential: the stored lease, and what to tell the client about it.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ use strongroom_types::{Clock, LeaseId, Timestamp};
 use self::revoker::LeaseRevoker;
 use crate::detached::DetachedTasks;
 use crate::error::Error;
-use crate::mounts::MountRegistry;
+use strongroom_mounts::MountRegistry;
 
 /// Issues, renews and revokes leases.
 #[derive(Debug)]

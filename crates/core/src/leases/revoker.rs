@@ -17,7 +17,7 @@ use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, Re
 
 use super::token_revoker::WeakTokenRevoker;
 use crate::error::sanitise_message;
-use crate::mounts::{ActiveMount, MountTable};
+use strongroom_mounts::{ActiveMount, MountTable};
 
 /// Implements [`Revoker`] for the expiration manager, and builds the requests by which the core
 /// asks engines to renew or revoke.

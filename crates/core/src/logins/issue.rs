@@ -16,9 +16,9 @@ use crate::auth_response::auth_response;
 use crate::error::{Error, sanitise_warnings};
 use crate::headers;
 use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_issue, ttl_at_issue};
-use crate::mounts::handle::InFlight;
-use crate::mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 use crate::request::{CoreResponse, IssuedSecret};
+use strongroom_mounts::handle::InFlight;
+use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 
 /// A login that an auth method has accepted.
 pub(crate) struct LoginContext<'a> {

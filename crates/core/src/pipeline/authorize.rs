@@ -5,12 +5,12 @@ use strongroom_policy::{Acl, AclRequest, Capability, FieldReadings, PathCase};
 use strongroom_sdk::engine::Operation;
 
 use crate::error::Error;
-use crate::mounts::handle::InFlight;
 use crate::refusal_log::RefusalKind;
 use crate::request::Verb;
 use crate::stages::{AdmittedRequest, AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::WriteOperation;
+use strongroom_mounts::handle::InFlight;
 
 pub(crate) async fn authorize(
     core: &UnsealedCore,

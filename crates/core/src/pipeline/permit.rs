@@ -6,9 +6,9 @@ use strongroom_types::Secret;
 use crate::admission::{ExceededLimit, RequestHead, RequestPermit, is_exempt};
 use crate::core::Core;
 use crate::error::Error;
-use crate::mounts::ActiveMount;
 use crate::path_access::TokenRequirement;
 use crate::unsealed::UnsealedCore;
+use strongroom_mounts::ActiveMount;
 
 impl Core {
     /// Decides whether a request is processed. Call it before the body is read, and pass the permit

@@ -9,12 +9,12 @@ use strongroom_types::{ErrorKind, Ttl};
 use crate::error::{Error, sanitise_warnings};
 use crate::headers;
 use crate::logins::issue::LoginContext;
-use crate::mounts::MountConfig;
-use crate::mounts::handle::InFlight;
 use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
 use crate::stages::AuthorizedRequest;
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::BackendResponse;
+use strongroom_mounts::MountConfig;
+use strongroom_mounts::handle::InFlight;
 
 /// Stores the lease or token of a response, and fills the envelope.
 pub(crate) async fn settle(

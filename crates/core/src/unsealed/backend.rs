@@ -11,12 +11,12 @@ use strongroom_types::{Clock, RequestId};
 
 use super::UnsealedCore;
 use crate::error::Error;
-use crate::mounts::entry::MountClass;
-use crate::mounts::handle::InFlight;
-use crate::mounts::{ActiveMount, MountBackend};
 use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::CoreResponse;
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_mounts::entry::MountClass;
+use strongroom_mounts::handle::InFlight;
+use strongroom_mounts::{ActiveMount, MountBackend};
 
 /// Handles the requests below a mount. A backend has no state of its own: it finds its mount in the
 /// request, and the server's state in the [`UnsealedCore`] it is given.

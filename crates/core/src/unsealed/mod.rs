@@ -25,12 +25,7 @@ use crate::leases::LeaseService;
 use crate::leases::revoker::LeaseRevoker;
 use crate::leases::token_revoker::TokenRevoker;
 use crate::logins::LoginService;
-use crate::mounts::entry::{MountClass, MountConfig, MountEntry};
-use crate::mounts::loader::EngineLoader;
-use crate::mounts::system_view::ServerInfo;
-use crate::mounts::{ActiveMount, MountBackend, MountRegistry};
 use crate::periodic_calls::PeriodicCalls;
-use crate::plugins::{PluginCatalogStore, RunningPlugin};
 use crate::refusal_log::RefusalLog;
 use crate::remount_task::RemountService;
 use crate::seal_request::SealRequest;
@@ -39,6 +34,11 @@ use crate::storage_views as views;
 use crate::tokens::TokenService;
 use crate::unmount::UnmountService;
 use crate::wrapping::WrappingService;
+use strongroom_mounts::entry::{MountClass, MountConfig, MountEntry};
+use strongroom_mounts::loader::EngineLoader;
+use strongroom_mounts::plugins::{PluginCatalogStore, RunningPlugin};
+use strongroom_mounts::system_view::ServerInfo;
+use strongroom_mounts::{ActiveMount, MountBackend, MountRegistry};
 
 /// The services of an unsealed server, each of which owns what it touches. Created by an unseal,
 /// dropped by a seal.
@@ -184,7 +184,7 @@ impl UnsealedCore {
             backends,
             exporter: parts.exporter.clone(),
             refusal_log,
-            seal_request: SealRequest::new(),
+            seal_request: SealRequest::default(),
             requests: TaskTracker::new(),
             detached,
             background: BackgroundTasks::default(),

@@ -12,9 +12,9 @@ use crate::endpoint::{
     empty_or_warnings_response, handler, keys_response, not_found,
 };
 use strongroom_core::error::Error;
-use strongroom_core::mounts::system_view::ServerInfo;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::tokens::TokenService;
+use strongroom_mounts::system_view::ServerInfo;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -15,12 +15,12 @@ use crate::endpoint_readings::readings_for_endpoints;
 use crate::root_paths::is_root_path;
 use crate::status::STATUS_PATHS;
 use strongroom_core::error::Error;
-use strongroom_core::mounts::ActiveMount;
 use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
 use strongroom_core::request::CoreResponse;
 use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use strongroom_core::unsealed::UnsealedCore;
 use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_mounts::ActiveMount;
 
 /// Handles the requests below `sys/`, by the endpoints of this module.
 #[derive(Debug)]

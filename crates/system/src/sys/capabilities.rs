@@ -10,11 +10,11 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountRegistry;
 use strongroom_core::pipeline::route;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::tokens::TokenService;
 use strongroom_core::unsealed::backend::Backends;
+use strongroom_mounts::MountRegistry;
 use strongroom_policy::PolicyStore;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountEntry;
+use strongroom_mounts::MountEntry;
 
 type MountOptions = Option<BTreeMap<String, String>>;
 

@@ -16,10 +16,10 @@ use crate::endpoint::{
 use std::sync::Arc;
 use strongroom_core::error::Error;
 use strongroom_core::leases::LeaseService;
-use strongroom_core::mounts::MountRegistry;
 use strongroom_core::request::{CoreResponse, ResponseEnvelope};
 use strongroom_core::unmount::Unmount;
 use strongroom_core::unmount::UnmountService;
+use strongroom_mounts::MountRegistry;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

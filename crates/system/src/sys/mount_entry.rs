@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strongroom_sdk::engine::MountLifetimes;
 
-use strongroom_core::mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
+use strongroom_mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
 
 /// A mount as in responses of `sys/mounts`, `sys/auth` and `sys/internal/ui/mounts`.
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use strongroom_types::{Fields, Ttl};
 
 use strongroom_core::error::Error;
 use strongroom_core::headers;
-use strongroom_core::mounts::{MountClass, MountConfig, MountTokenType};
+use strongroom_mounts::{MountClass, MountConfig, MountTokenType};
 
 #[derive(Input, Default)]
 pub(super) struct MountSettingsInput {

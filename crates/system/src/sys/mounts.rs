@@ -16,13 +16,13 @@ use crate::endpoint::{
     empty_or_warnings_response, handler,
 };
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountClass;
-use strongroom_core::mounts::MountRegistry;
-use strongroom_core::mounts::registry::{NewMount, engine_open_error};
-use strongroom_core::mounts::system_view::ServerInfo;
-use strongroom_core::plugins::selection::normalise_version;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::unmount::UnmountService;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::plugins::selection::normalise_version;
+use strongroom_mounts::registry::NewMount;
+use strongroom_mounts::system_view::ServerInfo;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
@@ -419,7 +419,7 @@ async fn tune_mount_at(
         Some(mounted) => settings.validate(class, &mounted.entry.mount_type)?,
     };
     let opener = mounts.engine_loader.clone();
-    let change = move |entry: &mut strongroom_core::mounts::MountEntry| {
+    let change = move |entry: &mut strongroom_mounts::MountEntry| {
         settings.apply_tune(&mut entry.config, server)?;
         if let Some(description) = input.description {
             entry.description = description;
@@ -429,7 +429,7 @@ async fn tune_mount_at(
             entry.plugin_version = if given { parse_version(version)? } else { String::new() };
             if given {
                 // Fail now; otherwise a missing version would only be noticed at the next reload.
-                opener.resolve_plugin(entry).map_err(|error| engine_open_error(&error))?;
+                opener.resolve_plugin(entry).map_err(strongroom_mounts::Error::Open)?;
             }
         }
         if let Some(options) = input.options {
@@ -439,7 +439,7 @@ async fn tune_mount_at(
             known.extend(options.0);
             known.retain(|_, value| !value.is_empty());
         }
-        Ok(())
+        Ok::<(), Error>(())
     };
     match upgrade {
         None => mounts.tune(class, path.as_str(), change).await?,

@@ -11,11 +11,11 @@ use strongroom_sdk::openapi;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountRegistry;
-use strongroom_core::mounts::system_view::ServerInfo;
-use strongroom_core::mounts::{ActiveMount, MountClass};
 use strongroom_core::request::CoreResponse;
 use strongroom_core::unsealed::backend::Backends;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::system_view::ServerInfo;
+use strongroom_mounts::{ActiveMount, MountClass};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",

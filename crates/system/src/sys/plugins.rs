@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_sdk::{CommaList, Input};
-use strongroom_types::{ErrorKind, Fields};
+use strongroom_types::Fields;
 
 use super::derived_field;
 use super::mounts::INVALID_VERSION;
@@ -14,11 +14,11 @@ use crate::endpoint::{
     data_response_with_warnings, handler, keys_response, not_found,
 };
 use strongroom_core::error::{Error, sanitise_message};
-use strongroom_core::mounts::MountClass;
-use strongroom_core::mounts::MountRegistry;
-use strongroom_core::plugins::selection::normalise_version;
-use strongroom_core::plugins::{PluginError, PluginKind, PluginSpec};
 use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::plugins::selection::normalise_version;
+use strongroom_mounts::plugins::{PluginError, PluginKind, PluginSpec};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
@@ -352,11 +352,7 @@ fn parse_version(text: &str) -> Result<String, Error> {
 }
 
 fn plugin_error(error: &PluginError) -> Error {
-    let kind = match error {
-        PluginError::Invalid(_) | PluginError::Engine(_) => ErrorKind::Invalid,
-        _ => ErrorKind::Internal,
-    };
-    Error::with_message(kind, sanitise_message(&error.to_string()))
+    Error::with_message(error.kind(), sanitise_message(&error.to_string()))
 }
 
 async fn deregister_plugin(
@@ -436,7 +432,7 @@ fn mounts_running_plugin(
         return Err(Error::invalid(format!("plugin not found in the catalog: {plugin:?}")));
     }
     let table = mounts.table();
-    let runs = |mount: &&std::sync::Arc<strongroom_core::mounts::ActiveMount>| {
+    let runs = |mount: &&std::sync::Arc<strongroom_mounts::ActiveMount>| {
         let entry = &mount.entry;
         entry.mount_type == plugin && kind.is_none_or(|kind| entry.class.plugin_kind() == kind)
     };
@@ -464,6 +460,7 @@ async fn reload_mounts(
     }
     for (class, path) in chosen {
         mounts.reload(class, &path).await.map_err(|error| {
+            let error = Error::from(error);
             Error::with_message(
                 error.kind(),
                 format!("cannot reload the plug-in at {path}: {error}"),

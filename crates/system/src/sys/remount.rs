@@ -9,9 +9,9 @@ use crate::endpoint::{
     data_response_with_warnings, handler, not_found,
 };
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountRegistry;
-use strongroom_core::mounts::{MountClass, RemountProgress};
 use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::{MountClass, RemountProgress};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

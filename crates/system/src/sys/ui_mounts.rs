@@ -8,9 +8,9 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
 use strongroom_core::error::Error;
-use strongroom_core::mounts::MountClass;
-use strongroom_core::mounts::MountRegistry;
 use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -6,8 +6,8 @@ use strongroom_types::{Clock, ErrorKind};
 use super::TestCore;
 use super::fake_auth_method::PeriodicBehavior;
 use super::fake_outside_system::OutsideBehavior;
-use strongroom_core::mounts::MountClass;
 use strongroom_core::request::Verb;
+use strongroom_mounts::MountClass;
 
 async fn intent_count(bench: &TestCore) -> usize {
     let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();

@@ -14,7 +14,6 @@ mod dropped_requests;
 mod durations;
 mod fake_auth_method;
 mod fake_outside_system;
-mod instance_storage;
 mod interleaving_storage;
 mod kv;
 mod logins;

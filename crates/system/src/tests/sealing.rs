@@ -21,7 +21,8 @@ const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
 fn leaked_parts(bench: &TestCore) -> impl Fn() -> Vec<&'static str> + use<> {
     let core = bench.core.unsealed().unwrap();
     let barrier = core.barrier.watch_dropped();
-    let (trees, table) = (core.tokens.revoker.downgrade(), Arc::downgrade(&core.mounts.table));
+    let (trees, table) =
+        (core.tokens.revoker.downgrade(), Arc::downgrade(&core.mounts.engine_loader.table));
     let (ending, whole) = (Arc::downgrade(&core.leases.revoker), Arc::downgrade(&core));
     let (leases, tokens) = (Arc::downgrade(&core.leases), Arc::downgrade(&core.tokens));
     let (wrapping, unmounts) = (Arc::downgrade(&core.wrapping), Arc::downgrade(&core.unmounts));

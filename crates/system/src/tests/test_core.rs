@@ -19,12 +19,12 @@ use tokio::sync::Notify;
 
 use super::fake_auth_method::FakeAuthMethod;
 use super::fake_outside_system::FakeOutsideSystem;
-use strongroom_core::plugins::{
-    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
-};
 use strongroom_core::request::{CoreRequest, CoreResponse, ResponseEnvelope, Verb};
 use strongroom_core::{
     AdmissionLimits, Core, CoreDependencies, Error, RequestHead, RequestPermit, Settings,
+};
+use strongroom_mounts::plugins::{
+    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
 
 /// A launcher of linked-in engines; its "plug-ins" are the same engines with another version.

@@ -8,12 +8,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{MountClass, MountEntry};
-use super::handle::{EngineHandle, MountInstance};
-use super::registry::{MountRegistry, engine_open_error};
-use super::table::{ActiveMount, MountBackend};
+use crate::entry::{MountClass, MountEntry};
 use crate::error::Error;
+use crate::handle::{EngineHandle, MountInstance};
 use crate::plugins::RunningPlugin;
+use crate::registry::MountRegistry;
+use crate::table::{ActiveMount, MountBackend};
 
 /// How long new requests wait for running ones before both instances may run at the same time.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,13 +32,10 @@ impl MountRegistry {
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else {
-                return Err(Error::invalid(format!("No {} at {path}", class.noun_in_messages())));
+                return Err(Error::NothingToReload { class, path });
             };
             let entry = mounted.entry.clone();
-            let running = mounts
-                .engine_loader
-                .resolve_plugin(&entry)
-                .map_err(|error| engine_open_error(&error))?;
+            let running = mounts.engine_loader.resolve_plugin(&entry).map_err(Error::Open)?;
             mounts.replace_engine(mounted, entry, running).await
         };
         self.change_queue.run(work).await?
@@ -51,27 +48,23 @@ impl MountRegistry {
     /// # Cancel safety
     ///
     /// Once the change has started it completes, even if the future is dropped.
-    pub async fn tune_and_reload(
+    pub async fn tune_and_reload<E: From<Error> + Send + 'static>(
         &self,
         class: MountClass,
         path: &str,
-        change: impl FnOnce(&mut MountEntry) -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
+        change: impl FnOnce(&mut MountEntry) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), E> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else {
-                let text = format!("tune of path {path:?} failed: no mount entry found");
-                return Err(Error::invalid(text));
+                return Err(Error::NothingToTune(path).into());
             };
             let mut entry = mounted.entry.clone();
             change(&mut entry)?;
             let running = match &entry.running {
                 Some(running) => running.clone(),
-                None => mounts
-                    .engine_loader
-                    .resolve_plugin(&entry)
-                    .map_err(|error| engine_open_error(&error))?,
+                None => mounts.engine_loader.resolve_plugin(&entry).map_err(Error::Open)?,
             };
             mounts.replace_engine(mounted, entry, running).await?;
             if let Some(instance) = mounted.engine_handle().and_then(EngineHandle::current_instance)
@@ -86,7 +79,7 @@ impl MountRegistry {
             }
             Ok(())
         };
-        self.change_queue.run(work).await?
+        self.change_queue.run(work).await.map_err(Error::from)?
     }
 
     /// Loads a new instance and replaces the current one by it, with the given entry and version.
@@ -98,22 +91,15 @@ impl MountRegistry {
     ) -> Result<(), Error> {
         let path = &mounted.entry.path;
         let Some(handle) = mounted.engine_handle() else {
-            return Err(Error::invalid(format!("the engine at {path} can't be reloaded")));
+            return Err(Error::NotReloadable(path.clone()));
         };
         // Prevents a concurrent start of the same engine.
         let now = self.engine_loader.barrier.clock().monotonic_time();
         let _attempt = match handle.current_instance() {
             Some(_) => None,
-            None => Some(handle.begin_start_now(now).ok_or_else(|| {
-                let text = "the engine is being started; try again";
-                Error::with_message(strongroom_types::ErrorKind::Unavailable, text)
-            })?),
+            None => Some(handle.begin_start_now(now).ok_or(Error::EngineStarting)?),
         };
-        let opened = self
-            .engine_loader
-            .load_engine(&entry, running)
-            .await
-            .map_err(|error| engine_open_error(&error))?;
+        let opened = self.engine_loader.load_engine(&entry, running).await.map_err(Error::Open)?;
         let old = handle.current_instance();
         let swapped = {
             let _gate = handle.close_gate();
@@ -167,9 +153,7 @@ impl MountRegistry {
             () = clock.sleep(patience) => {}
         }
         if exclusive {
-            return Err(Error::internal(
-                "the running requests did not finish in time, and the engine must run alone",
-            ));
+            return Err(Error::NotDrained);
         }
         old.storage.notify_peer(Some(Arc::downgrade(&new.engine)));
         new.storage.notify_peer(Some(Arc::downgrade(&old.engine)));

@@ -11,7 +11,8 @@ use crate::plugins::{PluginKind, RunningPlugin};
 /// A mount as stored. The field names are the storage format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountEntry {
-    pub(crate) v: u8,
+    /// The version of the storage format, currently 1.
+    pub v: u8,
     /// Whether the mount is a secrets engine or an auth method.
     pub class: MountClass,
     /// The mount path with a trailing slash, without the `auth/` prefix of auth methods.

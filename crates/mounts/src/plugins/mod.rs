@@ -1,5 +1,5 @@
 //! The plug-in catalog, and the trait that launches plug-ins. [`PluginLauncher`] is implemented
-//! outside the core; how processes are started and called is up to the implementation.
+//! outside this crate; how processes are started and called is up to the implementation.
 
 pub mod catalog;
 pub mod selection;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use catalog::{CatalogError, PluginCatalogStore};
 use strongroom_sdk::engine::{Engine, EngineError, MountContext};
+use strongroom_types::ErrorKind;
 
 /// The type of a plug-in, which determines what it can be mounted or configured as.
 #[derive(
@@ -94,7 +95,7 @@ impl RunningPlugin {
     }
 }
 
-/// Opens linked-in engines and starts plug-ins. Implemented by the server, outside the core.
+/// Opens linked-in engines and starts plug-ins. Implemented by the server.
 #[async_trait]
 pub trait PluginLauncher: Send + Sync + fmt::Debug + 'static {
     /// The version of the linked-in engine with this type and name; `None` if there is none.
@@ -158,4 +159,15 @@ pub enum PluginError {
     /// The plug-in started and returned an error.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl PluginError {
+    /// The category of the failure, which determines the HTTP status code. `Invalid` unless the
+    /// server could not start the plug-in, which is `Internal`.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(_) | Self::Engine(_) => ErrorKind::Invalid,
+            Self::Start(_) => ErrorKind::Internal,
+        }
+    }
 }

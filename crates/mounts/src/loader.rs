@@ -8,29 +8,36 @@ use strongroom_policy::PasswordPolicies;
 use strongroom_sdk::document::CACHED_BYTES_CONFIG_KEY;
 use strongroom_sdk::engine::{Engine, MountContext, Storage};
 use strongroom_sdk::intent::HOST_CONFIG_KEY;
+use strongroom_types::printable::sanitise_message;
 use strongroom_types::{Clock, Entropy};
 
-use super::entry::MountEntry;
-use super::handle::MountInstance;
-use super::storage::InstanceStorage;
-use super::system_view::{MountSystemView, ServerInfo};
-use super::table::MountTable;
-use crate::error::sanitise_message;
+use crate::entry::MountEntry;
+use crate::handle::MountInstance;
 use crate::plugins::selection::{SelectedVersion, select_version};
 use crate::plugins::{
     PluginCatalogStore, PluginCopyGuard, PluginError, PluginLauncher, RunningPlugin,
 };
+use crate::storage::InstanceStorage;
+use crate::system_view::{MountSystemView, ServerInfo};
+use crate::table::MountTable;
 
 /// Opens engines for mounts, with the storage and services each of them gets.
 #[derive(Clone, Debug)]
 pub struct EngineLoader {
-    pub(crate) barrier: Barrier,
+    /// The barrier, from which each mount gets a view of its own, the clock and the entropy.
+    pub barrier: Barrier,
+    /// The registered plug-ins, from which the engine of a mount is selected.
     pub catalog: PluginCatalogStore,
+    /// Opens linked-in engines and starts plug-ins.
     pub plugin_launcher: Arc<dyn PluginLauncher>,
-    pub(crate) table: Arc<ArcSwap<MountTable>>,
-    pub(crate) server_info: ServerInfo,
-    pub(crate) password_policies: PasswordPolicies,
-    pub(crate) document_cache_bytes: u64,
+    /// The mount table, which engines query about their own mounts.
+    pub table: Arc<ArcSwap<MountTable>>,
+    /// The properties of the server that engines can query.
+    pub server_info: ServerInfo,
+    /// The password policies with which engines generate passwords.
+    pub password_policies: PasswordPolicies,
+    /// The size of each engine's document cache, in bytes.
+    pub document_cache_bytes: u64,
 }
 
 /// An engine that is opened and not yet initialised: it may read its storage, but not write.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use strongroom_types::MountUuid;
 
-use super::entry::{MountClass, MountEntry};
-use super::handle::{EngineHandle, MountInstance, StartAttempt};
-use super::registry::{MountRegistry, engine_open_error};
-use super::table::ActiveMount;
+use crate::entry::{MountClass, MountEntry};
 use crate::error::Error;
+use crate::handle::{EngineHandle, MountInstance, StartAttempt};
+use crate::registry::MountRegistry;
+use crate::table::ActiveMount;
 
 /// How long an unseal waits for engines that start slowly.
 const UNSEAL_START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,8 +39,13 @@ impl MountRegistry {
         }
     }
 
+    /// Requests that engines that are not running are started again.
+    pub fn request_engine_starts(&self) {
+        self.start_requested.notify_one();
+    }
+
     /// Starts engines that are not running, whenever a request or the periodic task asks for one.
-    pub(crate) async fn retry_failed_starts(&self) {
+    pub async fn retry_failed_starts(&self) {
         let clock = self.engine_loader.barrier.clock();
         loop {
             self.start_requested.notified().await;
@@ -113,16 +118,9 @@ impl MountRegistry {
         // version.
         let running = match &entry.running {
             Some(running) => running.clone(),
-            None => self
-                .engine_loader
-                .resolve_plugin(entry)
-                .map_err(|error| engine_open_error(&error))?,
+            None => self.engine_loader.resolve_plugin(entry).map_err(Error::Open)?,
         };
-        let opened = self
-            .engine_loader
-            .load_engine(entry, running)
-            .await
-            .map_err(|error| engine_open_error(&error))?;
+        let opened = self.engine_loader.load_engine(entry, running).await.map_err(Error::Open)?;
         opened.instance.storage.activate();
         match self.initialise_engine(&opened.instance).await {
             Ok(()) => Ok(opened.instance),

@@ -20,8 +20,6 @@ use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_types::ErrorKind;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::error::storage_error_message;
-
 /// The storage of one engine instance, confined to the mount's view of the barrier.
 #[derive(Debug)]
 pub struct InstanceStorage {
@@ -232,7 +230,7 @@ impl InstanceStorage {
 
     /// Converts a barrier error for the engine: keys are relative to its own view, and keys outside
     /// of it are omitted.
-    pub fn storage_error_for_engine(&self, error: &strongroom_barrier::Error) -> StorageError {
+    fn storage_error_for_engine(&self, error: &strongroom_barrier::Error) -> StorageError {
         use strongroom_barrier::Error as Barrier;
         let own = |key: &str| self.view.key_in_view(key).unwrap_or_default().to_owned();
         let error = match error {
@@ -248,10 +246,10 @@ impl InstanceStorage {
             Barrier::Unserialisable { key } => Barrier::Unserialisable { key: own(key) },
             other => other.clone(),
         };
-        if error.kind() == ErrorKind::TooLarge {
-            return StorageError::TooLarge(error.client_message());
+        match error.kind() {
+            ErrorKind::TooLarge => StorageError::TooLarge(error.client_message()),
+            _ => StorageError::Failed(error.client_message()),
         }
-        StorageError::Failed(storage_error_message(&error))
     }
 
     fn add_precondition(&self, batch: &mut Batch, condition: &StoragePrecondition) {
@@ -364,3 +362,6 @@ fn merge_buffered_names(
     found.dedup();
     found.truncate(limit);
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use arc_swap::ArcSwapOption;
 use strongroom_sdk::engine::{Engine, EngineError};
 use tokio::sync::{Notify, watch};
 
-use super::storage::InstanceStorage;
-use crate::admission::MountLoad;
+use crate::mount_load::MountLoad;
+use crate::storage::InstanceStorage;
 
 /// The engine behind a mount. Cheap to clone; all clones share one instance and one gate.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ pub struct MountInstance {
 pub struct InFlight(Arc<MountInstance>);
 
 /// The maximum number of requests of one mount that wait while its engine is replaced; further
-/// ones are refused. Requests that run are limited in [`crate::admission`].
+/// ones are refused. Requests that run are counted in [`MountLoad`].
 const MAX_WAITING_AT_GATE: usize = 4096;
 
 impl MountInstance {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strongroom_barrier::{Batch, View};
-use strongroom_types::SerialQueue;
 use strongroom_types::serial_queue::SerialQueueError;
+use strongroom_types::{ErrorKind, SerialQueue};
 
 use super::{PluginKind, PluginSpec};
 
@@ -40,6 +40,17 @@ pub enum CatalogError {
     /// The change could not be written to storage.
     #[error(transparent)]
     Barrier(#[from] strongroom_barrier::Error),
+}
+
+impl CatalogError {
+    /// The category of the failure, which determines the HTTP status code. A change refused by the
+    /// full queue is `Unavailable`.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoTurn(_) => ErrorKind::Unavailable,
+            Self::Barrier(error) => error.kind(),
+        }
+    }
 }
 
 const MAX_QUEUED_CHANGES: usize = 64;

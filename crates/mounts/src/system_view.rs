@@ -8,7 +8,7 @@ use strongroom_policy::PasswordPolicies;
 use strongroom_sdk::engine::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 use strongroom_types::Secret;
 
-use super::table::MountTable;
+use crate::table::MountTable;
 
 /// Implements the SDK's `SystemView` for one mount, from the current mount table.
 #[derive(Debug)]

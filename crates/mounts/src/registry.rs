@@ -15,19 +15,20 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::entry::{MountClass, MountConfig, MountEntry, RemountProgress};
-use super::handle::{Blocked, EngineHandle, MountInstance};
-use super::loader::{EngineLoader, LoadedEngine};
-use super::remount::PendingRemounts;
-use super::table::{ActiveMount, MountBackend, MountTable};
-use crate::error::{Error, sanitise_message};
-use crate::plugins::PluginError;
+use crate::entry::{MountClass, MountConfig, MountEntry, RemountProgress};
+use crate::error::Error;
+use crate::handle::{Blocked, EngineHandle, MountInstance};
+use crate::loader::{EngineLoader, LoadedEngine};
+use crate::pending_remounts::PendingRemounts;
+use crate::table::{ActiveMount, MountBackend, MountTable};
 
 /// The mounts of a server, and the operations that change them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct MountRegistry {
+    /// The current mount table; a change replaces it by a new one.
     pub table: Arc<ArcSwap<MountTable>>,
     pub(crate) view: View,
+    /// Opens engines; also gives access to the plug-in catalog and the launcher.
     pub engine_loader: EngineLoader,
     pub(crate) change_queue: SerialQueue,
     /// Tasks that start engines, and that close replaced engines after their last request.
@@ -158,19 +159,17 @@ impl MountRegistry {
     /// # Cancel safety
     ///
     /// Once the change has started it completes, even if the future is dropped.
-    pub async fn tune(
+    pub async fn tune<E: From<Error> + Send + 'static>(
         &self,
         class: MountClass,
         path: &str,
-        change: impl FnOnce(&mut MountEntry) -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
+        change: impl FnOnce(&mut MountEntry) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), E> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
             let Some(mounted) = table.get(class, &path) else {
-                let route = class.route_to(&path);
-                let text = format!("tune of path {route:?} failed: no mount entry found");
-                return Err(Error::invalid(text));
+                return Err(Error::NothingToTune(class.route_to(&path)).into());
             };
             let mut entry = mounted.entry.clone();
             change(&mut entry)?;
@@ -180,7 +179,7 @@ impl MountRegistry {
             });
             Ok(())
         };
-        self.change_queue.run(work).await?
+        self.change_queue.run(work).await.map_err(Error::from)?
     }
 
     /// Marks a mount as being removed; a remount in progress is cancelled. Returns the changed
@@ -236,7 +235,7 @@ impl MountRegistry {
 
     /// Drops all engines and mounts at once, without closing them. Ensures that an engine that
     /// hangs keeps no secrets in memory after a seal.
-    pub(crate) fn drop_engines(&self) {
+    pub fn drop_engines(&self) {
         self.closing.cancel();
         for handle in self.table().all_mounts().filter_map(|mounted| mounted.engine_handle()) {
             if let Some(instance) = handle.take_instance("the server is sealed") {
@@ -249,7 +248,7 @@ impl MountRegistry {
     async fn enable_now(&self, new: NewMount) -> Result<(), Error> {
         self.check_path_is_free(new.class, &new.path)?;
         let entropy = self.engine_loader.barrier.entropy();
-        let broken = |_| Error::internal("a UUID could not be made");
+        let broken = |_| Error::InvalidUuid;
         let accessor = generate_accessor(new.class, &new.mount_type, entropy.next_u64());
         let mut entry = MountEntry {
             v: 1,
@@ -269,13 +268,8 @@ impl MountRegistry {
             moved: None,
             created: self.engine_loader.barrier.clock().now(),
         };
-        let running =
-            self.engine_loader.resolve_plugin(&entry).map_err(|error| engine_open_error(&error))?;
-        let opened = self
-            .engine_loader
-            .load_engine(&entry, running)
-            .await
-            .map_err(|error| engine_open_error(&error))?;
+        let running = self.engine_loader.resolve_plugin(&entry).map_err(Error::Open)?;
+        let opened = self.engine_loader.load_engine(&entry, running).await.map_err(Error::Open)?;
         match self.activate(&mut entry, &opened).await.and_then(|()| self.check_not_closing()) {
             Ok(()) => {
                 let handle = EngineHandle::new(opened.instance);
@@ -322,7 +316,7 @@ impl MountRegistry {
 
     /// `Sealed` if a seal has started: an engine installed after that would never be closed.
     pub(crate) fn check_not_closing(&self) -> Result<(), Error> {
-        if self.closing.is_cancelled() { Err(Error::sealed()) } else { Ok(()) }
+        if self.closing.is_cancelled() { Err(Error::Sealed) } else { Ok(()) }
     }
 
     async fn remove_now(&self, entry: MountEntry) -> Result<(), Error> {
@@ -382,10 +376,10 @@ impl MountRegistry {
         let text = path.as_str();
         if class == MountClass::Secret && RESERVED_PATHS.iter().any(|taken| text.starts_with(taken))
         {
-            return Err(Error::invalid(format!("cannot mount {text:?}")));
+            return Err(Error::ReservedPath(text.to_owned()));
         }
         match self.overlapping_path(class, path) {
-            Some(taken) => Err(Error::invalid(format!("path is already in use at {taken}"))),
+            Some(taken) => Err(Error::PathInUse(taken)),
             None => Ok(()),
         }
     }
@@ -398,19 +392,8 @@ impl MountRegistry {
     }
 }
 
-/// The error of an engine that cannot be opened, with the messages clients know.
-pub fn engine_open_error(error: &PluginError) -> Error {
-    match error {
-        PluginError::Invalid(text) => Error::invalid(sanitise_message(text)),
-        PluginError::Start(text) => Error::internal(sanitise_message(text)),
-        PluginError::Engine(error) => {
-            Error::invalid(sanitise_message(&format!("invalid backend version: {error}")))
-        }
-    }
-}
-
 /// Builds an accessor: `kv_05e18790`, or `auth_userpass_05e18790` for an auth method.
-pub(crate) fn generate_accessor(class: MountClass, mount_type: &str, random: u64) -> String {
+fn generate_accessor(class: MountClass, mount_type: &str, random: u64) -> String {
     let prefix = if class == MountClass::Auth { "auth_" } else { "" };
     format!("{prefix}{mount_type}_{:08x}", random & 0xffff_ffff)
 }

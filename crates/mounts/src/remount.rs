@@ -7,26 +7,17 @@
 //! the remount fails and the mount stays at its old path. The engine needs no change: each request
 //! contains the mount path.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use strongroom_barrier::Batch;
 use strongroom_types::{MountPath, MountUuid};
-use tokio::sync::Notify;
 
-use super::entry::{MountClass, MountEntry, RemountProgress, RemountRecord};
-use super::handle::Blocked;
-use super::registry::{MountRegistry, RESERVED_PATHS};
-use super::table::{ActiveMount, MountBackend};
+use crate::entry::{MountClass, MountEntry, RemountProgress, RemountRecord};
 use crate::error::Error;
-
-/// The remounts in progress.
-#[derive(Debug, Default)]
-pub(crate) struct PendingRemounts {
-    remount_started: Notify,
-    /// Mounts whose remount a task is working on.
-    in_progress: Mutex<HashSet<MountUuid>>,
-}
+use crate::handle::Blocked;
+use crate::pending_remounts::PendingRemounts;
+use crate::registry::{MountRegistry, RESERVED_PATHS};
+use crate::table::{ActiveMount, MountBackend};
 
 impl MountRegistry {
     /// Begins a remount and returns its migration id. When this returns, the mount refuses
@@ -61,21 +52,19 @@ impl MountRegistry {
         let table = self.table();
         let (source, target) = (class.route_to(from.as_str()), class.route_to(to.as_str()));
         if is_builtin_mount_path(class, from) {
-            return Err(Error::invalid(format!("cannot remount {source:?}")));
+            return Err(Error::ReservedSource(source));
         }
         if class == MountClass::Secret && RESERVED_PATHS.iter().any(|own| target.starts_with(own)) {
-            return Err(Error::invalid(format!("cannot remount to destination {target}")));
+            return Err(Error::ReservedTarget(target));
         }
-        let missing = || Error::invalid(format!("no matching mount at {source:?}"));
+        let missing = || Error::NothingToRemount(source.clone());
         let mounted = table.get(class, from.as_str()).ok_or_else(missing)?;
         let handle = mounted.engine_handle().ok_or_else(missing)?;
         if mounted.entry.tainted || mounted.entry.remount_in_progress().is_some() {
-            let text = format!("the mount at {source:?} is being removed or moved already");
-            return Err(Error::invalid(text));
+            return Err(Error::RemovedOrMoved(source));
         }
         if let Some(taken) = self.overlapping_path(class, to) {
-            let taken = class.route_to(&taken);
-            return Err(Error::invalid(format!("path already in use at {taken:?}")));
+            return Err(Error::TargetInUse(class.route_to(&taken)));
         }
         let id = self.engine_loader.barrier.entropy().uuid();
         let moved = RemountRecord {
@@ -173,11 +162,5 @@ impl RemountGuard {
 impl Drop for RemountGuard {
     fn drop(&mut self) {
         self.pending_remounts.lock_in_progress().remove(&self.uuid);
-    }
-}
-
-impl PendingRemounts {
-    fn lock_in_progress(&self) -> std::sync::MutexGuard<'_, HashSet<MountUuid>> {
-        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,9 +7,9 @@ use metrics::Histogram;
 use strongroom_sdk::engine::{MountInfo, Operation};
 use strongroom_telemetry::names;
 
-use super::entry::{MountClass, MountEntry};
-use super::handle::EngineHandle;
-use crate::admission::MountLoad;
+use crate::entry::{MountClass, MountEntry};
+use crate::handle::EngineHandle;
+use crate::mount_load::MountLoad;
 
 /// All mounts by route, as an immutable snapshot. A change creates a new table; readers take no
 /// lock.
@@ -59,12 +59,12 @@ impl ActiveMount {
     }
 
     /// The count of requests being processed under the mount.
-    pub(crate) fn mount_load(&self) -> &Arc<MountLoad> {
+    pub fn mount_load(&self) -> &Arc<MountLoad> {
         &self.mount_load
     }
 
     /// The histogram of the engine's duration for an operation, in milliseconds.
-    pub(crate) fn operation_histogram(&self, operation: Operation) -> Histogram {
+    pub fn operation_histogram(&self, operation: Operation) -> Histogram {
         self.histograms.histogram_for(&self.entry.mount_type, operation)
     }
 
