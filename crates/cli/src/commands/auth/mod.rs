@@ -7,11 +7,12 @@ mod tune;
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::MountTableKind;
 
-use super::mounting::{listing, remount};
-use super::paths::mount_path;
+use super::mounting::disable::disable_mount;
+use super::mounting::listing::MountListFlags;
+use super::mounting::remount::RemountFlags;
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult, check_argument_count};
-use crate::flags::{FormatFlag, HttpFlags};
+use crate::error::CliResult;
+use crate::flags::HttpFlags;
 
 /// Manage auth methods
 #[derive(Subcommand)]
@@ -32,15 +33,7 @@ impl AuthCommand {
             Self::Enable(command) => command.run(context).await,
             Self::Help(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
-            Self::Move(command) => {
-                remount::remount_and_wait(
-                    context,
-                    &command.http,
-                    MountTableKind::Auth,
-                    &command.arguments,
-                )
-                .await
-            }
+            Self::Move(command) => command.run(context).await,
             Self::Tune(command) => command.run(context).await,
         }
     }
@@ -57,36 +50,20 @@ pub(crate) struct AuthDisable {
 
 impl AuthDisable {
     async fn run(self, context: &mut CommandContext) -> CliResult {
-        check_argument_count(&self.arguments, 1, 1)?;
-        let path = mount_path(&self.arguments.concat());
-        let client = context.client(&self.http)?;
-        let doing = format!("Error disabling auth method at {path}");
-        client.unmount(MountTableKind::Auth, &path).await.map_err(CliError::from_api(&doing))?;
-        let text = format!("Success! Disabled the auth method (if it existed) at: {path}");
-        context.printer.success(&text);
-        Ok(())
+        disable_mount(context, &self.http, MountTableKind::Auth, &self.arguments).await
     }
 }
 
 /// List the mounted auth methods
 #[derive(Args)]
 pub(crate) struct AuthList {
-    /// Also show lifetimes, versions and options
-    #[arg(long)]
-    detailed: bool,
     #[command(flatten)]
-    http: HttpFlags,
-    #[command(flatten)]
-    output: FormatFlag,
-    #[arg(hide = true)]
-    arguments: Vec<String>,
+    flags: MountListFlags,
 }
 
 impl AuthList {
     async fn run(self, context: &mut CommandContext) -> CliResult {
-        context.set_format_except_raw(&self.output)?;
-        check_argument_count(&self.arguments, 0, 0)?;
-        listing::print_mounts(context, &self.http, MountTableKind::Auth, self.detailed).await
+        self.flags.list(context, MountTableKind::Auth).await
     }
 }
 
@@ -95,7 +72,11 @@ impl AuthList {
 #[command(after_help = "Example:\n  strongroom auth move userpass/ staff/")]
 pub(crate) struct AuthMove {
     #[command(flatten)]
-    http: HttpFlags,
-    #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
-    arguments: Vec<String>,
+    flags: RemountFlags,
+}
+
+impl AuthMove {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        self.flags.remount(context, MountTableKind::Auth).await
+    }
 }

@@ -3,11 +3,10 @@
 use clap::Args;
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind, UserLockoutConfigInput};
 
-use super::super::mounting::settings::MountConfigFlags;
-use super::super::paths::mount_path;
+use super::super::mounting::tune::TuneFlags;
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult, check_argument_count};
-use crate::flags::{DurationSeconds, HttpFlags, parse_non_negative_duration};
+use crate::error::CliResult;
+use crate::flags::{DurationSeconds, parse_non_negative_duration};
 
 /// Change an auth method's settings
 #[derive(Args)]
@@ -36,34 +35,20 @@ pub(crate) struct AuthTune {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     user_lockout_disable: Option<bool>,
     #[command(flatten)]
-    settings: MountConfigFlags,
-    #[command(flatten)]
-    http: HttpFlags,
+    flags: TuneFlags,
     #[arg(value_name = "PATH", help = "Where it is mounted, below auth/")]
     arguments: Vec<String>,
 }
 
 impl AuthTune {
     pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        check_argument_count(&self.arguments, 1, 1)?;
-        let path = mount_path(&self.arguments.concat());
-        let client = context.client(&self.http)?;
-        let options = self.settings.engine_options();
-        let user_lockout_config = self.user_lockout_config();
-        let settings = self.settings.into_config_input(MountConfigInput {
+        let more = MountConfigInput {
+            user_lockout_config: self.user_lockout_config(),
             description: self.description,
-            options: (!options.is_empty()).then_some(options),
             token_type: self.token_type,
-            user_lockout_config,
             ..MountConfigInput::default()
-        });
-        let doing = format!("Error tuning auth method {path}");
-        let answer = client.tune_mount(MountTableKind::Auth, &path, &settings).await;
-        if let Some(answer) = answer.map_err(CliError::from_api(&doing))? {
-            context.printer.print_warnings(&answer);
-        }
-        context.printer.success(&format!("Success! Tuned the auth method at: {path}"));
-        Ok(())
+        };
+        self.flags.tune(context, MountTableKind::Auth, &self.arguments, more).await
     }
 
     /// The lockout settings, if any flag sets one.

@@ -4,6 +4,7 @@ use clap::Args;
 use strongroom_client::sys::mounts::{MountConfigInput, MountRequest, MountTableKind};
 
 use super::super::paths::mount_path;
+use super::MountTexts;
 use super::settings::MountConfigFlags;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
@@ -75,12 +76,13 @@ impl EnableFlags {
         };
         client.mount(table, &path, &request).await.map_err(CliError::from_api(&doing))?;
         let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
-        context.printer.success(&match table {
-            MountTableKind::Secrets => {
-                format!("{ENABLED}the {engine} secrets engine{version} at: {path}")
-            }
-            MountTableKind::Auth => format!("{ENABLED}{engine} auth method{version} at: {path}"),
-        });
+        let article = match table {
+            MountTableKind::Secrets => "the ",
+            MountTableKind::Auth => "",
+        };
+        let kind = MountTexts::of(table).kind;
+        let text = format!("{ENABLED}{article}{engine} {kind}{version} at: {path}");
+        context.printer.success(&text);
         Ok(())
     }
 }

@@ -1,36 +1,51 @@
-//! Tables of mounts.
+//! Listing mounts.
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use strongroom_client::sys::mounts::{MountOutput, MountTableKind};
 
+use super::MountTexts;
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult};
-use crate::flags::HttpFlags;
+use crate::error::{CliError, CliResult, check_argument_count};
+use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 use crate::output::table::format_table as lines;
 use crate::output::value::OutputValue;
 
-/// Prints the mounts of one table.
-pub(in super::super) async fn print_mounts(
-    context: &mut CommandContext,
-    http: &HttpFlags,
-    table: MountTableKind,
-    is_detailed: bool,
-) -> CliResult {
-    let client = context.client(http)?;
-    let doing = match table {
-        MountTableKind::Secrets => "Error listing secrets engines",
-        MountTableKind::Auth => "Error listing enabled authentications",
-    };
-    let mounts = client.list_mounts(table).await.map_err(CliError::from_api(doing))?;
-    if context.printer.format != OutputFormat::Table {
-        return context.printer.print_value(&OutputValue::from_serialize(&mounts));
+/// How to list mounts.
+#[derive(Args)]
+pub(in super::super) struct MountListFlags {
+    /// Also show lifetimes, versions and options
+    #[arg(long)]
+    detailed: bool,
+    #[command(flatten)]
+    http: HttpFlags,
+    #[command(flatten)]
+    output: FormatFlag,
+    #[arg(hide = true)]
+    arguments: Vec<String>,
+}
+
+impl MountListFlags {
+    /// Prints the mounts of one table.
+    pub(in super::super) async fn list(
+        self,
+        context: &mut CommandContext,
+        table: MountTableKind,
+    ) -> CliResult {
+        context.set_format_except_raw(&self.output)?;
+        check_argument_count(&self.arguments, 0, 0)?;
+        let client = context.client(&self.http)?;
+        let doing = format!("Error listing {}", MountTexts::of(table).listed);
+        let mounts = client.list_mounts(table).await.map_err(CliError::from_api(&doing))?;
+        if context.printer.format != OutputFormat::Table {
+            return context.printer.print_value(&OutputValue::from_serialize(&mounts));
+        }
+        let format_mounts = if self.detailed { detailed_table } else { summary_table };
+        context.printer.table(&format_mounts(table, &mounts));
+        Ok(())
     }
-    let shown =
-        if is_detailed { detailed_table(table, &mounts) } else { summary_table(table, &mounts) };
-    context.printer.table(&shown);
-    Ok(())
 }
 
 fn summary_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) -> String {
@@ -49,17 +64,13 @@ fn summary_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) 
 /// The detailed table. One of its columns depends on the kind of mount: engines show whether
 /// caching is disabled, auth methods show the type of their tokens.
 fn detailed_table(table: MountTableKind, mounts: &BTreeMap<String, MountOutput>) -> String {
-    let own = match table {
-        MountTableKind::Secrets => "Force No Cache",
-        MountTableKind::Auth => "Token Type",
-    };
     let headers = [
         "Path",
         "Plugin",
         "Accessor",
         "Default TTL",
         "Max TTL",
-        own,
+        MountTexts::of(table).own_column,
         "Replication",
         "Seal Wrap",
         "External Entropy Access",

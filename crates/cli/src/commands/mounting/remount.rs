@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use strongroom_client::sys::mounts::MountTableKind;
 use strongroom_client::sys::remount::MigrationStatus;
 use strongroom_types::{Clock, SystemClock};
 
 use super::super::paths::mount_path;
-use super::mount_kind_name;
+use super::MountTexts;
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::HttpFlags;
@@ -17,45 +18,55 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times the status is requested before giving up.
 const MAX_POLLS: u32 = 600;
 
-/// Starts a remount and waits until it has finished.
-pub(in super::super) async fn remount_and_wait(
-    context: &mut CommandContext,
-    http: &HttpFlags,
-    table: MountTableKind,
-    arguments: &[String],
-) -> CliResult {
-    check_argument_count(arguments, 2, 2)?;
-    let [from, to] = arguments else { return Ok(()) };
-    let (from, to) = (mount_path(from), mount_path(to));
-    let client = context.client(http)?;
-    let what = mount_kind_name(table);
-    let doing = format!("Error moving {what} {from} to {to}");
-    let started = client.start_remount(&api_path(table, &from), &api_path(table, &to)).await;
-    let id = started.map_err(CliError::from_api(&doing))?;
-    let which = format!("{what} {from} to {to}, with migration ID {id}");
-    context.printer.line(&format!("Started moving {which}"));
-    for asked in 0..MAX_POLLS {
-        let status = client.remount_status(&id).await.map_err(CliError::from_api(&doing))?;
-        match status {
-            MigrationStatus::Done => {
-                context.printer.success(&format!("Success! Finished moving {which}"));
-                return Ok(());
+/// What to move, and where to.
+#[derive(Args)]
+pub(in super::super) struct RemountFlags {
+    #[command(flatten)]
+    http: HttpFlags,
+    #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
+    arguments: Vec<String>,
+}
+
+impl RemountFlags {
+    /// Starts a remount and waits until it has finished.
+    pub(in super::super) async fn remount(
+        self,
+        context: &mut CommandContext,
+        table: MountTableKind,
+    ) -> CliResult {
+        check_argument_count(&self.arguments, 2, 2)?;
+        let [from, to] = self.arguments.as_slice() else { return Ok(()) };
+        let (from, to) = (mount_path(from), mount_path(to));
+        let client = context.client(&self.http)?;
+        let what = MountTexts::of(table).kind;
+        let doing = format!("Error moving {what} {from} to {to}");
+        let started = client.start_remount(&api_path(table, &from), &api_path(table, &to)).await;
+        let id = started.map_err(CliError::from_api(&doing))?;
+        let which = format!("{what} {from} to {to}, with migration ID {id}");
+        context.printer.line(&format!("Started moving {which}"));
+        for asked in 0..MAX_POLLS {
+            let status = client.remount_status(&id).await.map_err(CliError::from_api(&doing))?;
+            match status {
+                MigrationStatus::Done => {
+                    context.printer.success(&format!("Success! Finished moving {which}"));
+                    return Ok(());
+                }
+                MigrationStatus::Failed => {
+                    let text = format!("the server could not move {which}; its log says why");
+                    return Err(CliError::remote(text));
+                }
+                MigrationStatus::Running if asked == 0 => {
+                    let text = format!("Waiting for the end of moving {which}");
+                    context.printer.line(&text);
+                }
+                MigrationStatus::Running => {}
             }
-            MigrationStatus::Failed => {
-                let text = format!("the server could not move {which}; its log says why");
-                return Err(CliError::remote(text));
-            }
-            MigrationStatus::Running if asked == 0 => {
-                let text = format!("Waiting for the end of moving {which}");
-                context.printer.line(&text);
-            }
-            MigrationStatus::Running => {}
+            SystemClock.sleep(POLL_INTERVAL).await;
         }
-        SystemClock.sleep(POLL_INTERVAL).await;
+        Err(CliError::remote(format!(
+            "the move goes on: \"strongroom read sys/remount/status/{id}\" says how far it is"
+        )))
     }
-    Err(CliError::remote(format!(
-        "the move goes on: \"strongroom read sys/remount/status/{id}\" says how far it is"
-    )))
 }
 
 /// The path for the API: for auth methods, `auth/` is added after the namespace if it is missing.

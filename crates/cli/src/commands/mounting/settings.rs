@@ -9,7 +9,7 @@ use crate::flags::{DurationSeconds, parse_duration, parse_name_value};
 
 /// What can be set when a mount is made, and later.
 #[derive(Args)]
-pub(in super::super) struct MountConfigFlags {
+pub(super) struct MountConfigFlags {
     /// Default lifetime of its leases
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, allow_hyphen_values = true)]
     default_lease_ttl: Option<DurationSeconds>,
@@ -33,7 +33,7 @@ pub(in super::super) struct MountConfigFlags {
     allowed_response_headers: Vec<String>,
     /// The plug-in's version; by default the newest, and later newer ones on reload
     #[arg(long, value_name = "VERSION")]
-    pub(in super::super) plugin_version: Option<String>,
+    pub(super) plugin_version: Option<String>,
     /// Option that the engine defines; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_name_value)]
     options: Vec<(String, String)>,
@@ -44,7 +44,7 @@ pub(in super::super) struct MountConfigFlags {
 
 impl MountConfigFlags {
     /// The options that the engine defines, including its version.
-    pub(in super::super) fn engine_options(&self) -> BTreeMap<String, String> {
+    pub(super) fn engine_options(&self) -> BTreeMap<String, String> {
         let mut options: BTreeMap<_, _> = self.options.iter().cloned().collect();
         if let Some(version) = self.version.filter(|version| *version > 0) {
             options.insert("version".to_owned(), version.to_string());
@@ -53,7 +53,7 @@ impl MountConfigFlags {
     }
 
     /// The settings for the API, merged into `more`; settings without a flag are left out.
-    pub(in super::super) fn into_config_input(self, more: MountConfigInput) -> MountConfigInput {
+    pub(super) fn into_config_input(self, more: MountConfigInput) -> MountConfigInput {
         MountConfigInput {
             default_lease_ttl: self.default_lease_ttl.map(DurationSeconds::to_api_setting),
             max_lease_ttl: self.max_lease_ttl.map(DurationSeconds::to_api_setting),

@@ -3,13 +3,14 @@
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
+use super::mounting::disable::disable_mount;
 use super::mounting::enable::EnableFlags;
-use super::mounting::settings::MountConfigFlags;
-use super::mounting::{listing, remount};
-use super::paths::mount_path;
+use super::mounting::listing::MountListFlags;
+use super::mounting::remount::RemountFlags;
+use super::mounting::tune::TuneFlags;
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult, check_argument_count};
-use crate::flags::{FormatFlag, HttpFlags};
+use crate::error::CliResult;
+use crate::flags::HttpFlags;
 
 /// Manage secrets engines
 #[derive(Subcommand)]
@@ -28,15 +29,7 @@ impl SecretsCommand {
             Self::Disable(command) => command.run(context).await,
             Self::Enable(command) => command.run(context).await,
             Self::List(command) => command.run(context).await,
-            Self::Move(command) => {
-                remount::remount_and_wait(
-                    context,
-                    &command.http,
-                    MountTableKind::Secrets,
-                    &command.arguments,
-                )
-                .await
-            }
+            Self::Move(command) => command.run(context).await,
             Self::Tune(command) => command.run(context).await,
         }
     }
@@ -53,14 +46,7 @@ pub(crate) struct SecretsDisable {
 
 impl SecretsDisable {
     async fn run(self, context: &mut CommandContext) -> CliResult {
-        check_argument_count(&self.arguments, 1, 1)?;
-        let path = mount_path(&self.arguments.concat());
-        let client = context.client(&self.http)?;
-        let doing = format!("Error disabling secrets engine at {path}");
-        client.unmount(MountTableKind::Secrets, &path).await.map_err(CliError::from_api(&doing))?;
-        let text = format!("Success! Disabled the secrets engine (if it existed) at: {path}");
-        context.printer.success(&text);
-        Ok(())
+        disable_mount(context, &self.http, MountTableKind::Secrets, &self.arguments).await
     }
 }
 
@@ -93,22 +79,13 @@ impl SecretsEnable {
 /// List the mounted secrets engines
 #[derive(Args)]
 pub(crate) struct SecretsList {
-    /// Also show lifetimes, versions and options
-    #[arg(long)]
-    detailed: bool,
     #[command(flatten)]
-    http: HttpFlags,
-    #[command(flatten)]
-    output: FormatFlag,
-    #[arg(hide = true)]
-    arguments: Vec<String>,
+    flags: MountListFlags,
 }
 
 impl SecretsList {
     async fn run(self, context: &mut CommandContext) -> CliResult {
-        context.set_format_except_raw(&self.output)?;
-        check_argument_count(&self.arguments, 0, 0)?;
-        listing::print_mounts(context, &self.http, MountTableKind::Secrets, self.detailed).await
+        self.flags.list(context, MountTableKind::Secrets).await
     }
 }
 
@@ -117,9 +94,13 @@ impl SecretsList {
 #[command(after_help = "Example:\n  strongroom secrets move kv/ team-a/kv/")]
 pub(crate) struct SecretsMove {
     #[command(flatten)]
-    http: HttpFlags,
-    #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
-    arguments: Vec<String>,
+    flags: RemountFlags,
+}
+
+impl SecretsMove {
+    async fn run(self, context: &mut CommandContext) -> CliResult {
+        self.flags.remount(context, MountTableKind::Secrets).await
+    }
 }
 
 /// Change a mount's settings
@@ -134,30 +115,15 @@ pub(crate) struct SecretsTune {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]
-    settings: MountConfigFlags,
-    #[command(flatten)]
-    http: HttpFlags,
+    flags: TuneFlags,
     #[arg(value_name = "PATH", help = "Where it is mounted")]
     arguments: Vec<String>,
 }
 
 impl SecretsTune {
     async fn run(self, context: &mut CommandContext) -> CliResult {
-        check_argument_count(&self.arguments, 1, 1)?;
-        let path = mount_path(&self.arguments.concat());
-        let client = context.client(&self.http)?;
-        let options = self.settings.engine_options();
-        let settings = self.settings.into_config_input(MountConfigInput {
-            description: self.description,
-            options: (!options.is_empty()).then_some(options),
-            ..MountConfigInput::default()
-        });
-        let doing = format!("Error tuning secrets engine {path}");
-        let answer = client.tune_mount(MountTableKind::Secrets, &path, &settings).await;
-        if let Some(answer) = answer.map_err(CliError::from_api(&doing))? {
-            context.printer.print_warnings(&answer);
-        }
-        context.printer.success(&format!("Success! Tuned the secrets engine at: {path}"));
-        Ok(())
+        let more =
+            MountConfigInput { description: self.description, ..MountConfigInput::default() };
+        self.flags.tune(context, MountTableKind::Secrets, &self.arguments, more).await
     }
 }
