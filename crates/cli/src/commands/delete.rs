@@ -1,12 +1,14 @@
 //! `delete`
 
 use clap::Args;
+use strongroom_client::SecretResponse;
 
 use super::paths::clean_path;
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
+use crate::output::Printer;
 
 /// Delete the data at a path
 #[derive(Args)]
@@ -32,19 +34,32 @@ impl DeleteCommand {
         let client = context.client(&self.http)?;
         let query = data::parse_query_parameters(data, &mut *context.stdin(&self.http))
             .map_err(CliError::local)?;
+        let printer = &mut context.printer;
         match client.delete(&path, &query).await {
-            Ok(Some(answer)) => context.printer.print_response_or_field(&answer, self.field.name()),
-            Ok(None) => {
-                let text = format!("Success! Data deleted (if it existed) at: {path}");
-                context.printer.success_for_people(&text);
-                Ok(())
-            }
+            Ok(response) => print_deleted(printer, &path, response, self.field.name()),
             Err(error) => {
-                if let Some(answer) = error.response() {
-                    context.printer.print_response(answer)?;
+                if let Some(response) = error.response() {
+                    printer.print_response(response)?;
                 }
                 Err(CliError::from_api(&format!("Error deleting {path}"))(error))
             }
+        }
+    }
+}
+
+/// Prints the response to a deletion, or that the data was deleted.
+pub(super) fn print_deleted(
+    printer: &mut Printer,
+    path: &str,
+    response: Option<SecretResponse>,
+    field: Option<&str>,
+) -> CliResult {
+    match response {
+        Some(response) => printer.print_response_or_field(&response, field),
+        None => {
+            let text = format!("Success! Data deleted (if it existed) at: {path}");
+            printer.success_for_people(&text);
+            Ok(())
         }
     }
 }

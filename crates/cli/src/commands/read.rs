@@ -1,6 +1,7 @@
 //! `read`
 
 use clap::Args;
+use strongroom_client::{Client, SecretResponse};
 
 use super::paths::clean_path;
 use crate::context::CommandContext;
@@ -44,9 +45,18 @@ impl ReadCommand {
             context.printer.raw_line(&body);
             return Ok(());
         }
-        let answer = client.read(&path, &query).await;
-        let answer = answer.map_err(CliError::from_api(&format!("Error reading {path}")))?;
-        let answer = answer.ok_or_else(|| CliError::not_found(&path))?;
-        context.printer.print_response_or_field(&answer, self.field.name())
+        let response = read_existing(&client, &path, &query).await?;
+        context.printer.print_response_or_field(&response, self.field.name())
     }
+}
+
+/// Reads a path; it is an error if there is nothing.
+pub(super) async fn read_existing(
+    client: &Client,
+    path: &str,
+    query: &[(String, String)],
+) -> CliResult<SecretResponse> {
+    let response = client.read(path, query).await;
+    let response = response.map_err(CliError::from_api(&format!("Error reading {path}")))?;
+    response.ok_or_else(|| CliError::not_found(path))
 }

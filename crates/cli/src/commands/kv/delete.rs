@@ -3,6 +3,7 @@
 use clap::Args;
 use strongroom_types::Fields;
 
+use super::super::delete::print_deleted;
 use super::failure_with_warnings;
 use super::target::{KvTarget, MountFlag};
 use super::versions::parse_version_numbers;
@@ -64,13 +65,6 @@ impl KvDelete {
         let answer = answer.map_err(|error| {
             failure_with_warnings(printer, error, &format!("Error deleting {path}"))
         })?;
-        match answer {
-            Some(answer) => printer.print_response_or_field(&answer, self.field.name()),
-            None => {
-                let text = format!("Success! Data deleted (if it existed) at: {path}");
-                printer.success_for_people(&text);
-                Ok(())
-            }
-        }
+        print_deleted(printer, &path, answer, self.field.name())
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::super::read::read_existing;
 use super::show;
 use super::target::{KvTarget, MountFlag};
 use crate::context::CommandContext;
@@ -44,11 +45,7 @@ impl KvGet {
             .into_iter()
             .collect();
         let path = target.api_path("data");
-        let answer = client.read(&path, &query).await;
-        let answer = answer.map_err(CliError::from_api(&format!("Error reading {path}")))?;
-        let Some(answer) = answer else {
-            return Err(CliError::not_found(&path));
-        };
+        let answer = read_existing(&client, &path, &query).await?;
         let printer = &mut context.printer;
         match self.field.name() {
             Some(field) if target.is_versioned() && answer.wrap_info.is_none() => {

@@ -15,7 +15,7 @@ mod versions;
 use clap::Subcommand;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use strongroom_client::{Client, SecretResponse};
+use strongroom_client::SecretResponse;
 use strongroom_types::Fields;
 
 use crate::context::CommandContext;
@@ -77,23 +77,25 @@ fn to_raw_json(fields: &Fields) -> Box<RawValue> {
     json.or_else(|_| to_raw_value("")).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-/// Writes, and prints the response or that the write succeeded.
-async fn write_and_print(
-    client: &Client,
+/// Prints the response to a write, or that the write succeeded.
+fn print_written(
     printer: &mut Printer,
     path: &str,
-    body: &Fields,
+    outcome: Result<Option<SecretResponse>, strongroom_client::Error>,
 ) -> CliResult {
-    match client.write(path, body).await {
-        Ok(Some(answer)) => printer.print_response(&answer),
+    match outcome {
+        Ok(Some(response)) => printer.print_response(&response),
         Ok(None) => {
             printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
             Ok(())
         }
-        Err(error) => {
-            Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
-        }
+        Err(error) => Err(write_error(printer, path, error)),
     }
+}
+
+/// Converts the API error of a write, and prints the warnings that came with it.
+fn write_error(printer: &mut Printer, path: &str, error: strongroom_client::Error) -> CliError {
+    failure_with_warnings(printer, error, &format!("Error writing data to {path}"))
 }
 
 /// Converts an API error, and prints the warnings that came with it.
@@ -117,8 +119,11 @@ fn data_object(answer: &SecretResponse, name: &str) -> Option<Fields> {
     Fields::from_trusted(raw.get().as_bytes()).ok()
 }
 
-/// The version number in the response's metadata.
-fn current_version(answer: &SecretResponse) -> Option<u64> {
-    let raw = data_object(answer, "metadata")?;
-    raw.get("version")?.get().parse().ok()
+/// The version number in the metadata of the response to reading `path`.
+fn current_version(path: &str, response: &SecretResponse) -> CliResult<u64> {
+    let metadata = data_object(response, "metadata");
+    let number = metadata.and_then(|metadata| metadata.get("version")?.get().parse().ok());
+    number.ok_or_else(|| {
+        CliError::remote(format!("the version of {path} can't be told from the answer"))
+    })
 }

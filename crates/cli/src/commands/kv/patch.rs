@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use strongroom_client::{Client, SecretResponse};
 use strongroom_types::Fields;
 
+use super::super::read::read_existing;
 use super::target::{KvTarget, MountFlag};
-use super::{failure_with_warnings, show, version_body};
+use super::{show, version_body, write_error};
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
-use crate::output::fixed_text::DATA_WRITTEN;
 use crate::output::text::wrap_text;
 
 /// Change some fields of a key, and keep the others
@@ -67,15 +67,7 @@ impl KvPatch {
         let target = target.require_versioned(CliError::remote(no_versions))?;
         let path = target.api_path("data");
         let answer = self.send_patch(&client, context, &path, &fields).await?;
-        let printer = &mut context.printer;
-        match (answer, self.field.name()) {
-            (Some(answer), Some(field)) => printer.print_response_or_field(&answer, Some(field)),
-            (Some(answer), None) => show::print_write_result(printer, &path, &answer),
-            (None, _) => {
-                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
-                Ok(())
-            }
-        }
+        show::print_written_version(&mut context.printer, &path, answer, self.field.name())
     }
 
     async fn send_patch(
@@ -102,8 +94,7 @@ impl KvPatch {
         };
         // Status 405 comes from a server without support for PATCH.
         if !may_write_instead || !matches!(error.status(), Some(403 | 405)) {
-            let doing = format!("Error writing data to {path}");
-            return Err(failure_with_warnings(&mut context.printer, error, &doing));
+            return Err(write_error(&mut context.printer, path, error));
         }
         let lacks_capability = error.status() == Some(403);
         let answer = self.read_modify_write(client, context, path, fields, cas).await?;
@@ -125,12 +116,8 @@ impl KvPatch {
         fields: &Fields,
         cas: Option<u64>,
     ) -> CliResult<Option<SecretResponse>> {
-        let known = client.read(path, &[]).await;
-        let known = known.map_err(CliError::from_api(&format!("Error reading {path}")))?;
-        let known = known.ok_or_else(|| CliError::not_found(path))?;
-        let version = super::current_version(&known).ok_or_else(|| {
-            CliError::remote(format!("the version of {path} can't be told from the answer"))
-        })?;
+        let known = read_existing(client, path, &[]).await?;
+        let version = super::current_version(path, &known)?;
         let data = super::data_object(&known, "data").ok_or_else(|| {
             let text =
                 format!("the newest version of {path} has been deleted: there is nothing to patch");
@@ -141,12 +128,7 @@ impl KvPatch {
         all.extend(fields.iter().map(|(name, raw)| (name.to_owned(), raw.to_owned())));
         all.retain(|name, _| !self.remove_data.contains(name));
         let body = version_body(&all.into_iter().collect(), Some(cas.unwrap_or(version)));
-        client.write(path, &body).await.map_err(|error| {
-            failure_with_warnings(
-                &mut context.printer,
-                error,
-                &format!("Error writing data to {path}"),
-            )
-        })
+        let outcome = client.write(path, &body).await;
+        outcome.map_err(|error| write_error(&mut context.printer, path, error))
     }
 }

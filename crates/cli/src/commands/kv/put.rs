@@ -3,12 +3,11 @@
 use clap::Args;
 
 use super::target::{KvTarget, MountFlag};
-use super::{failure_with_warnings, show, version_body};
+use super::{show, version_body, write_error};
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
 use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
-use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Write a key; its old data is replaced, or kept as an older version
 #[derive(Args)]
@@ -56,19 +55,9 @@ impl KvPut {
             fields
         };
         let printer = &mut context.printer;
-        match client.write(&path, &body).await {
-            Ok(Some(answer)) => match self.field.name() {
-                Some(field) => printer.print_response_or_field(&answer, Some(field)),
-                None => show::print_write_result(printer, &path, &answer),
-            },
-            Ok(None) => {
-                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
-                Ok(())
-            }
-            Err(error) => {
-                Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
-            }
-        }
+        let outcome = client.write(&path, &body).await;
+        let response = outcome.map_err(|error| write_error(printer, &path, error))?;
+        show::print_written_version(printer, &path, response, self.field.name())
     }
 }
 

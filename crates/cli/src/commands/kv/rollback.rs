@@ -2,10 +2,11 @@
 
 use clap::Args;
 
+use super::super::read::read_existing;
 use super::target::{KvTarget, MountFlag};
 use super::{current_version, data_object, version_body};
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult};
+use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 
 /// Write an older version of a key again, as its newest
@@ -28,36 +29,28 @@ pub(crate) struct KvRollback {
 impl KvRollback {
     pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         context.set_format_except_raw(&self.output)?;
-        let [key] = self.arguments.as_slice() else {
-            let got = self.arguments.len();
-            let few = if got == 0 { "Not enough" } else { "Too many" };
-            return Err(CliError::usage(format!("{few} arguments (expected 1, got {got})")));
-        };
+        check_argument_count(&self.arguments, 1, 1)?;
         if self.version == 0 {
             return Err(CliError::usage("-version is missing: name the version to write again"));
         }
         let client = context.client(&self.http)?;
-        let target = KvTarget::resolve(&client, &self.mount, key).await?;
+        let target = KvTarget::resolve(&client, &self.mount, &self.arguments.concat()).await?;
         let no_versions = "this mount is version 1 of KV, which keeps no older versions";
         let path = target.require_versioned(CliError::remote(no_versions))?.api_path("data");
-        let nothing = || CliError::not_found(&path);
 
         // The write must replace the version that is newest now, and nothing newer.
-        let doing = format!("Error reading {path}");
-        let newest = client.read(&path, &[]).await.map_err(CliError::from_api(&doing))?;
-        let newest = current_version(&newest.ok_or_else(nothing)?).ok_or_else(|| {
-            CliError::remote(format!("the version of {path} can't be told from the answer"))
-        })?;
+        let newest = read_existing(&client, &path, &[]).await?;
+        let newest = current_version(&path, &newest)?;
 
         let query = [("version".to_owned(), self.version.to_string())];
-        let older = client.read(&path, &query).await.map_err(CliError::from_api(&doing))?;
-        let data = data_object(&older.ok_or_else(nothing)?, "data").ok_or_else(|| {
+        let older = read_existing(&client, &path, &query).await?;
+        let data = data_object(&older, "data").ok_or_else(|| {
             CliError::remote(format!(
                 "version {} of {path} has been deleted or destroyed",
                 self.version
             ))
         })?;
         let body = version_body(&data, Some(newest));
-        super::write_and_print(&client, &mut context.printer, &path, &body).await
+        super::print_written(&mut context.printer, &path, client.write(&path, &body).await)
     }
 }

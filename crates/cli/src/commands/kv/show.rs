@@ -4,6 +4,7 @@ use strongroom_client::SecretResponse;
 use strongroom_types::Fields;
 
 use crate::error::CliResult;
+use crate::output::fixed_text::DATA_WRITTEN;
 use crate::output::secret::map_table;
 use crate::output::value::OutputValue;
 use crate::output::{OutputFormat, Printer};
@@ -36,12 +37,25 @@ pub(super) fn print_version(
     Ok(())
 }
 
-/// Prints the path and version of a write.
-pub(super) fn print_write_result(
+/// Prints the requested field of the response to a write, or else the path and the version that
+/// was written.
+pub(super) fn print_written_version(
     printer: &mut Printer,
     path: &str,
-    answer: &SecretResponse,
+    response: Option<SecretResponse>,
+    field: Option<&str>,
 ) -> CliResult {
+    match (response, field) {
+        (Some(response), Some(field)) => printer.print_response_or_field(&response, Some(field)),
+        (Some(response), None) => print_new_version(printer, path, &response),
+        (None, _) => {
+            printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
+            Ok(())
+        }
+    }
+}
+
+fn print_new_version(printer: &mut Printer, path: &str, answer: &SecretResponse) -> CliResult {
     let (OutputFormat::Table, None, Some(data)) = (printer.format, &answer.wrap_info, &answer.data)
     else {
         return printer.print_response(answer);

@@ -67,7 +67,7 @@ impl KvVersionFlags {
         let path = target.require_versioned(CliError::local(no_versions))?.api_path(verb);
         let mut body = Fields::new();
         body.set("versions", &versions);
-        super::write_and_print(&client, &mut context.printer, &path, &body).await
+        super::print_written(&mut context.printer, &path, client.write(&path, &body).await)
     }
 }
 

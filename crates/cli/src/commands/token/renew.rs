@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{first_argument, token_selector};
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult};
+use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{DurationSeconds, FormatFlag, HttpFlags, parse_non_negative_duration};
 
 /// Renew a token; by default the client token
@@ -27,10 +27,7 @@ pub(crate) struct TokenRenew {
 impl TokenRenew {
     pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
         context.set_format_except_raw(&self.output)?;
-        if self.arguments.len() > 1 {
-            let got = self.arguments.len();
-            return Err(CliError::usage(format!("Too many arguments (expected 1, got {got})")));
-        }
+        check_argument_count(&self.arguments, 0, 1)?;
         if self.accessor && self.arguments.is_empty() {
             let text = "Not enough arguments with -accessor (expected 1, got 0)";
             return Err(CliError::usage(text));

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
+use super::super::super::read::read_existing;
 use super::super::show;
 use super::super::target::MountFlag;
 use crate::context::CommandContext;
-use crate::error::{CliError, CliResult, check_argument_count};
+use crate::error::{CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 use crate::output::OutputFormat;
 
@@ -29,11 +30,7 @@ impl KvMetadataGet {
         check_argument_count(&self.arguments, 1, 1)?;
         let client = context.client(&self.http)?;
         let path = super::metadata_path(&client, &self.mount, &self.arguments.concat()).await?;
-        let answer = client.read(&path, &[]).await;
-        let answer = answer.map_err(CliError::from_api(&format!("Error reading {path}")))?;
-        let Some(answer) = answer else {
-            return Err(CliError::not_found(&path));
-        };
+        let answer = read_existing(&client, &path, &[]).await?;
         let printer = &mut context.printer;
         match &answer.data {
             Some(data) if printer.format == OutputFormat::Table && answer.wrap_info.is_none() => {

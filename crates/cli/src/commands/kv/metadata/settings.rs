@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use clap::Args;
 use strongroom_types::Fields;
 
-use super::super::failure_with_warnings;
+use super::super::print_written;
 use super::super::target::MountFlag;
 use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};
 use crate::flags::{
     DurationSeconds, FormatFlag, HttpFlags, parse_name_value, parse_non_negative_duration,
 };
-use crate::output::fixed_text::DATA_WRITTEN;
 
 /// Set a key's settings; others keep their value, custom metadata is replaced as a whole
 #[derive(Args)]
@@ -109,19 +108,11 @@ impl KvMetadataFlags {
         check_argument_count(&self.arguments, 1, 1)?;
         let client = context.client(&self.http)?;
         let path = super::metadata_path(&client, &self.mount, &self.arguments.concat()).await?;
-        let printer = &mut context.printer;
-        if !is_patch {
-            return super::super::write_and_print(&client, printer, &path, &body).await;
-        }
-        match client.patch(&path, &body).await {
-            Ok(Some(answer)) => printer.print_response(&answer),
-            Ok(None) => {
-                printer.success_for_people(&format!("{DATA_WRITTEN}{path}"));
-                Ok(())
-            }
-            Err(error) => {
-                Err(failure_with_warnings(printer, error, &format!("Error writing data to {path}")))
-            }
-        }
+        let outcome = if is_patch {
+            client.patch(&path, &body).await
+        } else {
+            client.write(&path, &body).await
+        };
+        print_written(&mut context.printer, &path, outcome)
     }
 }
