@@ -4,7 +4,7 @@ use clap::Args;
 use strongroom_types::Fields;
 
 use super::super::delete::print_deleted;
-use super::failure_with_warnings;
+use super::outcome::failure_with_warnings;
 use super::target::{KvTarget, MountFlag};
 use super::versions::parse_version_numbers;
 use crate::context::CommandContext;

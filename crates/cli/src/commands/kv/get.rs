@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::super::read::read_existing;
+use super::documents::data_object;
 use super::show;
 use super::target::{KvTarget, MountFlag};
 use crate::context::CommandContext;
@@ -49,7 +50,7 @@ impl KvGet {
         let printer = &mut context.printer;
         match self.field.name() {
             Some(field) if target.is_versioned() && answer.wrap_info.is_none() => {
-                let Some(data) = super::data_object(&answer, "data") else {
+                let Some(data) = data_object(&answer, "data") else {
                     return Err(CliError::remote(format!(
                         "this version of {path} has been deleted or destroyed"
                     )));

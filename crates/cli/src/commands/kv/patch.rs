@@ -8,8 +8,10 @@ use strongroom_client::{Client, SecretResponse};
 use strongroom_types::Fields;
 
 use super::super::read::read_existing;
+use super::documents::{current_version, data_object, version_body};
+use super::outcome::write_error;
+use super::show;
 use super::target::{KvTarget, MountFlag};
-use super::{show, version_body, write_error};
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};
@@ -117,8 +119,8 @@ impl KvPatch {
         cas: Option<u64>,
     ) -> CliResult<Option<SecretResponse>> {
         let known = read_existing(client, path, &[]).await?;
-        let version = super::current_version(path, &known)?;
-        let data = super::data_object(&known, "data").ok_or_else(|| {
+        let version = current_version(path, &known)?;
+        let data = data_object(&known, "data").ok_or_else(|| {
             let text =
                 format!("the newest version of {path} has been deleted: there is nothing to patch");
             CliError::remote(text)

@@ -2,8 +2,10 @@
 
 use clap::Args;
 
+use super::documents::version_body;
+use super::outcome::write_error;
+use super::show;
 use super::target::{KvTarget, MountFlag};
-use super::{show, version_body, write_error};
 use crate::context::CommandContext;
 use crate::data;
 use crate::error::{CliError, CliResult};

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::super::read::read_existing;
+use super::documents::{current_version, data_object, version_body};
+use super::outcome::print_written;
 use super::target::{KvTarget, MountFlag};
-use super::{current_version, data_object, version_body};
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
@@ -51,6 +52,6 @@ impl KvRollback {
             ))
         })?;
         let body = version_body(&data, Some(newest));
-        super::print_written(&mut context.printer, &path, client.write(&path, &body).await)
+        print_written(&mut context.printer, &path, client.write(&path, &body).await)
     }
 }

@@ -3,6 +3,7 @@
 use strongroom_client::SecretResponse;
 use strongroom_types::Fields;
 
+use super::documents::data_object;
 use crate::error::CliResult;
 use crate::output::fixed_text::DATA_WRITTEN;
 use crate::output::secret::map_table;
@@ -27,11 +28,11 @@ pub(super) fn print_version(
         return Ok(());
     };
     print_path(printer, "Secret Path", path);
-    if let Some(metadata) = super::data_object(answer, "metadata") {
+    if let Some(metadata) = data_object(answer, "metadata") {
         print_section(printer, "Metadata", &OutputValue::from_fields(&metadata));
         printer.line("");
     }
-    if let Some(data) = super::data_object(answer, "data") {
+    if let Some(data) = data_object(answer, "data") {
         print_section(printer, "Data", &OutputValue::from_fields(&data));
     }
     Ok(())

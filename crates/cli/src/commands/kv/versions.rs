@@ -3,6 +3,7 @@
 use clap::Args;
 use strongroom_types::Fields;
 
+use super::outcome::print_written;
 use super::target::{KvTarget, MountFlag};
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
@@ -67,7 +68,7 @@ impl KvVersionFlags {
         let path = target.require_versioned(CliError::local(no_versions))?.api_path(verb);
         let mut body = Fields::new();
         body.set("versions", &versions);
-        super::print_written(&mut context.printer, &path, client.write(&path, &body).await)
+        print_written(&mut context.printer, &path, client.write(&path, &body).await)
     }
 }
 

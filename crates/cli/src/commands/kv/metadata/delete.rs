@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::super::failure_with_warnings;
+use super::super::outcome::failure_with_warnings;
 use super::super::target::MountFlag;
 use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};

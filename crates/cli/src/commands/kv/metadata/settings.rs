@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use strongroom_types::Fields;
 
-use super::super::print_written;
+use super::super::outcome::print_written;
 use super::super::target::MountFlag;
 use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};
