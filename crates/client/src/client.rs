@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,13 +10,13 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, Proxy, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use strongroom_types::{Clock, Entropy, Fields, Secret};
+use strongroom_types::{Fields, Secret};
 
 use crate::config::{ClientConfig, ServerAddress};
 use crate::dry_run::DryRun;
 use crate::error::Error;
 use crate::response::SecretResponse;
-use crate::send::{ApiRequest, RawHttpResponse};
+use crate::send::{ApiRequest, ClientInner, JSON_CONTENT_TYPE, RawHttpResponse, TOKEN_HEADER};
 use crate::tls::{self, TlsServerName};
 
 /// Sends requests to one server with one token. Cheap to clone; clones share their connections.
@@ -29,20 +28,6 @@ pub struct Client {
     inner: Arc<ClientInner>,
     headers: HeaderMap,
     dry_run: Option<DryRun>,
-}
-
-/// The state that clones of a client share.
-pub(crate) struct ClientInner {
-    pub(crate) http: reqwest::Client,
-    pub(crate) address: ServerAddress,
-    pub(crate) timeout: Duration,
-    pub(crate) max_retries: u32,
-    pub(crate) follow_redirect: bool,
-    pub(crate) max_response_bytes: usize,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    /// The base of request URLs: the configured address, with `tls.server_name` as its host if set.
-    pub(crate) base_url: Url,
 }
 
 /// Query parameters of a URL, as names and values; a name may be repeated.
@@ -378,8 +363,6 @@ fn set_token(headers: &mut HeaderMap, token: Option<&Secret<String>>) -> Result<
     Ok(())
 }
 
-pub(crate) const TOKEN_HEADER: &str = "x-vault-token";
-pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
 const MERGE_PATCH_CONTENT_TYPE: &str = "application/merge-patch+json";
 
 /// A header value that is marked as sensitive, so that it doesn't appear in logs.

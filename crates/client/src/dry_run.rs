@@ -5,8 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use crate::client::{JSON_CONTENT_TYPE, TOKEN_HEADER};
-use crate::send::ApiRequest;
+use crate::send::{ApiRequest, JSON_CONTENT_TYPE, TOKEN_HEADER};
 
 /// Holds the first request of a client that does a dry run; clones share it.
 #[derive(Clone, Default)]

@@ -1,15 +1,31 @@
 //! Sending one request: retries, the single redirect that is followed, and the response limit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
+use strongroom_types::{Clock, Entropy};
 
-use crate::client::{ClientInner, TOKEN_HEADER};
+use crate::config::ServerAddress;
 use crate::error::{ApiError, Error};
 use crate::response::SecretResponse;
 use crate::unreachable::UnreachableReason;
+
+/// The state that clones of a client share.
+pub(crate) struct ClientInner {
+    pub(crate) http: reqwest::Client,
+    pub(crate) address: ServerAddress,
+    pub(crate) timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) follow_redirect: bool,
+    pub(crate) max_response_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// The base of request URLs: the configured address, with `tls.server_name` as its host if set.
+    pub(crate) base_url: Url,
+}
 
 /// A request that can be sent more than once.
 pub(crate) struct ApiRequest {
@@ -155,7 +171,8 @@ impl ClientInner {
     }
 
     fn connection_error(&self, call: &ApiRequest, error: &reqwest::Error) -> AttemptError {
-        let reason = UnreachableReason::new(self, &call.url, error);
+        let reason =
+            UnreachableReason::new(error, &call.url, self.timeout, self.address.socket.as_deref());
         // A request that never reached the server can be sent again. One that may have been carried
         // out is retried only if it is a GET.
         let undone = error.is_connect() && !reason.is_tls();
@@ -170,6 +187,9 @@ impl ClientInner {
         Duration::from_millis(1000 + jitter) * attempt
     }
 }
+
+pub(crate) const TOKEN_HEADER: &str = "x-vault-token";
+pub(crate) const JSON_CONTENT_TYPE: &str = "application/json";
 
 /// The longest delay between attempts, whatever `Retry-After` asks for.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);

@@ -2,13 +2,12 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Url;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use strongroom_crypto::trust::is_unknown_issuer;
-
-use crate::client::ClientInner;
 
 /// Why a server could not be reached, or the connection ended before the response was complete.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,21 +54,23 @@ pub enum UnreachableReason {
 }
 
 impl UnreachableReason {
-    /// Classifies a failed attempt by the innermost cause of its error.
-    pub(crate) fn new(link: &ClientInner, url: &Url, error: &reqwest::Error) -> Self {
+    /// Classifies a failed attempt by the innermost cause of its error. `socket` is the path of
+    /// the Unix socket, if the request was sent over one.
+    pub(crate) fn new(
+        error: &reqwest::Error,
+        url: &Url,
+        timeout: Duration,
+        socket: Option<&Path>,
+    ) -> Self {
         if error.is_timeout() {
-            return Self::Timeout(link.timeout);
+            return Self::Timeout(timeout);
         }
         let mut next: Option<&(dyn StdError + 'static)> = error.source();
         let mut found = None;
         while let Some(cause) = next {
             if let Some(io) = cause.downcast_ref::<io::Error>() {
-                found = Some(Self::from_io_error(
-                    link,
-                    url,
-                    innermost_io_error(io),
-                    error.is_connect(),
-                ));
+                let io = innermost_io_error(io);
+                found = Some(Self::from_io_error(io, url, socket, error.is_connect()));
             } else if let Some(http) = cause.downcast_ref::<hyper::Error>()
                 && http.is_parse()
             {
@@ -86,15 +87,15 @@ impl UnreachableReason {
     }
 
     fn from_io_error(
-        link: &ClientInner,
-        url: &Url,
         error: &io::Error,
+        url: &Url,
+        socket: Option<&Path>,
         is_connecting: bool,
     ) -> Self {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Self::from_tls_error(tls);
         }
-        let socket = link.address.socket.as_ref().map(|path| path.display().to_string());
+        let socket = socket.map(|path| path.display().to_string());
         let host = url.host_str().unwrap_or_default();
         let place = socket.clone().unwrap_or_else(|| {
             format!("{host}:{}", url.port_or_known_default().unwrap_or_default())

@@ -272,7 +272,6 @@ mod tests {
     const KNOWN_CYCLES: &[(&str, usize)] = &[
         ("bench/load", 2),
         ("crates/barrier", 2),
-        ("crates/client", 8),
         ("crates/core", 3),
         ("crates/plugin-host", 2),
         ("crates/sdk", 3),
