@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::http_client::{PreparedRequest, ServerAccess};
-use crate::target::{BenchMounts, BenchTarget, PreparedTarget};
-use crate::workload::{DataSize, Workload, WorkloadRequests};
+use crate::target::{BenchTarget, PreparedTarget};
+use crate::workload::{BenchMounts, DataSize, Workload, WorkloadRequests};
 
 /// Its name in the tables.
 pub(crate) const NAME: &str = "bare hyper";

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::bare;
 use crate::figures::{median, pairwise_ratios};
 use crate::load::RoundSample;
-use crate::report::{ServerReport, figure_per_round};
+use crate::server_report::{ServerReport, figure_per_round};
 use crate::workload::Workload;
 
 /// A figure of the first server, with its goal.

@@ -229,7 +229,8 @@ mod tests {
 
     use super::*;
     use crate::http_client::ServerAccess;
-    use crate::target::{BenchMounts, BenchTarget};
+    use crate::target::BenchTarget;
+    use crate::workload::BenchMounts;
 
     #[test]
     fn figures_are_by_time_and_by_request() {

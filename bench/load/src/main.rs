@@ -21,6 +21,7 @@ mod launch;
 mod load;
 mod machine;
 mod report;
+mod server_report;
 mod target;
 mod workload;
 
@@ -36,7 +37,8 @@ use crate::http_client::ServerAccess;
 use crate::launch::{LaunchedServer, ServerKind, StartUp};
 use crate::load::MeasurementPlan;
 use crate::machine::ProcessInfo;
-use crate::report::{BenchReport, ServerReport};
+use crate::report::BenchReport;
+use crate::server_report::ServerReport;
 use crate::target::{BenchPlugins, BenchTarget, PreparedTarget};
 use crate::workload::{DataSize, Workload};
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::http_client::{BenchConnection, PreparedRequest, ServerAccess, unexpected_response};
-use crate::workload::{DataSize, Workload};
+use crate::workload::{BenchMounts, DataSize, Workload};
 
 /// A running server to measure.
 #[derive(Debug)]
@@ -27,17 +27,6 @@ pub(crate) struct BenchTarget {
 pub(crate) struct BenchPlugins {
     pub(crate) rust: Option<PathBuf>,
     pub(crate) go: Option<PathBuf>,
-}
-
-/// The mount paths of the engines to measure.
-#[derive(Clone, Debug)]
-pub(crate) struct BenchMounts {
-    /// KV version 1.
-    pub(crate) kv: String,
-    /// KV version 2; the bare server has none.
-    pub(crate) kv2: Option<String>,
-    pub(crate) rust: Option<String>,
-    pub(crate) go: Option<String>,
 }
 
 /// A server with the mounts and data that the workloads need.

@@ -9,7 +9,17 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::http_client::PreparedRequest;
-use crate::target::BenchMounts;
+
+/// The mount paths of the engines to measure.
+#[derive(Clone, Debug)]
+pub(crate) struct BenchMounts {
+    /// KV version 1.
+    pub(crate) kv: String,
+    /// KV version 2; the bare server has none.
+    pub(crate) kv2: Option<String>,
+    pub(crate) rust: Option<String>,
+    pub(crate) go: Option<String>,
+}
 
 /// A kind of request to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
