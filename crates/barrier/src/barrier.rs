@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::key_ring::KeyRing;
-use crate::view::View;
 use crate::{Error, record};
 
 /// Storage key of the key ring, which is encrypted under the root key.
@@ -72,11 +71,13 @@ pub(crate) struct BarrierKeys {
 
 /// A decrypted entry, with the metadata needed to change it conditionally. [`View`]s return it; its
 /// key is not included.
+///
+/// [`View`]: crate::View
 #[derive(Clone, Debug)]
 pub struct BarrierEntry {
     /// The decrypted value; wiped when the last clone is dropped.
     pub value: Bytes,
-    /// The entry's version in the store, for [`View::require_unchanged`].
+    /// The entry's version in the store, for [`View::require_unchanged`](crate::View::require_unchanged).
     pub version: Version,
     /// Whether the entry was written with a request for seal wrapping, the seal's extra encryption.
     pub seal_wrap: bool,
@@ -84,6 +85,8 @@ pub struct BarrierEntry {
 
 /// Writes, deletions and their preconditions, by full storage key. Built through [`View`]s and
 /// applied by [`Barrier::commit`], all together or not at all.
+///
+/// [`View`]: crate::View
 #[derive(Default)]
 pub struct Batch {
     preconditions: Vec<Precondition>,
@@ -173,12 +176,6 @@ impl Barrier {
         let barrier = Self::from_ring(options, root_key, ring, version);
         barrier.extend_key_ring().await?;
         Ok(barrier)
-    }
-
-    /// A view of the barrier that is limited to the keys under `prefix`. The prefix is prepended to
-    /// every key as it is; nothing is read.
-    pub fn view(&self, prefix: &str) -> View {
-        View::new(self.clone(), prefix)
     }
 
     /// Removes root key, key ring and cached values from memory, even if clones of the barrier

@@ -23,11 +23,15 @@ const AFTER_ALL_KEYS: char = '\u{10FFFF}';
 /// Number of keys requested from the store at once.
 const PAGE: usize = 256;
 
-impl View {
-    pub(crate) fn new(barrier: Barrier, prefix: &str) -> Self {
-        Self { barrier, prefix: prefix.into() }
+impl Barrier {
+    /// A view of the barrier that is limited to the keys under `prefix`. The prefix is prepended to
+    /// every key as it is; nothing is read.
+    pub fn view(&self, prefix: &str) -> View {
+        View { barrier: self.clone(), prefix: prefix.into() }
     }
+}
 
+impl View {
     /// A view whose prefix is this view's prefix followed by `prefix`. The prefix is appended as it
     /// is, without a slash in between.
     #[must_use]
