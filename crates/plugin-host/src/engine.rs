@@ -14,7 +14,7 @@ use metrics::Histogram;
 use strongroom_sdk::engine::{
     Engine, EngineDescription, EngineError, EngineRequest, EngineResponse, Existence, MountContext,
 };
-use strongroom_sdk::wire::{InstanceSetup, RemoteEngine, host_services};
+use strongroom_sdk::wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_types::clock::{self, with_timeout};
 use strongroom_types::{Clock, Timestamp};
@@ -23,16 +23,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::binary::BinarySource;
 use crate::error::Error;
-use crate::host::PluginHostInner;
 use crate::instance_slot::InstanceSlot;
-use crate::process::PluginProcess;
-use crate::process_pool::ProcessKey;
+use crate::process::{PluginProcess, ProcessLauncher};
+use crate::process_pool::{ProcessKey, ProcessPool};
+
+/// What all instances of a host share: how processes are started, and those that run.
+#[derive(Debug)]
+pub(crate) struct HostProcesses {
+    pub(crate) launcher: ProcessLauncher,
+    pub(crate) pool: ProcessPool,
+    pub(crate) facts: HostFacts,
+}
 
 /// An engine that runs in a plug-in process, which is restarted when it is lost.
 pub struct PluginEngine(Arc<PluginInstance>);
 
 struct PluginInstance {
-    host: Arc<PluginHostInner>,
+    host: Arc<HostProcesses>,
     key: ProcessKey,
     mount: MountContext,
     label: String,
@@ -111,7 +118,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(50);
 impl PluginEngine {
     /// Starts or joins a process, sets up an instance in it, and spawns the task that restarts it.
     pub(crate) async fn open(
-        host: Arc<PluginHostInner>,
+        host: Arc<HostProcesses>,
         key: ProcessKey,
         mount: MountContext,
         label: &str,
@@ -317,7 +324,7 @@ impl ProcessGeneration {
     /// Cancel safety: when dropped, an instance that may have been set up is cleaned up in the
     /// background.
     async fn start(
-        host: &Arc<PluginHostInner>,
+        host: &Arc<HostProcesses>,
         key: &ProcessKey,
         mount: &MountContext,
         label: &str,

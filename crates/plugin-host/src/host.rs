@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::binary::{BinarySource, PluginBinaries, copy_name};
-use crate::engine::PluginEngine;
+use crate::engine::{HostProcesses, PluginEngine};
 use crate::environment::HostEnvironment;
 use crate::error::Error;
 use crate::kept_copies::{CopyGuard, KeptCopies};
@@ -61,14 +61,8 @@ pub const DEFAULT_START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Opens engines in plug-in processes, and owns those processes. [`close`](Self::close) ends them.
 #[derive(Debug)]
-pub struct PluginHost(Arc<PluginHostInner>);
-
-/// State that all instances of a host share.
-#[derive(Debug)]
-pub(crate) struct PluginHostInner {
-    pub(crate) launcher: ProcessLauncher,
-    pub(crate) pool: ProcessPool,
-    pub(crate) facts: HostFacts,
+pub struct PluginHost {
+    processes: Arc<HostProcesses>,
     generations: Mutex<HashMap<(&'static str, String), u64>>,
 }
 
@@ -106,13 +100,8 @@ impl PluginHost {
             read_permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),
         };
         let facts = HostFacts { version: options.version };
-        let generations = Mutex::default();
-        Self(Arc::new(PluginHostInner {
-            launcher,
-            pool: ProcessPool::default(),
-            facts,
-            generations,
-        }))
+        let processes = HostProcesses { launcher, pool: ProcessPool::default(), facts };
+        Self { processes: Arc::new(processes), generations: Mutex::default() }
     }
 
     /// Runs a plug-in once, in a process of its own, and returns the version it reports; empty if
@@ -121,7 +110,7 @@ impl PluginHost {
     ///
     /// Cancel safety: when dropped, the process is ended.
     pub async fn probe(&self, spec: &LaunchSpec) -> Result<String, Error> {
-        let PluginHostInner { launcher, .. } = &*self.0;
+        let launcher = &self.processes.launcher;
         let process = launcher.start(spec, BinarySource::Original).await?;
         let asked =
             with_timeout(&*launcher.clock, PROBE_TIMEOUT, self.probe_process(spec, &process)).await;
@@ -143,7 +132,7 @@ impl PluginHost {
         spec: &LaunchSpec,
         process: &PluginProcess,
     ) -> Result<String, Error> {
-        let PluginHostInner { launcher, facts, .. } = &*self.0;
+        let HostProcesses { launcher, facts, .. } = &*self.processes;
         let engine = RemoteEngine::set_up(InstanceSetup {
             channel: &process.channel,
             broker: &process.broker,
@@ -176,30 +165,30 @@ impl PluginHost {
         label: &str,
     ) -> Result<Arc<dyn Engine>, Error> {
         let generation = {
-            let generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
+            let generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
             generations.get(&(spec.kind, spec.name.clone())).copied().unwrap_or_default()
         };
         let key = ProcessKey { spec: spec.clone(), generation };
-        Ok(Arc::new(PluginEngine::open(self.0.clone(), key, mount, label).await?))
+        Ok(Arc::new(PluginEngine::open(self.processes.clone(), key, mount, label).await?))
     }
 
     /// Reads the trust file, if one is configured, so that an error in it shows before a plug-in is
     /// started. Blocks on file access.
     pub fn check_trust_file(&self) -> Result<(), Error> {
-        let trust = &self.0.launcher.trust;
+        let trust = &self.processes.launcher.trust;
         trust.as_ref().map_or(Ok(()), |file| file.read().map(|_| ()))
     }
 
     /// Protects the private copy of a plug-in from removal until the guard is dropped. Needed while
     /// a plug-in is registered or mounted and the catalog or mount table does not show it yet.
     pub fn keep_copy(&self, spec: &LaunchSpec) -> CopyGuard {
-        self.0.launcher.binaries.kept_copies.guard(copy_name(spec))
+        self.processes.launcher.binaries.kept_copies.guard(copy_name(spec))
     }
 
     /// Removes the private copies that are not guarded and that no spec returned by `needed` uses.
     /// Copies that were guarded when `needed` was called, or later, are kept.
     pub async fn remove_copies_but(&self, needed: impl FnOnce() -> Vec<LaunchSpec>) {
-        let binaries = self.0.launcher.binaries.clone();
+        let binaries = self.processes.launcher.binaries.clone();
         let removal = binaries.kept_copies.begin_removal();
         let names: BTreeSet<String> = needed().iter().map(copy_name).collect();
         let removing =
@@ -211,13 +200,13 @@ impl PluginHost {
     /// Makes later instances of this plug-in start in new processes, as a reload requires. Existing
     /// instances stay in their processes.
     pub fn start_fresh_process_next(&self, kind: &'static str, name: &str) {
-        let mut generations = self.0.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         *generations.entry((kind, name.to_owned())).or_default() += 1;
     }
 
     /// Ends all processes of this host, and waits up to 10 s for that.
     pub async fn close(&self) {
-        let ProcessLauncher { closing, tracker, clock, .. } = &self.0.launcher;
+        let ProcessLauncher { closing, tracker, clock, .. } = &self.processes.launcher;
         closing.cancel();
         tracker.close();
         if with_timeout(&**clock, CLOSE_TIMEOUT, tracker.wait()).await.is_none() {

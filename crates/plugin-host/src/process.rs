@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_plugin_protocol::broker::HostBroker;
-use strongroom_plugin_protocol::generated::health::HealthCheckRequest;
 use strongroom_plugin_protocol::generated::health::health_check_response::ServingStatus;
-use strongroom_plugin_protocol::generated::health::health_client::HealthClient;
 use strongroom_plugin_protocol::generated::multiplexing::MultiplexingSupportRequest;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_client::PluginMultiplexingClient;
 use strongroom_plugin_protocol::generated::plugin::grpc_stdio_client::GrpcStdioClient;
@@ -26,7 +24,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Code, Request as Call, Status};
+use tonic::{Code, Request as Call};
 
 use crate::binary::{BinarySource, PluginBinaries, VerifiedBinary};
 use crate::environment::{self, HostEnvironment, ProcessVariables};
@@ -35,7 +33,9 @@ use crate::output::{
     LogSource, MountLabels, OUTPUT_DRAIN_TIMEOUT, OutputTail, drain_stdout, next_line, read_log,
 };
 use crate::process_metrics::ProcessMetrics;
-use crate::process_monitor::{LivenessHints, ProcessMonitor, SHUTDOWN_TIMEOUT, describe_exit};
+use crate::process_monitor::{
+    LivenessHints, ProcessMonitor, SHUTDOWN_TIMEOUT, ask_health, describe_exit,
+};
 use crate::spawn::{ChildCommand, ChildProcess, spawn};
 use crate::spec::LaunchSpec;
 use crate::trust::TrustFile;
@@ -394,14 +394,6 @@ fn start_error(spec: &LaunchSpec, reason: StartFailure) -> Error {
 
 fn unhealthy(answer: String) -> StartFailure {
     StartFailure::Health(PluginMessage(answer))
-}
-
-/// Calls the health service; returns a number of [`ServingStatus`].
-pub(crate) async fn ask_health(channel: &Channel, limit: Duration) -> Result<i32, Status> {
-    let mut call = Call::new(HealthCheckRequest { service: "plugin".to_owned() });
-    call.set_timeout(limit);
-    let mut client = HealthClient::new(channel.clone()).any_size();
-    Ok(client.check(call).await?.get_ref().status)
 }
 
 async fn ask_multiplexing(channel: &Channel) -> Result<bool, StartFailure> {

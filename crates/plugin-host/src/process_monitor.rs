@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use strongroom_plugin_protocol::generated::health::HealthCheckRequest;
 use strongroom_plugin_protocol::generated::health::health_check_response::ServingStatus;
+use strongroom_plugin_protocol::generated::health::health_client::HealthClient;
 use strongroom_plugin_protocol::generated::plugin::Empty;
 use strongroom_plugin_protocol::generated::plugin::grpc_controller_client::GrpcControllerClient;
 use strongroom_plugin_protocol::tasks::TaskGroup;
@@ -17,9 +19,8 @@ use strongroom_types::Clock;
 use strongroom_types::clock::with_timeout;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tonic::Request as Call;
+use tonic::{Request as Call, Status};
 
-use crate::process::ask_health;
 use crate::process_metrics::ProcessMetrics;
 use crate::spawn::ChildProcess;
 
@@ -209,18 +210,26 @@ pub(crate) fn describe_exit(end: Option<ExitStatus>) -> String {
     end.map_or_else(|| "no exit status".to_owned(), |status| status.to_string())
 }
 
+/// Calls the health service; returns a number of [`ServingStatus`].
+pub(crate) async fn ask_health(channel: &Channel, limit: Duration) -> Result<i32, Status> {
+    let mut call = Call::new(HealthCheckRequest { service: "plugin".to_owned() });
+    call.set_timeout(limit);
+    let mut client = HealthClient::new(channel.clone()).any_size();
+    Ok(client.check(call).await?.get_ref().status)
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
 
+    use strongroom_plugin_protocol::generated::health::HealthCheckResponse;
     use strongroom_plugin_protocol::generated::health::health_server::{Health, HealthServer};
-    use strongroom_plugin_protocol::generated::health::{HealthCheckRequest, HealthCheckResponse};
     use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
     use strongroom_plugin_protocol::transport::{GrpcServices, PluginListener, SocketFolder};
     use strongroom_types::clock::ManualClock;
     use strongroom_types::entropy::SeededEntropy;
     use tokio_util::task::TaskTracker;
-    use tonic::{Response, Status};
+    use tonic::Response;
 
     use super::*;
 
