@@ -2,7 +2,7 @@
 
 use strongroom_types::ErrorKind;
 
-use crate::store::MAX_DEPTH;
+use crate::token::MAX_DEPTH;
 
 /// Why an operation of the token store failed. [`Error::kind`] gives the category that determines
 /// the HTTP status code.

@@ -6,6 +6,7 @@
 //! - [`token`]: [`Token`] and [`TokenKey`]
 //! - [`store`]: [`TokenStore`]: create, look up, count uses, renew, and the steps of a revocation
 //! - [`batch`]: batch tokens, which carry their own encrypted record
+//! - `batch_cipher`: encrypts and decrypts them
 //! - [`cidr`]: [`Cidr`], a network that a token may be used from
 //! - [`roles`]: [`TokenRole`], settings for the tokens created through a role
 //! - [`tidy`]: removes index entries of tokens that no longer exist
@@ -18,6 +19,7 @@
 extern crate self as strongroom_token;
 
 pub mod batch;
+mod batch_cipher;
 pub mod cidr;
 pub mod error;
 #[cfg(test)]
@@ -30,11 +32,11 @@ mod tests;
 pub mod tidy;
 pub mod token;
 
-pub use batch::MAX_BATCH_CHARS;
+pub use batch_cipher::MAX_BATCH_CHARS;
 pub use cidr::Cidr;
 pub use error::Error;
 pub use revocation_marks::RevocationMark;
 pub use roles::{LegacyFieldNames, TokenRole, TokenRoleStore, TokenTypePolicy};
-pub use store::{IssuedToken, MAX_DEPTH, NewToken, StoredToken, TokenStore, UseOutcome};
+pub use store::{IssuedToken, NewToken, StoredToken, TokenStore, UseOutcome};
 pub use tidy::{TidyGuard, TidyReport};
-pub use token::{Token, TokenKey, TokenKind};
+pub use token::{MAX_DEPTH, Token, TokenKey, TokenKind};

@@ -14,11 +14,11 @@ use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::batch::BatchTokenCipher;
+use crate::batch_cipher::BatchTokenCipher;
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::revocation_marks::{RevocationMark, RevocationMarks};
-use crate::token::{Token, TokenKey, TokenKind};
+use crate::token::{MAX_DEPTH, Token, TokenKey, TokenKind};
 
 /// The tokens of a server: their records, indexes and revocation marks. Cheap to clone. Ids are
 /// never stored, only keyed hashes.
@@ -143,9 +143,6 @@ const SERVICE_TOKEN_PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
 /// Tokens for which cache space is allocated up front; the cache grows beyond that.
 const INITIAL_CACHE_TOKENS: usize = 4096;
-/// Maximum depth of the token tree. While any revocation is in progress, a look-up checks all
-/// ancestors of a token.
-pub const MAX_DEPTH: usize = 128;
 const PAGE: usize = 256;
 /// Retries when concurrent requests change the same token.
 const MAX_COMMIT_ATTEMPTS: usize = 64;

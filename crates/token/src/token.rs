@@ -57,6 +57,10 @@ impl TokenKind {
     }
 }
 
+/// Maximum depth of the token tree. While any revocation is in progress, a look-up checks all
+/// ancestors of a token.
+pub const MAX_DEPTH: usize = 128;
+
 /// A token as stored, in JSON. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
