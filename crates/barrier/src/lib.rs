@@ -32,7 +32,7 @@ mod tests;
 pub use barrier::{Barrier, BarrierEntry, BarrierOptions, Batch};
 pub use seal::{SealConfig, UnsealAttempt};
 pub use strongroom_storage::Version;
-pub use view::View;
+pub use view::{KeyPages, View};
 
 use strongroom_types::ErrorKind;
 

@@ -510,6 +510,32 @@ async fn a_damaged_key_ring_stops_the_unsealing() {
 }
 
 #[tokio::test]
+async fn keys_are_read_page_by_page() {
+    let (barrier, _) = open_barrier().await;
+    let view = barrier.view("x/");
+    for key in ["a/1", "a/2", "a/3", "a/4", "b"] {
+        put_value(&view, key, b"").await;
+    }
+    let mut pages = view.key_pages("a/").with_page_size(2);
+    assert_eq!(pages.next_page().await.unwrap().unwrap(), ["a/1", "a/2"]);
+    assert_eq!(pages.next_page().await.unwrap().unwrap(), ["a/3", "a/4"], "a full last page");
+    assert!(pages.next_page().await.unwrap().is_none());
+    assert!(pages.next_page().await.unwrap().is_none());
+
+    let mut pages = view.key_pages("a/").start_after(Some("a/1".to_owned())).with_page_size(1);
+    assert_eq!(pages.next_page().await.unwrap().unwrap(), ["a/2"]);
+    pages.skip_past("a/1".to_owned());
+    assert_eq!(pages.next_page().await.unwrap().unwrap(), ["a/3"], "it was passed already");
+    pages.skip_past("a/4".to_owned());
+    assert!(pages.next_page().await.unwrap().is_none());
+    assert!(view.key_pages("c/").next_page().await.unwrap().is_none());
+
+    let mut pages = view.key_pages("a/");
+    barrier.close();
+    assert!(matches!(pages.next_page().await, Err(Error::Sealed)));
+}
+
+#[tokio::test]
 async fn children_are_listed_once_and_in_pages() {
     let (barrier, _) = open_barrier().await;
     let view = barrier.view("x/");

@@ -1,6 +1,10 @@
 //! [`View`]: the keys of the barrier under one prefix. A store or an engine gets a view and can't
 //! address anything outside it.
 
+mod key_pages;
+
+pub use key_pages::KeyPages;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,8 +24,6 @@ pub struct View {
 
 /// Sorts after every key of a folder, because no key contains this character.
 const AFTER_ALL_KEYS: char = '\u{10FFFF}';
-/// Number of keys requested from the store at once.
-const PAGE: usize = 256;
 
 impl Barrier {
     /// A view of the barrier that is limited to the keys under `prefix`. The prefix is prepended to
@@ -120,13 +122,11 @@ impl View {
             Some(_) => format!("{prefix}{child}{AFTER_ALL_KEYS}"),
             None => format!("{prefix}{child}"),
         };
-        let mut from = after.map(behind);
-        while children.len() < limit {
-            let page = self.list_keys(prefix, from.as_deref(), PAGE).await?;
-            let Some(last) = page.last() else { break };
-            let complete = page.len() < PAGE;
-            let last = last.clone();
-            for key in page {
+        let mut pages = self.key_pages(prefix).start_after(after.map(behind));
+        while children.len() < limit
+            && let Some(keys) = pages.next_page().await?
+        {
+            for key in keys {
                 let name = key.get(prefix.len()..).unwrap_or_default();
                 let child = match name.split_once('/') {
                     Some((folder, _)) => format!("{folder}/"),
@@ -136,11 +136,9 @@ impl View {
                     children.push(child);
                 }
             }
-            if complete {
-                break;
+            if let Some(child) = children.last() {
+                pages.skip_past(behind(child));
             }
-            let next = children.last().map(|child| behind(child)).unwrap_or_default();
-            from = Some(next.max(last));
         }
         Ok(children)
     }
