@@ -11,8 +11,6 @@ use crate::expiration::{ExpirationManager, STORE_RETRY_DELAY};
 use crate::mount_limits::MountLimit;
 use crate::store::{DueEntry, Error};
 
-/// Number of index entries read at a time.
-const PAGE: usize = 256;
 /// Failing leases after which a scan assumes that the store is broken.
 const MAX_FAILURES: usize = 8;
 
@@ -21,9 +19,8 @@ impl ExpirationManager {
     pub(crate) async fn scan_due(&self, stop: &CancellationToken) -> Result<Timestamp, Error> {
         let (mut after, mut failures) = (None, 0);
         let mut again = Timestamp::FAR_FUTURE;
-        loop {
-            let entries = self.0.store.due_entries(after.as_deref(), PAGE).await?;
-            let full = entries.len() == PAGE;
+        let mut pages = self.0.store.due_pages(None);
+        while let Some(entries) = pages.next_page().await? {
             for entry in entries {
                 let now = self.0.clock.now();
                 if entry.due > now {
@@ -39,10 +36,8 @@ impl ExpirationManager {
                 }
                 after = Some(entry.key);
             }
-            if !full {
-                return Ok(again);
-            }
         }
+        Ok(again)
     }
 
     /// Starts an attempt for one lease, or leaves it to the task of its mount.
@@ -92,10 +87,9 @@ impl ExpirationManager {
     }
 
     /// Revokes what is due for one mount, waiting for its permits.
-    async fn drain_lane(&self, limit: &MountLimit, mut after: Option<String>) -> Result<(), Error> {
-        loop {
-            let entries = self.0.store.due_entries(after.as_deref(), PAGE).await?;
-            let full = entries.len() == PAGE;
+    async fn drain_lane(&self, limit: &MountLimit, after: Option<String>) -> Result<(), Error> {
+        let mut pages = self.0.store.due_pages(after);
+        while let Some(entries) = pages.next_page().await? {
             for entry in entries {
                 if entry.due > self.0.clock.now() {
                     return Ok(());
@@ -106,11 +100,8 @@ impl ExpirationManager {
                         self.start_due_attempt(entry.id, slot);
                     }
                 }
-                after = Some(entry.key);
-            }
-            if !full {
-                return Ok(());
             }
         }
+        Ok(())
     }
 }

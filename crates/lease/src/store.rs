@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strongroom_barrier::{Batch, Version, View};
+use strongroom_barrier::{Batch, KeyPages, Version, View};
 use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
 
 use crate::lease::{Lease, LeaseKind, LeaseState};
@@ -209,18 +209,10 @@ impl LeaseStore {
         Ok(())
     }
 
-    /// Entries of the due index after the key `after`, the earliest first. Fewer than `limit` means
-    /// that there are no more.
-    ///
-    /// # Errors
-    ///
-    /// The error of the barrier.
-    pub async fn due_entries(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<DueEntry>, Error> {
-        self.list_parsed(DUE_PREFIX, after.map(str::to_owned), limit, DueEntry::parse).await
+    /// Reads the due index after the key `after`, page by page. The earliest entries are first;
+    /// keys that can't be parsed are left out.
+    pub fn due_pages(&self, after: Option<String>) -> DuePages<'_> {
+        DuePages { store: self, pages: self.view.key_pages(DUE_PREFIX).start_after(after) }
     }
 
     /// The lease an index entry refers to, if it is still due at that time. An outdated entry is
@@ -370,26 +362,35 @@ impl LeaseStore {
     async fn list_parsed<T>(
         &self,
         prefix: &str,
-        mut after: Option<String>,
+        after: Option<String>,
         limit: usize,
         parse: impl Fn(String) -> Option<T>,
     ) -> Result<Vec<T>, Error> {
+        let mut pages = self.view.key_pages(prefix).start_after(after).with_page_size(limit);
         let mut all = Vec::new();
-        loop {
-            let wanted = limit - all.len();
-            let keys = self.view.list_keys(prefix, after.as_deref(), wanted).await?;
-            let is_last = keys.len() < wanted;
-            after = keys.last().cloned();
-            let (read, known) = (keys.len(), all.len());
-            all.extend(keys.into_iter().filter_map(&parse));
-            // Logged only once, because the same keys are read again and again.
-            if all.len() - known < read && !self.complained.swap(true, Ordering::Relaxed) {
-                tracing::error!(under = prefix, "keys in the lease table can't be read");
-            }
-            if is_last || all.len() >= limit {
-                return Ok(all);
-            }
+        while all.len() < limit
+            && let Some(keys) = pages.next_page().await?
+        {
+            all.extend(self.parse_keys(prefix, keys, &parse));
         }
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    /// Parses keys that were read under a prefix. Those that can't be parsed are left out.
+    fn parse_keys<T>(
+        &self,
+        prefix: &str,
+        keys: Vec<String>,
+        parse: impl Fn(String) -> Option<T>,
+    ) -> Vec<T> {
+        let read = keys.len();
+        let parsed: Vec<T> = keys.into_iter().filter_map(parse).collect();
+        // Logged only once, because the same keys are read again and again.
+        if parsed.len() < read && !self.complained.swap(true, Ordering::Relaxed) {
+            tracing::error!(under = prefix, "keys in the lease table can't be read");
+        }
+        parsed
     }
 
     fn put_indexes(&self, batch: &mut Batch, lease: &Lease) {
@@ -404,6 +405,30 @@ impl LeaseStore {
             Some(due) => self.view.delete(batch, &due_key(due, &lease.id)),
             None => self.view.delete(batch, &irrevocable_key(&lease.id)),
         }
+    }
+}
+
+/// The entries of the due index, read a page at a time. [`LeaseStore::due_pages`] creates it.
+#[derive(Debug)]
+pub struct DuePages<'a> {
+    store: &'a LeaseStore,
+    pages: KeyPages<'a>,
+}
+
+impl DuePages<'_> {
+    /// Reads the next page; `None` after the last one. A page is empty if none of its keys can be
+    /// parsed.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier. The next call reads the same page again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Writes nothing. If the future is dropped, the next call reads the same page again.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<DueEntry>>, Error> {
+        let keys = self.pages.next_page().await?;
+        Ok(keys.map(|keys| self.store.parse_keys(DUE_PREFIX, keys, DueEntry::parse)))
     }
 }
 

@@ -113,6 +113,16 @@ impl LeaseFixture {
         self.barrier.view("lease/").list_keys("", None, 1000).await.unwrap()
     }
 
+    /// The leases in the due index.
+    async fn due_ids(&self) -> Vec<LeaseId> {
+        let mut all = Vec::new();
+        let mut pages = self.store.due_pages(None);
+        while let Some(entries) = pages.next_page().await.unwrap() {
+            all.extend(entries.into_iter().map(|entry| entry.id));
+        }
+        all
+    }
+
     fn revoked_ids(&self) -> Vec<String> {
         self.revoker.revoked.lock().unwrap().clone()
     }
@@ -189,9 +199,7 @@ async fn a_lease_is_found_by_id_token_path_and_due_time() {
     );
     assert_eq!(bench.store.list_children("", 10).await.unwrap(), ["custom/"]);
     assert_eq!(bench.store.list_children("custom/", 10).await.unwrap(), ["a", "b"]);
-    let due: Vec<_> =
-        bench.store.due_entries(None, 10).await.unwrap().into_iter().map(|d| d.id).collect();
-    assert_eq!(due, [b, a], "the earliest first");
+    assert_eq!(bench.due_ids().await, [b, a], "the earliest first");
 }
 
 #[tokio::test]
@@ -402,10 +410,7 @@ async fn an_unreadable_lease_becomes_irrevocable_and_stops_no_other() {
             let shown = bench.store.irrevocable_leases(10).await.unwrap();
             let error = "the lease's record can't be read".to_owned();
             assert_eq!(shown, [IrrevocableLease { id: bad, error }]);
-            assert!(
-                bench.store.due_entries(None, 10).await.unwrap().is_empty(),
-                "nobody tries it again"
-            );
+            assert!(bench.due_ids().await.is_empty(), "nobody tries it again");
             assert!(bench.all_keys().await.contains(&"id/custom/bad".to_owned()), "it is kept");
         })
         .await;
@@ -432,10 +437,7 @@ async fn an_unparsable_key_does_not_end_the_index_scan() {
     for key in ["due/!", "due/0/", "id/!\u{7f}"] {
         bench.corrupt_record(key).await;
     }
-    let due: Vec<_> =
-        bench.store.due_entries(None, 1).await.unwrap().into_iter().map(|d| d.id).collect();
-    assert_eq!(due, std::slice::from_ref(&a), "one was asked for, and one is there");
-    assert_eq!(bench.store.due_entries(None, 3).await.unwrap().len(), 2);
+    assert_eq!(bench.due_ids().await, [a.clone(), b.clone()]);
     assert_eq!(bench.store.ids_by_prefix("", None, 1).await.unwrap(), std::slice::from_ref(&a));
     assert_eq!(bench.store.ids_by_prefix("", Some(&a), 1).await.unwrap(), [b]);
 }

@@ -52,7 +52,6 @@ impl PasswordStoreError {
 }
 
 const MAX_NAME_BYTES: usize = 512;
-const PAGE: usize = 256;
 
 impl PasswordPolicies {
     /// Creates the store over the view that holds the password policies. Reads nothing. The keys
@@ -125,13 +124,10 @@ impl PasswordPolicies {
     /// The error of the barrier.
     pub async fn names(&self) -> Result<Vec<String>, PasswordStoreError> {
         let mut names: Vec<String> = Vec::new();
-        loop {
-            let page = self.0.list_keys("", names.last().map(String::as_str), PAGE).await?;
-            let last = page.len() < PAGE;
+        let mut pages = self.0.key_pages("");
+        while let Some(page) = pages.next_page().await? {
             names.extend(page);
-            if last {
-                return Ok(names);
-            }
         }
+        Ok(names)
     }
 }

@@ -79,7 +79,6 @@ impl PolicyStoreError {
 
 /// Maximum number of changes in the queue, including the running one.
 const MAX_WAITING: usize = 64;
-const PAGE: usize = 256;
 
 impl PolicyStore {
     /// Adds the policy `default` of a new server to the batch that initialises it. Its text is
@@ -97,12 +96,9 @@ impl PolicyStore {
     /// If a record can't be read, or the error of the barrier.
     pub async fn load(view: View) -> Result<Self, PolicyStoreError> {
         let mut policies = BTreeMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let names = view.list_keys("", after.as_deref(), PAGE).await?;
-            let full = names.len() == PAGE;
-            after = names.last().cloned();
-            for key in names {
+        let mut pages = view.key_pages("");
+        while let Some(keys) = pages.next_page().await? {
+            for key in keys {
                 let Some(record) = view.get_json::<PolicyRecord>(&key).await? else { continue };
                 let Some(name) = PolicyName::from_stored(&key) else {
                     tracing::error!(policy = ?key, "a stored policy has a name that no policy can have; it is ignored");
@@ -113,9 +109,6 @@ impl PolicyStore {
                     Policy::from_unreadable(record.text)
                 });
                 policies.insert(name, Arc::new(policy));
-            }
-            if !full {
-                break;
             }
         }
         // Built in, and therefore not stored.

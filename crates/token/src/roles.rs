@@ -162,8 +162,6 @@ fn glob_matches(glob: &str, text: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct TokenRoleStore(View);
 
-const PAGE: usize = 256;
-
 impl TokenRoleStore {
     /// Creates the store over the view that holds the roles. Reads nothing. The keys below its
     /// prefix are the names of the roles.
@@ -232,14 +230,11 @@ impl TokenRoleStore {
     /// The error of the barrier.
     pub async fn names(&self) -> Result<Vec<String>, strongroom_barrier::Error> {
         let mut names: Vec<String> = Vec::new();
-        loop {
-            let page = self.0.list_keys("", names.last().map(String::as_str), PAGE).await?;
-            let last = page.len() < PAGE;
+        let mut pages = self.0.key_pages("");
+        while let Some(page) = pages.next_page().await? {
             names.extend(page);
-            if last {
-                return Ok(names);
-            }
         }
+        Ok(names)
     }
 }
 

@@ -143,7 +143,6 @@ const SERVICE_TOKEN_PREFIX: &str = "hvs.";
 const ID_CHARS: usize = 24;
 /// Tokens for which cache space is allocated up front; the cache grows beyond that.
 const INITIAL_CACHE_TOKENS: usize = 4096;
-const PAGE: usize = 256;
 /// Retries when concurrent requests change the same token.
 const MAX_COMMIT_ATTEMPTS: usize = 64;
 
@@ -173,20 +172,14 @@ impl TokenStore {
         };
         let salt = view.get(SALT_KEY).await?.ok_or_else(missing)?;
         let mut marks = HashMap::new();
-        let mut after: Option<String> = None;
-        loop {
-            let keys = view.list_keys("revoking/", after.as_deref(), PAGE).await?;
-            let full = keys.len() == PAGE;
-            after = keys.last().cloned();
+        let mut pages = view.key_pages("revoking/");
+        while let Some(keys) = pages.next_page().await? {
             for key in keys {
                 let record: Option<MarkRecord> = view.get_json(&key).await?;
                 let token = key.strip_prefix("revoking/").and_then(TokenKey::from_stored);
                 if let (Some(record), Some(token)) = (record, token) {
                     marks.insert(token, record.children);
                 }
-            }
-            if !full {
-                break;
             }
         }
         let batch_cipher = BatchTokenCipher::load(&view).await?;

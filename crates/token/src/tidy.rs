@@ -22,8 +22,6 @@ pub struct TidyReport {
     pub children: usize,
 }
 
-const PAGE: usize = 256;
-
 impl TokenStore {
     /// Removes accessor and child entries whose token doesn't exist, reading a page of keys at a
     /// time.
@@ -38,11 +36,8 @@ impl TokenStore {
     pub async fn tidy(&self) -> Result<TidyReport, Error> {
         let mut tidied = TidyReport::default();
         for prefix in ["accessor/", "parent/"] {
-            let mut after: Option<String> = None;
-            loop {
-                let keys = self.view().list_keys(prefix, after.as_deref(), PAGE).await?;
-                after = keys.last().cloned();
-                let last = keys.len() < PAGE;
+            let mut pages = self.view().key_pages(prefix);
+            while let Some(keys) = pages.next_page().await? {
                 for key in keys {
                     tidied.seen += 1;
                     let Some(token) = self.token_of_pointer(&key).await? else { continue };
@@ -54,9 +49,6 @@ impl TokenStore {
                     } else {
                         tidied.children += 1;
                     }
-                }
-                if last {
-                    break;
                 }
                 tokio::task::yield_now().await;
             }
