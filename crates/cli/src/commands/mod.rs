@@ -7,7 +7,7 @@
 //! CommandContext)`.
 //! 2. Positional arguments are one `Vec<String>`, counted with
 //!    [`check_argument_count`](crate::error::check_argument_count), so that messages read as Vault's.
-//! 3. A variant and a line in [`CliCommand`] or in the group's enum.
+//! 3. A variant in [`CliCommand`] or in the group's enum, and its name where the enum's `run` is.
 //! 4. `STRONGROOM_BLESS=1 cargo test -p strongroom-cli` writes it into `docs/src/reference/cli.md`.
 //! 5. Cases in `crates/strongroom/tests/cmd/`: what it prints, what it says when something is
 //!    missing, its exit codes.
@@ -15,6 +15,7 @@
 mod auth;
 mod completion;
 mod delete;
+mod group;
 mod kv;
 mod lease;
 mod list;

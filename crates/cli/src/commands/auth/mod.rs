@@ -7,6 +7,7 @@ mod tune;
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::MountTableKind;
 
+use super::group::run_given_command;
 use super::mounting::disable::disable_mount;
 use super::mounting::listing::MountListFlags;
 use super::mounting::remount::RemountFlags;
@@ -26,18 +27,7 @@ pub(crate) enum AuthCommand {
     Tune(Box<tune::AuthTune>),
 }
 
-impl AuthCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Disable(command) => command.run(context).await,
-            Self::Enable(command) => command.run(context).await,
-            Self::Help(command) => command.run(context).await,
-            Self::List(command) => command.run(context).await,
-            Self::Move(command) => command.run(context).await,
-            Self::Tune(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(AuthCommand: Disable, Enable, Help, List, Move, Tune);
 
 /// Disable an auth method: its data is deleted, and all tokens it issued are revoked
 #[derive(Args)]

@@ -16,8 +16,7 @@ mod versions;
 
 use clap::Subcommand;
 
-use crate::context::CommandContext;
-use crate::error::CliResult;
+use super::group::run_given_command;
 
 /// Read and write secrets of the key/value engine
 #[derive(Subcommand)]
@@ -37,19 +36,6 @@ pub(crate) enum KvCommand {
     Undelete(Box<versions::KvUndelete>),
 }
 
-impl KvCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Delete(command) => command.run(context).await,
-            Self::Destroy(command) => command.run(context).await,
-            Self::EnableVersioning(command) => command.run(context).await,
-            Self::Get(command) => command.run(context).await,
-            Self::List(command) => command.run(context).await,
-            Self::Metadata(command) => command.run(context).await,
-            Self::Patch(command) => command.run(context).await,
-            Self::Put(command) => command.run(context).await,
-            Self::Rollback(command) => command.run(context).await,
-            Self::Undelete(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(
+    KvCommand: Delete, Destroy, EnableVersioning, Get, List, Metadata, Patch, Put, Rollback, Undelete
+);

@@ -6,7 +6,7 @@ mod revoke;
 
 use clap::Subcommand;
 
-use crate::context::CommandContext;
+use super::group::run_given_command;
 use crate::error::{CliError, CliResult, check_argument_count};
 
 /// Look up, renew and revoke leases
@@ -18,15 +18,7 @@ pub(crate) enum LeaseCommand {
     Revoke(Box<revoke::LeaseRevoke>),
 }
 
-impl LeaseCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Lookup(command) => command.run(context).await,
-            Self::Renew(command) => command.run(context).await,
-            Self::Revoke(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(LeaseCommand: Lookup, Renew, Revoke);
 
 /// The only argument, a lease id.
 fn lease_id_argument(arguments: &[String]) -> CliResult<String> {

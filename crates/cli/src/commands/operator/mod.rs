@@ -10,7 +10,7 @@ use clap::Subcommand;
 use strongroom_client::Client;
 use strongroom_client::sys::seal::{LeaderStatus, SealStatus};
 
-use crate::context::CommandContext;
+use super::group::run_given_command;
 use crate::error::{CliError, CliResult};
 use crate::output::seal_status::ServerStatus;
 
@@ -25,17 +25,7 @@ pub(crate) enum OperatorCommand {
     Unseal(Box<unseal::OperatorUnseal>),
 }
 
-impl OperatorCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Init(command) => command.run(context).await,
-            Self::KeyStatus(command) => command.run(context).await,
-            Self::Seal(command) => command.run(context).await,
-            Self::StepDown(command) => command.run(context).await,
-            Self::Unseal(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(OperatorCommand: Init, KeyStatus, Seal, StepDown, Unseal);
 
 /// The seal status and the HA status. A sealed node of a cluster doesn't know the active node.
 pub(super) async fn status_with_leader(

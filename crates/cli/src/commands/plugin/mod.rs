@@ -8,7 +8,7 @@ mod reload;
 
 use clap::Subcommand;
 
-use crate::context::CommandContext;
+use super::group::run_given_command;
 use crate::error::{CliError, CliResult};
 
 /// Manage the plug-in catalog
@@ -22,17 +22,7 @@ pub(crate) enum PluginCommand {
     Reload(Box<reload::PluginReload>),
 }
 
-impl PluginCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Deregister(command) => command.run(context).await,
-            Self::Info(command) => command.run(context).await,
-            Self::List(command) => command.run(context).await,
-            Self::Register(command) => command.run(context).await,
-            Self::Reload(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(PluginCommand: Deregister, Info, List, Register, Reload);
 
 /// Parses the type and name of a plug-in; the type is optional, as in old versions of Vault.
 fn type_and_name(arguments: &[String]) -> CliResult<(String, String)> {

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use strongroom_client::sys::mounts::{MountConfigInput, MountTableKind};
 
+use super::group::run_given_command;
 use super::mounting::disable::disable_mount;
 use super::mounting::enable::EnableFlags;
 use super::mounting::listing::MountListFlags;
@@ -23,17 +24,7 @@ pub(crate) enum SecretsCommand {
     Tune(Box<SecretsTune>),
 }
 
-impl SecretsCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Disable(command) => command.run(context).await,
-            Self::Enable(command) => command.run(context).await,
-            Self::List(command) => command.run(context).await,
-            Self::Move(command) => command.run(context).await,
-            Self::Tune(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(SecretsCommand: Disable, Enable, List, Move, Tune);
 
 /// Disable a secrets engine: its leases are revoked and its data is deleted
 #[derive(Args)]

@@ -10,8 +10,7 @@ use clap::Subcommand;
 use strongroom_client::token::TokenSelector;
 use strongroom_types::Secret;
 
-use crate::context::CommandContext;
-use crate::error::CliResult;
+use super::group::run_given_command;
 
 /// Create, look up, renew and revoke tokens
 #[derive(Subcommand)]
@@ -24,17 +23,7 @@ pub(crate) enum TokenCommand {
     Revoke(Box<revoke::TokenRevoke>),
 }
 
-impl TokenCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Capabilities(command) => command.run(context).await,
-            Self::Create(command) => command.run(context).await,
-            Self::Lookup(command) => command.run(context).await,
-            Self::Renew(command) => command.run(context).await,
-            Self::Revoke(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(TokenCommand: Capabilities, Create, Lookup, Renew, Revoke);
 
 /// The token to work on: the argument, as a token or an accessor; the client token without one.
 fn token_selector(given: &Secret<String>, is_accessor: bool) -> TokenSelector<'_> {

@@ -7,8 +7,8 @@ mod settings;
 use clap::Subcommand;
 use strongroom_client::Client;
 
+use super::super::group::run_given_command;
 use super::target::{KvTarget, MountFlag};
-use crate::context::CommandContext;
 use crate::error::{CliError, CliResult};
 
 /// Manage the metadata of a secret
@@ -21,16 +21,7 @@ pub(crate) enum KvMetadataCommand {
     Put(Box<settings::KvMetadataPut>),
 }
 
-impl KvMetadataCommand {
-    pub(super) async fn run(self, context: &mut CommandContext) -> CliResult {
-        match self {
-            Self::Delete(command) => command.run(context).await,
-            Self::Get(command) => command.run(context).await,
-            Self::Patch(command) => command.run(context).await,
-            Self::Put(command) => command.run(context).await,
-        }
-    }
-}
+run_given_command!(KvMetadataCommand: Delete, Get, Patch, Put);
 
 /// The API path of a key's metadata, which only version 2 of the engine has.
 async fn metadata_path(client: &Client, flag: &MountFlag, key: &str) -> CliResult<String> {
