@@ -16,7 +16,7 @@ use crate::leases::LeaseService;
 use crate::leases::token_revoker::TokenRevoker;
 use strongroom_mounts::MountClass;
 
-/// Creates and revokes tokens.
+/// Creates service tokens with their leases, and revokes tokens with their children.
 #[derive(Debug)]
 pub struct TokenService {
     /// The stored tokens, found by id, key or accessor.

@@ -5,7 +5,8 @@
 //! In reading order:
 //!
 //! - [`BUILT_INS`]: what this crate provides
-//! - [`endpoint`]: [`endpoint::ApiEndpoint`], a path with its handlers and fields
+//! - `endpoint`: `ApiEndpoint`, a path with its handlers and fields; `endpoint_dispatch`: calls the
+//!   one that handles a request
 //! - `endpoint_docs`, `endpoint_readings`: the documentation of endpoints, and how policies compare
 //!   their fields
 //! - `sys`, `auth_token`: the endpoints below `sys/` and `auth/token/`, a file per group
@@ -25,6 +26,7 @@ mod auth_token;
 mod built_ins;
 mod cubbyhole;
 mod endpoint;
+mod endpoint_dispatch;
 mod endpoint_docs;
 mod endpoint_readings;
 mod root_paths;

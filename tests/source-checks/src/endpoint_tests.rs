@@ -10,9 +10,9 @@ use syn::visit::{self, Visit};
 use crate::sources::SourceFile;
 
 /// Where the endpoints below `sys/` are declared.
-pub const SYS_FOLDER: &str = "crates/core/src/sys/";
+pub const SYS_FOLDER: &str = "crates/system/src/sys/";
 /// Where their tests are: those with a whole core, and the recorded responses.
-pub const TEST_FOLDERS: [&str; 2] = ["crates/core/src/tests", "tests/golden/cases"];
+pub const TEST_FOLDERS: [&str; 2] = ["crates/system/src/tests", "tests/golden/cases"];
 /// The mount that the endpoints belong to.
 const SYS_MOUNT: &str = "sys/";
 

@@ -49,7 +49,7 @@ pub(crate) fn parse_wrap_ttl(header: &str) -> Result<Option<Ttl>, Error> {
     Ok((!ttl.is_zero()).then_some(ttl))
 }
 
-/// Wraps and unwraps responses.
+/// Wraps responses in single-use tokens, and unwraps each of them once.
 #[derive(Debug)]
 pub struct WrappingService {
     pub(crate) tokens: Arc<TokenService>,

@@ -8,7 +8,8 @@ use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
 
 use super::ENDPOINTS;
-use crate::endpoint::{call_endpoint, endpoint_token_requirement};
+use crate::endpoint::endpoint_token_requirement;
+use crate::endpoint_dispatch::call_endpoint;
 use crate::endpoint_docs::document_of_endpoints;
 use crate::endpoint_readings::readings_for_endpoints;
 use crate::root_paths::is_root_path;

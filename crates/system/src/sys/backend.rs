@@ -9,7 +9,8 @@ use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
 
 use super::{ACCEPT_HEADER, ENDPOINTS, aliased_path, canonical_path, folds_case};
-use crate::endpoint::{call_endpoint, endpoint_token_requirement};
+use crate::endpoint::endpoint_token_requirement;
+use crate::endpoint_dispatch::call_endpoint;
 use crate::endpoint_docs::{document_of_paths, path_doc};
 use crate::endpoint_readings::readings_for_endpoints;
 use crate::root_paths::is_root_path;

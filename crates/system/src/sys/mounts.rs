@@ -10,6 +10,7 @@ use strongroom_types::{Fields, MountPath, RawObject};
 
 use super::mount_entry::{mount_response, tune_response};
 use super::mount_settings::{EnableConfigInput, JsonObject, MountConfigUpdate, MountSettingsInput};
+use super::plugins::INVALID_VERSION;
 use super::{derived_field, kv_versions};
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
@@ -289,10 +290,6 @@ fn check_mountable(class: MountClass, mount_type: &str) -> Result<(), Error> {
         _ => Ok(()),
     }
 }
-
-/// The error for an invalid plug-in version. It doesn't repeat the value, which might be a secret.
-pub(super) const INVALID_VERSION: &str =
-    "the version is not a valid semantic version: write it as 1.2.3";
 
 fn parse_version(text: &str) -> Result<String, Error> {
     normalise_version(text).ok_or_else(|| Error::invalid(INVALID_VERSION))

@@ -8,7 +8,6 @@ use strongroom_sdk::{CommaList, Input};
 use strongroom_types::Fields;
 
 use super::derived_field;
-use super::mounts::INVALID_VERSION;
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     data_response_with_warnings, handler, keys_response, not_found,
@@ -350,6 +349,10 @@ fn parse_version(text: &str) -> Result<String, Error> {
     }
     Ok(version)
 }
+
+/// The error for an invalid plug-in version. It doesn't repeat the value, which might be a secret.
+pub(super) const INVALID_VERSION: &str =
+    "the version is not a valid semantic version: write it as 1.2.3";
 
 fn plugin_error(error: &PluginError) -> Error {
     Error::with_message(error.kind(), sanitise_message(&error.to_string()))
