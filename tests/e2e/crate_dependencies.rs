@@ -18,6 +18,7 @@ const CRATE_LAYERS: &[&[&str]] = &[
     &["barrier"],
     &["plugin-protocol"],
     &["sdk-derive"],
+    &["schema"],
     &["sdk"],
     &["plugin-host"],
     &["policy", "token", "lease"],

@@ -18,7 +18,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     if let Err(error) = check_path(path).and_then(|()| check_response_fields(model)) {
         return error.into_compile_error();
     }
-    let (name, help) = (&model.name, &model.help);
+    let (name, help, names) = (&model.name, &model.help, model.names.path());
     let specs = field_specs(model);
     let read = read_fields(model);
     let seal_wrap = model.document.seal_wrap;
@@ -29,7 +29,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let shown = model.fields.iter().map(|field| {
         let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
         quote! {
-            if !<#ty as ::strongroom_sdk::field::Field>::SECRET {
+            if !<#ty as #names::Field>::SECRET {
                 out.field(#name, &self.#ident);
             }
         }
@@ -43,26 +43,26 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
         }
     });
     quote! {
-        impl ::strongroom_sdk::document::Document for #name {
+        impl #names::Document for #name {
             const PATH: &'static str = #path;
             const HELP: &'static str = #help;
             const SEAL_WRAP: bool = #seal_wrap;
             const LOCAL: bool = #local;
             const ROOT: bool = #root;
             const INTERNAL_KEY: bool = #internal_key;
-            const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
+            const FIELDS: &'static [#names::FieldSpec] = #specs;
 
             fn from_fields(
-                fields: &::strongroom_sdk::Fields,
-            ) -> ::core::result::Result<Self, ::strongroom_sdk::field::InvalidInput> {
+                fields: &#names::Fields,
+            ) -> ::core::result::Result<Self, #names::InvalidInput> {
                 #read
             }
 
-            fn write_stored(&self, out: &mut ::strongroom_sdk::field::ObjectWriter) {
+            fn write_stored(&self, out: &mut #names::ObjectWriter) {
                 #(#stored)*
             }
 
-            fn write_shown(&self, out: &mut ::strongroom_sdk::field::ObjectWriter) {
+            fn write_shown(&self, out: &mut #names::ObjectWriter) {
                 #(#shown)*
             }
 
@@ -74,15 +74,16 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
 }
 
 pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
-    let (name, specs, read) = (&model.name, field_specs(model), read_fields(model));
+    let (name, names) = (&model.name, model.names.path());
+    let (specs, read) = (field_specs(model), read_fields(model));
     let defaults = check_defaults_fn(model);
     quote! {
-        impl ::strongroom_sdk::action::Input for #name {
-            const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
+        impl #names::Input for #name {
+            const FIELDS: &'static [#names::FieldSpec] = #specs;
 
             fn from_fields(
-                fields: &::strongroom_sdk::Fields,
-            ) -> ::core::result::Result<Self, ::strongroom_sdk::field::InvalidInput> {
+                fields: &#names::Fields,
+            ) -> ::core::result::Result<Self, #names::InvalidInput> {
                 #read
             }
 
@@ -95,13 +96,13 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
     if let Err(error) = check_response_fields(model) {
         return error.into_compile_error();
     }
-    let (name, specs) = (&model.name, field_specs(model));
+    let (name, names, specs) = (&model.name, model.names.path(), field_specs(model));
     let write = model.fields.iter().map(write_field);
     quote! {
-        impl ::strongroom_sdk::action::ResponseData for #name {
-            const FIELDS: &'static [::strongroom_sdk::field::FieldSpec] = #specs;
+        impl #names::ResponseData for #name {
+            const FIELDS: &'static [#names::FieldSpec] = #specs;
 
-            fn write(&self, out: &mut ::strongroom_sdk::field::ObjectWriter) {
+            fn write(&self, out: &mut #names::ObjectWriter) {
                 #(#write)*
             }
         }
@@ -118,17 +119,17 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
             format!("`{}` is kept with every lease already; choose another name", field.name);
         return syn::Error::new(field.ident.span(), message).into_compile_error();
     }
-    let (name, read) = (&model.name, read_fields(model));
+    let (name, names, read) = (&model.name, model.names.path(), read_fields(model));
     let write = model.fields.iter().map(write_field);
     quote! {
-        impl ::strongroom_sdk::credential::Receipt for #name {
+        impl #names::Receipt for #name {
             fn from_fields(
-                fields: &::strongroom_sdk::Fields,
-            ) -> ::core::result::Result<Self, ::strongroom_sdk::field::InvalidInput> {
+                fields: &#names::Fields,
+            ) -> ::core::result::Result<Self, #names::InvalidInput> {
                 #read
             }
 
-            fn write(&self, out: &mut ::strongroom_sdk::credential::ReceiptWriter) {
+            fn write(&self, out: &mut #names::ReceiptWriter<'_>) {
                 #(#write)*
             }
         }
@@ -189,12 +190,13 @@ fn field_specs(model: &StructModel) -> TokenStream {
             Some(text) => quote!(::core::option::Option::Some(#text)),
             None => quote!(::core::option::Option::None),
         };
+        let names = model.names.path_at(ty.span());
         quote_spanned! { ty.span() =>
-            ::strongroom_sdk::field::FieldSpec {
+            #names::FieldSpec {
                 name: #name,
                 help: #help,
-                kind: <#ty as ::strongroom_sdk::field::Field>::KIND,
-                secret: <#ty as ::strongroom_sdk::field::Field>::SECRET,
+                kind: <#ty as #names::Field>::KIND,
+                secret: <#ty as #names::Field>::SECRET,
                 required: #required,
                 default: #default,
             }
@@ -206,19 +208,21 @@ fn field_specs(model: &StructModel) -> TokenStream {
 /// Generates the function that parses each default, as for a request without the field. Defaults
 /// that can be checked at compile time fail to compile if they are invalid.
 fn check_defaults_fn(model: &StructModel) -> TokenStream {
+    let names = model.names.path();
     let read = model.fields.iter().filter_map(|field| {
         let (FieldModel { ty, name, .. }, text) = (field, field.default.as_ref()?);
+        let names = model.names.path_at(text.span());
         Some(quote_spanned! { text.span() =>
-            const _: () = ::strongroom_sdk::field::check_default::<#ty>(#text);
-            ::strongroom_sdk::field::with_default::<#ty>(
-                &::strongroom_sdk::Fields::new(),
+            const _: () = #names::check_default::<#ty>(#text);
+            #names::with_default::<#ty>(
+                &#names::Fields::new(),
                 #name,
                 #text,
             )?;
         })
     });
     quote! {
-        fn check_defaults() -> ::core::result::Result<(), ::strongroom_sdk::field::InvalidInput> {
+        fn check_defaults() -> ::core::result::Result<(), #names::InvalidInput> {
             #(#read)*
             ::core::result::Result::Ok(())
         }
@@ -229,12 +233,13 @@ fn read_fields(model: &StructModel) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
         let FieldModel { ident, ty, name, required, .. } = field;
         let span = ty.span();
+        let names = model.names.path_at(span);
         let reader = match &field.default {
             Some(text) => quote_spanned!(span => with_default::<#ty>(fields, #name, #text)),
             None if *required => quote_spanned!(span => required::<#ty>(fields, #name)),
             None => quote_spanned!(span => optional::<#ty>(fields, #name)),
         };
-        quote_spanned! { span => #ident: ::strongroom_sdk::field::#reader?, }
+        quote_spanned! { span => #ident: #names::#reader?, }
     });
     let unused = model.fields.is_empty().then(|| quote!(let _ = fields;));
     quote! {

@@ -1,7 +1,7 @@
-//! The derive macros of `strongroom-sdk`. They are documented there, with the traits they
-//! implement.
+//! The derive macros of `strongroom-sdk` and of `strongroom-schema`. They are documented there,
+//! with the traits they implement.
 //!
-//! All four are for structs with named fields. The documentation comment of a field becomes its
+//! All of them are for structs with named fields. The documentation comment of a field becomes its
 //! help text, its type determines how it is parsed and written, and `#[field(...)]` sets the rest:
 //!
 //! - `default = "1h"`: the value if the request doesn't contain the field, as a client would write
@@ -12,6 +12,7 @@
 mod expand;
 mod model;
 
+use model::NamesModule;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
@@ -27,6 +28,13 @@ pub fn derive_document(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Input, attributes(field))]
 pub fn derive_input(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_input)
+}
+
+/// Derives `Input` for crates that depend on `strongroom-schema` and not on the SDK: the parameters
+/// of the server's own endpoints. `strongroom-schema` re-exports it as `Input`.
+#[proc_macro_derive(EndpointInput, attributes(field))]
+pub fn derive_endpoint_input(input: TokenStream) -> TokenStream {
+    expand_with_names(parse_macro_input!(input), NamesModule::Schema, expand::derive_input)
 }
 
 /// Derives `ResponseData`: the data of a response. It is the only way to send a secret to a client.
@@ -45,7 +53,16 @@ fn expand_derive(
     input: DeriveInput,
     expand: fn(&model::StructModel) -> proc_macro2::TokenStream,
 ) -> TokenStream {
-    match model::StructModel::parse(input) {
+    expand_with_names(input, NamesModule::Sdk, expand)
+}
+
+/// Expands a macro whose code takes its names from the module `names`.
+fn expand_with_names(
+    input: DeriveInput,
+    names: NamesModule,
+    expand: fn(&model::StructModel) -> proc_macro2::TokenStream,
+) -> TokenStream {
+    match model::StructModel::parse(input, names) {
         Ok(model) => expand(&model).into(),
         Err(error) => error.into_compile_error().into(),
     }

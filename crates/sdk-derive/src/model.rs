@@ -1,14 +1,41 @@
 //! Parses a struct and its attributes for the derive macros.
 
+use proc_macro2::{Span, TokenStream};
+use quote::quote_spanned;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
 
 /// A struct with named fields and its parsed attributes.
 pub(crate) struct StructModel {
+    pub(crate) names: NamesModule,
     pub(crate) name: Ident,
     pub(crate) help: String,
     pub(crate) document: DocumentAttributes,
     pub(crate) fields: Vec<FieldModel>,
+}
+
+/// The module with the names that the generated code uses.
+#[derive(Clone, Copy)]
+pub(crate) enum NamesModule {
+    /// That of the SDK, for crates that depend on it.
+    Sdk,
+    /// That of `strongroom-schema`, for crates that don't depend on the SDK.
+    Schema,
+}
+
+impl NamesModule {
+    /// The path of the module, with the place that errors of the generated code point to.
+    pub(crate) fn path_at(self, span: Span) -> TokenStream {
+        match self {
+            Self::Sdk => quote_spanned!(span => ::strongroom_sdk::__private),
+            Self::Schema => quote_spanned!(span => ::strongroom_schema::__private),
+        }
+    }
+
+    /// [`path_at`](Self::path_at) the derive attribute.
+    pub(crate) fn path(self) -> TokenStream {
+        self.path_at(Span::call_site())
+    }
 }
 
 /// The options of `#[document(...)]`.
@@ -33,7 +60,7 @@ pub(crate) struct FieldModel {
 }
 
 impl StructModel {
-    pub(crate) fn parse(input: DeriveInput) -> syn::Result<Self> {
+    pub(crate) fn parse(input: DeriveInput, names: NamesModule) -> syn::Result<Self> {
         let span = input.span();
         if !input.generics.params.is_empty() {
             return Err(syn::Error::new(
@@ -53,7 +80,7 @@ impl StructModel {
         };
         check_unique_names(&fields)?;
         let document = DocumentAttributes::parse_attributes(&input.attrs)?;
-        Ok(Self { name: input.ident, help: doc_comment(&input.attrs), document, fields })
+        Ok(Self { names, name: input.ident, help: doc_comment(&input.attrs), document, fields })
     }
 }
 

@@ -26,39 +26,13 @@
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+#[doc(inline)]
+pub use strongroom_schema::input::Input;
 use strongroom_types::{Fields, RawObject};
 
 use crate::engine::{DataResponse, EngineError, EngineResponse, Operation, RawResponse};
-use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
 use crate::{Context, Error};
-
-/// The parameters of an action. Derive it; captures of the path are fields like those of the body.
-pub trait Input: Sized + Send + 'static {
-    /// The declared fields, for help, OpenAPI and the checking of policies.
-    const FIELDS: &'static [FieldSpec];
-
-    /// Parses the fields that the client sent.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`] if a field has the wrong form, or a required one is missing.
-    fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
-
-    /// Parses each field's default; see [`Document`](crate::Document).
-    #[doc(hidden)]
-    fn check_defaults() -> Result<(), InvalidInput> {
-        Ok(())
-    }
-}
-
-/// For actions without parameters: the fields of the request are ignored.
-impl Input for () {
-    const FIELDS: &'static [FieldSpec] = &[];
-
-    fn from_fields(_: &Fields) -> Result<Self, InvalidInput> {
-        Ok(())
-    }
-}
+use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 
 /// The `data` of an action's or a credential's response. Derive it.
 pub trait ResponseData: Send + 'static {
@@ -96,16 +70,13 @@ impl Response {
 
     /// A response with data: 200, with warnings if [`warn`](Self::warn) adds any.
     pub fn data(answer: &impl ResponseData) -> Self {
-        let mut out = ObjectWriter::new();
-        answer.write(&mut out);
-        Self(ResponseKind::Data(out.into_object(), Vec::new()))
+        Self(ResponseKind::Data(build_object(|out| answer.write(out)), Vec::new()))
     }
 
     /// 404 with data: the object no longer exists, but there is something to report about it.
     pub fn not_found_with_data(answer: &impl ResponseData) -> Self {
-        let mut out = ObjectWriter::new();
-        answer.write(&mut out);
-        Self(ResponseKind::NotFoundWithData(out.into_object(), Vec::new()))
+        let object = build_object(|out| answer.write(out));
+        Self(ResponseKind::NotFoundWithData(object, Vec::new()))
     }
 
     /// The response to a list: the given names, which the caller has sorted. An empty list is 404,

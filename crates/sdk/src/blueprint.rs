@@ -15,17 +15,17 @@ use crate::engine::{
     Operation, SpecialPaths,
 };
 use crate::engine_instance::EngineInstance;
-use crate::field::{FieldSpec, InvalidInput};
 use crate::free_form::FreeForm;
 use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::migration::Migration;
-use crate::openapi::{PathDoc, PathVerbs};
-use crate::pattern::RoutePattern;
 use crate::records::RecordKey;
 use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
 use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
+use strongroom_schema::field::{FieldSpec, InvalidInput};
+use strongroom_schema::openapi::{PathDoc, PathVerbs};
+use strongroom_schema::pattern::RoutePattern;
 
 /// The declaration of an engine. Routing, existence checks, lists, special paths, help, OpenAPI and
 /// lease handling follow from it. It is also the [`EngineFactory`] that creates the instances.

@@ -20,10 +20,10 @@ use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
 
 use crate::blueprint::{Blueprint, Route, RouteTarget};
 use crate::engine::{EngineDescription, EngineFactory, Existence, Operation, StatusKind};
-use crate::field::FieldSpec;
 use crate::panics::PANIC_MESSAGE;
 use crate::testing::{Harness, TestError, TestHost, TestLease, Transport};
 use crate::{Context, Error, Response};
+use strongroom_schema::field::FieldSpec;
 
 /// Checks an engine linked in and behind the plug-in protocol. `samples` are pairs of a path and a
 /// JSON body.

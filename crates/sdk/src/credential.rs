@@ -21,8 +21,8 @@ use strongroom_types::{Entropy, Fields, RawObject, Timestamp, Ttl};
 
 use crate::action::ResponseData;
 use crate::document::Document;
-use crate::field::{InvalidInput, LeaseSafe, ObjectWriter};
 use crate::{Context, Error};
+use strongroom_schema::field::{InvalidInput, LeaseSafe, ObjectWriter, build_object};
 
 /// One kind of leased credential: which documents it needs, and how it is issued, revoked and
 /// undone.
@@ -205,20 +205,18 @@ pub trait Receipt: Sized + Send + Sync + 'static {
     fn from_fields(fields: &Fields) -> Result<Self, InvalidInput>;
 
     /// Writes the receipt's fields, which are then stored with the lease.
-    fn write(&self, out: &mut ReceiptWriter);
+    fn write(&self, out: &mut ReceiptWriter<'_>);
 }
 
 /// Writes the fields of a receipt, and accepts only field types that can't hold a secret. Only the
 /// SDK creates one; the derive macro fills it.
 #[derive(Debug)]
-pub struct ReceiptWriter(ObjectWriter);
+pub struct ReceiptWriter<'o>(&'o mut ObjectWriter);
 
-impl ReceiptWriter {
+impl ReceiptWriter<'_> {
     /// The receipt as the JSON object stored with the lease.
     pub(crate) fn write_to_object(receipt: &impl Receipt) -> RawObject {
-        let mut out = Self(ObjectWriter::new());
-        receipt.write(&mut out);
-        out.0.into_object()
+        build_object(|out| receipt.write(&mut ReceiptWriter(out)))
     }
 
     /// Adds the field `name` with a value.

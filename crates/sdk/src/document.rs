@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::Error;
 use crate::engine::{Storage, StorageBatch, StorageEntry, StorageError};
-use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
-use crate::pattern::RoutePattern;
 use crate::records::{RecordKey, unchanged_precondition};
+use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
+use strongroom_schema::pattern::RoutePattern;
 
 /// A stored document. Derive it:
 ///
@@ -331,9 +331,7 @@ pub(crate) fn storage_key<D: Document>(path: &str) -> String {
 }
 
 fn encode_document<D: Document>(document: &D) -> bytes::Bytes {
-    let mut out = ObjectWriter::new();
-    document.write_stored(&mut out);
-    out.into_object().into_bytes()
+    build_object(|out| document.write_stored(out)).into_bytes()
 }
 
 fn unreadable_document_error(key: &str) -> Error {

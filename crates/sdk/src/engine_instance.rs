@@ -21,17 +21,17 @@ use crate::engine::{
     CanonicalPath, DataResponse, Engine, EngineDescription, EngineError, EngineRequest,
     EngineResponse, Existence, FieldKinds, LeaseContext, MountContext, Operation, StatusKind,
 };
-use crate::field::{FieldWarnings, apply_captures};
 use crate::help;
 use crate::intent::IntentStore;
 use crate::key_migration::{KeyMigratingStorage, current_key};
 use crate::leased_credential::{ErasedCredential, credential_kind};
 use crate::migration::{self, MigrationGate};
 use crate::panics::catch_panic;
-use crate::pattern::PathCaptures;
 use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
 use crate::stored_document::list_response;
+use strongroom_schema::field::{FieldWarnings, apply_captures};
+use strongroom_schema::pattern::PathCaptures;
 
 /// An instance of an engine at one mount, with its background tasks.
 pub(crate) struct EngineInstance {

@@ -9,8 +9,8 @@ use crate::context::InstanceServices;
 use crate::engine::{
     DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind, StorageBatch,
 };
-use crate::field::{DurationSecs, Field};
 use crate::records::check_name;
+use strongroom_schema::field::{DurationSecs, Field};
 
 /// Options of free-form documents; see [`Blueprint::free_form`](crate::Blueprint::free_form).
 #[derive(Clone, Debug, Default)]

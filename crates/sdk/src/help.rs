@@ -5,7 +5,7 @@ use strongroom_types::{Fields, RawObject};
 
 use crate::blueprint::{Blueprint, Route};
 use crate::engine::{DataResponse, EngineResponse};
-use crate::openapi;
+use strongroom_schema::openapi;
 
 /// The help of one path, or of the whole engine if the path is empty.
 pub(crate) fn help_response(blueprint: &Blueprint, path: &str) -> EngineResponse {
@@ -49,22 +49,9 @@ fn path_help(route: &Route) -> String {
         text.push_str(&format!(
             "\n    {} ({})\n        {}\n",
             spec.name,
-            kind_name(spec.kind),
+            spec.kind.help_name(),
             spec.help
         ));
     }
     text
-}
-
-fn kind_name(kind: crate::field::FieldKind) -> &'static str {
-    use crate::field::FieldKind;
-    match kind {
-        FieldKind::String => "string",
-        FieldKind::Integer => "int",
-        FieldKind::Boolean => "bool",
-        FieldKind::Duration => "duration (sec)",
-        FieldKind::CommaList => "slice",
-        FieldKind::KeyValues => "keypair",
-        FieldKind::Object => "map",
-    }
 }

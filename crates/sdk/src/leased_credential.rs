@@ -12,9 +12,9 @@ use crate::credential::{
     RenewRequest, Renewal, RequiredDocument, RequiredDocumentSpec, RevokeContext,
 };
 use crate::engine::{DataResponse, EngineError, EngineResponse, LeaseContext, LeasedResponse};
-use crate::field::ObjectWriter;
 use crate::intent::{DueIntent, INTENT_FIELD, Intent, IntentStore};
 use crate::{Context, Error};
+use strongroom_schema::field::build_object;
 
 /// The field of a lease's internal data that names the kind of credential. Go engines use the same
 /// name, so that their leases can be taken over.
@@ -286,9 +286,7 @@ fn shorter_ttl(one: Ttl, other: Ttl) -> Ttl {
 }
 
 fn response_object(answer: &impl ResponseData) -> RawObject {
-    let mut out = ObjectWriter::new();
-    answer.write(&mut out);
-    out.into_object()
+    build_object(|out| answer.write(out))
 }
 
 /// Runs a call to the outside system until `until` on the instance's clock, but not longer than the

@@ -109,7 +109,6 @@
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
 //! - [`field`]: field kinds, which parse every form in which clients send a value
-//! - [`pattern`]: declared paths; [`openapi`]: their OpenAPI description
 //! - [`intent`]: how orphaned credentials are prevented
 //! - [`engine`]: the underlying trait, with its request and response
 //! - `wire` (feature `serve`, on by default): engines over the plug-in protocol, in both directions
@@ -170,9 +169,7 @@ pub mod intent;
 mod key_migration;
 mod leased_credential;
 mod migration;
-pub mod openapi;
 mod panics;
-pub mod pattern;
 pub mod records;
 pub mod resource;
 #[cfg(feature = "serve")]
@@ -203,3 +200,19 @@ pub use strongroom_sdk_derive::{Document, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use versioned_engine::VersionedEngine;
+
+// For `core` until it imports them from `strongroom-schema`.
+#[doc(hidden)]
+pub use strongroom_schema::{openapi, pattern};
+
+/// The names that derived code uses.
+#[doc(hidden)]
+pub mod __private {
+    pub use strongroom_schema::field::{check_default, optional, required, with_default};
+
+    pub use crate::Fields;
+    pub use crate::action::{Input, ResponseData};
+    pub use crate::credential::{Receipt, ReceiptWriter};
+    pub use crate::document::Document;
+    pub use crate::field::{Field, FieldSpec, InvalidInput, ObjectWriter};
+}

@@ -38,8 +38,8 @@ use strongroom_types::Fields;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::engine::{EngineError, EngineResponse, Operation};
-use crate::field::{Field, FieldSpec, InvalidInput};
 use crate::{Context, Error};
+use strongroom_schema::field::{Field, FieldSpec, InvalidInput};
 
 /// The actions of a path with an existence check. Operations without an action are unsupported.
 #[derive(Clone)]

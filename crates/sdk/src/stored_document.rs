@@ -10,7 +10,7 @@ use crate::document::{Document, DocumentStore, storage_key};
 use crate::engine::{
     DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind,
 };
-use crate::field::{FieldSpec, InvalidInput, ObjectWriter};
+use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 
 /// A document with its type erased.
 #[async_trait]
@@ -95,9 +95,7 @@ impl<D: Document> ErasedDocument for TypedDocument<D> {
 }
 
 fn visible_fields<D: Document>(document: &D) -> RawObject {
-    let mut out = ObjectWriter::new();
-    document.write_shown(&mut out);
-    out.into_object()
+    build_object(|out| document.write_shown(out))
 }
 
 /// The response to a list: `keys`, or nothing if there are no names.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::field::FieldSpec;
+use strongroom_schema::field::FieldSpec;
 
 /// Which paths below the mount an engine converts to lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,10 +24,7 @@ impl IntoIterator for FieldWarnings {
 
 impl FieldWarnings {
     /// The warnings of an endpoint that knows these fields.
-    pub(crate) fn for_unrecognized<'d>(
-        fields: &Fields,
-        known: impl Iterator<Item = &'d str>,
-    ) -> Self {
+    pub fn for_unrecognized<'d>(fields: &Fields, known: impl Iterator<Item = &'d str>) -> Self {
         let known: Vec<&str> = known.collect();
         let mut ignored: Vec<&str> =
             fields.iter().map(|(name, _)| name).filter(|name| !known.contains(name)).collect();

@@ -81,7 +81,7 @@ impl RoutePattern {
     }
 
     /// The folder whose names the last capture stands for: `roles/` for `roles/{name}`.
-    pub(crate) fn list_folder(&self) -> Option<&'static str> {
+    pub fn list_folder(&self) -> Option<&'static str> {
         match self.segments.last()? {
             PatternSegment::Literal(_) => None,
             PatternSegment::Name(_) | PatternSegment::Rest(_) => {
@@ -91,12 +91,12 @@ impl RoutePattern {
     }
 
     /// Whether the last segment is a capture of several segments.
-    pub(crate) fn ends_in_rest(&self) -> bool {
+    pub fn ends_in_rest(&self) -> bool {
         matches!(self.segments.last(), Some(PatternSegment::Rest(_)))
     }
 
     /// The storage key of the document with these captures.
-    pub(crate) fn storage_key(&self, captures: &[&str]) -> String {
+    pub fn storage_key(&self, captures: &[&str]) -> String {
         let mut values = captures.iter();
         let mut key = String::with_capacity(self.text.len() + 16);
         for (index, segment) in self.segments.iter().enumerate() {
@@ -114,7 +114,7 @@ impl RoutePattern {
     }
 
     /// A path that matches this pattern, and that is unlikely to match a more specific one.
-    pub(crate) fn example_path(&self) -> String {
+    pub fn example_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
             PatternSegment::Name(_) => "an-example",
@@ -125,7 +125,7 @@ impl RoutePattern {
 
     /// Why the declaration is invalid, if it is: no path could match it, or a capture would have no
     /// value.
-    pub(crate) fn declaration_error(&self) -> Option<&'static str> {
+    pub fn declaration_error(&self) -> Option<&'static str> {
         let mut names = Vec::new();
         for (index, segment) in self.segments.iter().enumerate() {
             let name = match segment {
@@ -153,7 +153,7 @@ impl RoutePattern {
     }
 
     /// Whether a path below this top-level folder can match.
-    pub(crate) fn reaches_into(&self, folder: &str) -> bool {
+    pub fn reaches_into(&self, folder: &str) -> bool {
         match self.segments.first() {
             Some(PatternSegment::Literal(literal)) => *literal == folder && self.segments.len() > 1,
             Some(PatternSegment::Name(_)) => self.segments.len() > 1,
@@ -163,7 +163,7 @@ impl RoutePattern {
     }
 
     /// The form used in special paths, with `+` for a name and `*` for several segments.
-    pub(crate) fn to_special_path(&self) -> String {
+    pub fn to_special_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
             PatternSegment::Name(_) => "+",
@@ -185,7 +185,7 @@ fn strip_literal_tail<'p>(path: &'p str, tail: &[PatternSegment]) -> Option<&'p 
 
 /// Whether a text consists of letters, digits, `_`, `-` and `.`, and begins and ends with a letter,
 /// digit or `_`: what Vault's engines accept as a name.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.starts_with(word)
         && text.ends_with(word)

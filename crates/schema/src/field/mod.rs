@@ -81,6 +81,21 @@ pub enum FieldKind {
     Object,
 }
 
+impl FieldKind {
+    /// The name of this kind in help texts, as Vault prints it.
+    pub fn help_name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "int",
+            Self::Boolean => "bool",
+            Self::Duration => "duration (sec)",
+            Self::CommaList => "slice",
+            Self::KeyValues => "keypair",
+            Self::Object => "map",
+        }
+    }
+}
+
 /// The declaration of one field of a document, input or response.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {
@@ -123,7 +138,8 @@ pub enum InvalidInput {
     },
 }
 
-/// Writes the fields of one JSON object. Only the SDK creates one; the derive macros fill it.
+/// Writes the fields of one JSON object, in the order in which they are added. [`build_object`]
+/// creates it, and the derive macros fill it.
 pub struct ObjectWriter {
     json: Vec<u8>,
 }
@@ -136,7 +152,7 @@ impl fmt::Debug for ObjectWriter {
 }
 
 impl ObjectWriter {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self { json: b"{".to_vec() }
     }
 
@@ -160,15 +176,21 @@ impl ObjectWriter {
         }
         write_string(&mut self.json, name);
         self.json.push(b':');
-        let mut inner = Self::new();
-        write(&mut inner);
-        self.json.extend_from_slice(inner.into_object().as_bytes());
+        self.json.extend_from_slice(build_object(write).as_bytes());
     }
 
-    pub(crate) fn into_object(mut self) -> RawObject {
+    fn into_object(mut self) -> RawObject {
         self.json.push(b'}');
         RawObject::from_own_json(self.json)
     }
+}
+
+/// The JSON object with the fields that `write` adds, secrets included. Not available to authors of
+/// engines, whose documents and responses the SDK writes.
+pub fn build_object(write: impl FnOnce(&mut ObjectWriter)) -> RawObject {
+    let mut out = ObjectWriter::new();
+    write(&mut out);
+    out.into_object()
 }
 
 /// Parses a required field. For the derive macros.

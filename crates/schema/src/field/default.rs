@@ -84,8 +84,7 @@ mod tests {
     use strongroom_types::{Fields, parse_bool};
 
     use super::*;
-    use crate::DurationSecs;
-    use crate::field::with_default;
+    use crate::field::{DurationSecs, with_default};
 
     #[test]
     fn defaults_are_checked_by_kind() {
