@@ -19,6 +19,7 @@ const CRATE_LAYERS: &[&[&str]] = &[
     &["plugin-protocol"],
     &["sdk-derive"],
     &["schema"],
+    &["engine"],
     &["sdk"],
     &["plugin-host"],
     &["policy", "token", "lease"],

@@ -26,13 +26,13 @@
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
+use strongroom_engine::{DataResponse, EngineError, EngineResponse, Operation, RawResponse};
+use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 #[doc(inline)]
 pub use strongroom_schema::input::Input;
 use strongroom_types::{Fields, RawObject};
 
-use crate::engine::{DataResponse, EngineError, EngineResponse, Operation, RawResponse};
 use crate::{Context, Error};
-use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 
 /// The `data` of an action's or a credential's response. Derive it.
 pub trait ResponseData: Send + 'static {

@@ -6,26 +6,26 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+use strongroom_engine::{
+    Engine, EngineDescription, EngineError, EngineFactory, FoldedPaths, MountContext, MountKind,
+    Operation, SpecialPaths,
+};
+use strongroom_schema::field::{FieldSpec, InvalidInput};
+use strongroom_schema::openapi::{PathDoc, PathVerbs};
+use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::{Credential, RequiredDocumentSpec};
 use crate::document::Document;
-use crate::engine::{
-    Engine, EngineDescription, EngineError, EngineFactory, FoldedPaths, MountContext, MountKind,
-    Operation, SpecialPaths,
-};
 use crate::engine_instance::EngineInstance;
 use crate::free_form::FreeForm;
-use crate::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::migration::Migration;
 use crate::records::RecordKey;
 use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
 use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
-use strongroom_schema::field::{FieldSpec, InvalidInput};
-use strongroom_schema::openapi::{PathDoc, PathVerbs};
-use strongroom_schema::pattern::RoutePattern;
 
 /// The declaration of an engine. Routing, existence checks, lists, special paths, help, OpenAPI and
 /// lease handling follow from it. It is also the [`EngineFactory`] that creates the instances.

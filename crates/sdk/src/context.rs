@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use strongroom_engine::{EngineRequest, MountContext, MountLifetimes, SystemView};
+use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
 
 use crate::Error;
 use crate::document::{Document, DocumentStore};
-use crate::engine::{EngineRequest, MountContext, MountLifetimes, SystemView};
 use crate::records::RecordStore;
-use strongroom_schema::pattern::RoutePattern;
 
 /// The instance's services, and details of the request if there is one. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -16,14 +16,14 @@
 //! outside system is contacted. A check that fails panics with the name of the check and the path.
 #![expect(clippy::panic, reason = "a check fails by a panic")]
 
+use strongroom_engine::PANIC_MESSAGE;
+use strongroom_engine::{EngineDescription, EngineFactory, Existence, Operation, StatusKind};
+use strongroom_schema::field::FieldSpec;
 use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
 
 use crate::blueprint::{Blueprint, Route, RouteTarget};
-use crate::engine::{EngineDescription, EngineFactory, Existence, Operation, StatusKind};
-use crate::panics::PANIC_MESSAGE;
 use crate::testing::{Harness, TestError, TestHost, TestLease, Transport};
 use crate::{Context, Error, Response};
-use strongroom_schema::field::FieldSpec;
 
 /// Checks an engine linked in and behind the plug-in protocol. `samples` are pairs of a path and a
 /// JSON body.

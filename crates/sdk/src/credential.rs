@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use strongroom_schema::field::{InvalidInput, LeaseSafe, ObjectWriter, build_object};
 use strongroom_types::{Entropy, Fields, RawObject, Timestamp, Ttl};
 
 use crate::action::ResponseData;
 use crate::document::Document;
 use crate::{Context, Error};
-use strongroom_schema::field::{InvalidInput, LeaseSafe, ObjectWriter, build_object};
 
 /// One kind of leased credential: which documents it needs, and how it is issued, revoked and
 /// undone.

@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
-
-use crate::Error;
-use crate::engine::{Storage, StorageBatch, StorageEntry, StorageError};
-use crate::records::{RecordKey, unchanged_precondition};
+// `core` finds the two keys here until it imports them from `strongroom-engine`.
+#[doc(hidden)]
+pub use strongroom_engine::mount_config::{CACHED_BYTES_CONFIG_KEY, DEFAULT_CACHED_BYTES};
+use strongroom_engine::{Storage, StorageBatch, StorageEntry, StorageError};
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 use strongroom_schema::pattern::RoutePattern;
+
+use crate::Error;
+use crate::records::{RecordKey, unchanged_precondition};
 
 /// A stored document. Derive it:
 ///
@@ -119,11 +122,6 @@ struct CachedDocument {
     stored_bytes: usize,
 }
 
-/// The key in a mount's configuration by which the host sets the size of the document cache in
-/// bytes. Names without a document are cached separately, in an eighth of that size.
-pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
-/// The size of the document cache, in bytes, if the host doesn't set it.
-pub const DEFAULT_CACHED_BYTES: u64 = 1 << 20;
 /// How often a merge is attempted before it fails because of concurrent writes to the document.
 const MAX_MERGE_ATTEMPTS: usize = 5;
 

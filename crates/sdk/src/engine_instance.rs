@@ -7,6 +7,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_engine::catch_panic;
+use strongroom_engine::{
+    CanonicalPath, DataResponse, Engine, EngineDescription, EngineError, EngineRequest,
+    EngineResponse, Existence, FieldKinds, LeaseContext, MountContext, Operation, StatusKind,
+};
+use strongroom_schema::field::{FieldWarnings, apply_captures};
+use strongroom_schema::pattern::PathCaptures;
 use strongroom_types::path::check_segments;
 use strongroom_types::{RawObject, Timestamp};
 use tokio::sync::Notify;
@@ -17,21 +24,14 @@ use crate::Context;
 use crate::blueprint::{Blueprint, Route, RouteTarget};
 use crate::context::InstanceServices;
 use crate::document::DocumentStore;
-use crate::engine::{
-    CanonicalPath, DataResponse, Engine, EngineDescription, EngineError, EngineRequest,
-    EngineResponse, Existence, FieldKinds, LeaseContext, MountContext, Operation, StatusKind,
-};
 use crate::help;
 use crate::intent::IntentStore;
 use crate::key_migration::{KeyMigratingStorage, current_key};
 use crate::leased_credential::{ErasedCredential, credential_kind};
 use crate::migration::{self, MigrationGate};
-use crate::panics::catch_panic;
 use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
 use crate::stored_document::list_response;
-use strongroom_schema::field::{FieldWarnings, apply_captures};
-use strongroom_schema::pattern::PathCaptures;
 
 /// An instance of an engine at one mount, with its background tasks.
 pub(crate) struct EngineInstance {

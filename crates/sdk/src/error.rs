@@ -1,13 +1,9 @@
 //! [`Error`]: the error type of an engine's own code. The caller has to decide whether the user or
 //! the engine is at fault; no foreign error type converts into it implicitly.
 
+use strongroom_engine::{EngineError, StatusKind, StorageError, SystemError};
 use strongroom_types::RawObject;
 use strongroom_types::serial_queue::SerialQueueError;
-
-use crate::engine::{EngineError, StatusKind, StorageError, SystemError};
-
-/// The HTTP status for a write that exceeds the store's size limits.
-pub(crate) const TOO_LARGE_STATUS: u16 = 413;
 
 /// The HTTP status for a request that failed because of concurrent changes and may be retried.
 const BUSY_STATUS: u16 = 503;
@@ -125,9 +121,7 @@ impl From<Error> for EngineError {
             }
             // Servers recognise this error by its text, so it must not be changed.
             ErrorRepr::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
-            ErrorRepr::Storage(StorageError::TooLarge(message)) => {
-                Self::Coded { status: TOO_LARGE_STATUS, message }
-            }
+            ErrorRepr::Storage(StorageError::TooLarge(message)) => Self::too_large(message),
             other => Self::Internal { message: other.to_string() },
         }
     }

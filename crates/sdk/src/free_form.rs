@@ -2,15 +2,15 @@
 //! object is stored and returned unchanged; numbers keep their digits.
 
 use memchr::memmem::Finder;
+use strongroom_engine::{
+    DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind, StorageBatch,
+};
+use strongroom_schema::field::{DurationSecs, Field};
 use strongroom_types::{Fields, RawObject, Ttl};
 
 use crate::Error;
 use crate::context::InstanceServices;
-use crate::engine::{
-    DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind, StorageBatch,
-};
 use crate::records::check_name;
-use strongroom_schema::field::{DurationSecs, Field};
 
 /// Options of free-form documents; see [`Blueprint::free_form`](crate::Blueprint::free_form).
 #[derive(Clone, Debug, Default)]

@@ -1,11 +1,11 @@
 //! Help text and OpenAPI for help requests, generated from an engine's declarations.
 
 use serde_json::Map;
+use strongroom_engine::{DataResponse, EngineResponse};
+use strongroom_schema::openapi;
 use strongroom_types::{Fields, RawObject};
 
 use crate::blueprint::{Blueprint, Route};
-use crate::engine::{DataResponse, EngineResponse};
-use strongroom_schema::openapi;
 
 /// The help of one path, or of the whole engine if the path is empty.
 pub(crate) fn help_response(blueprint: &Blueprint, path: &str) -> EngineResponse {

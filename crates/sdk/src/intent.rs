@@ -16,24 +16,20 @@
 //! log entry in their folder `wal/`, and the engine deletes it just before it responds.
 
 use serde::{Deserialize, Serialize};
+use strongroom_engine::intent::WAL_FOLDER;
+// `core` finds them here until it imports them from `strongroom-engine`.
+#[doc(hidden)]
+pub use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER};
+#[doc(hidden)]
+pub use strongroom_engine::mount_config::HOST_CONFIG_KEY;
+use strongroom_engine::{
+    MountContext, StorageBatch, StorageChange, StorageError, StoragePrecondition,
+};
 use strongroom_types::Timestamp;
 
 use crate::Error;
 use crate::credential::CredentialName;
-use crate::engine::{MountContext, StorageBatch, StorageChange, StorageError, StoragePrecondition};
 
-/// The key in a mount's configuration by which the host announces, with the value `1`, that it
-/// handles intents.
-pub const HOST_CONFIG_KEY: &str = "strongroom_host";
-/// The folder of intents in the mount's storage. The core never caches keys below it.
-pub const INTENT_FOLDER: &str = "intent/";
-/// The field in a lease's internal data with the id of the intent that the lease replaces.
-pub const INTENT_FIELD: &str = "strongroom_intent";
-
-/// The folder of claimed intents, which stay there until they are undone.
-pub const UNDO_FOLDER: &str = "undo/";
-/// The folder in which Vault and OpenBao keep write-ahead log entries.
-pub(crate) const WAL_FOLDER: &str = "wal/";
 /// Names per storage list request.
 const PAGE_SIZE: usize = 1000;
 

@@ -28,12 +28,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-
-use crate::Error;
-use crate::engine::{
+use strongroom_engine::{
     LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,
     StorageError, StoragePrecondition, check_folder,
 };
+
+use crate::Error;
 use crate::records::unchanged_precondition;
 use crate::stored_entries::{EntryScanner, UnmovableEntries};
 

@@ -4,6 +4,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use strongroom_engine::intent::INTENT_FIELD;
+use strongroom_engine::{DataResponse, EngineError, EngineResponse, LeaseContext, LeasedResponse};
+use strongroom_schema::field::build_object;
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 
 use crate::action::ResponseData;
@@ -11,10 +14,8 @@ use crate::credential::{
     Credential, CredentialName, IssueRequest, IssuedCredential, Receipt, ReceiptWriter,
     RenewRequest, Renewal, RequiredDocument, RequiredDocumentSpec, RevokeContext,
 };
-use crate::engine::{DataResponse, EngineError, EngineResponse, LeaseContext, LeasedResponse};
-use crate::intent::{DueIntent, INTENT_FIELD, Intent, IntentStore};
+use crate::intent::{DueIntent, Intent, IntentStore};
 use crate::{Context, Error};
-use strongroom_schema::field::build_object;
 
 /// The field of a lease's internal data that names the kind of credential. Go engines use the same
 /// name, so that their leases can be taken over.

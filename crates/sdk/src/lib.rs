@@ -169,7 +169,6 @@ pub mod intent;
 mod key_migration;
 mod leased_credential;
 mod migration;
-mod panics;
 pub mod records;
 pub mod resource;
 #[cfg(feature = "serve")]

@@ -18,11 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-
-use crate::engine::{
+use strongroom_engine::{
     RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
     StoragePrecondition,
 };
+
 use crate::records::{RecordKey, unchanged_precondition};
 use crate::stored_entries::{AFTER_RECORDS, EntryScanner, UnmovableEntries};
 use crate::{Context, Error};

@@ -39,14 +39,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use strongroom_engine::{
+    RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    StoragePrecondition, is_bucket_name,
+};
 use strongroom_types::KeyedSerialQueue;
 use strongroom_types::path::check_segments;
 
 use crate::Error;
-use crate::engine::{
-    self, RECORD_PREFIX, Storage, StorageBatch, StorageEntry, StorageError, StoragePrecondition,
-    is_bucket_name,
-};
 
 /// The key of a record: a name within a bucket. Buckets keep kinds of records apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,7 +92,7 @@ fn to_bucket_name(shelf: &str) -> String {
 /// The changes that a `decide` function of [`RecordStore::change`] wants written, and its result.
 pub struct RecordChange<T> {
     result: T,
-    changes: Vec<engine::StorageChange>,
+    changes: Vec<StorageChange>,
 }
 
 impl<T> RecordChange<T> {
@@ -105,18 +105,14 @@ impl<T> RecordChange<T> {
     /// Adds a write of a record, which replaces its value.
     #[must_use]
     pub fn put(mut self, key: RecordKey, value: impl Into<Bytes>) -> Self {
-        self.changes.push(engine::StorageChange::Put {
-            key: key.0,
-            value: value.into(),
-            seal_wrap: false,
-        });
+        self.changes.push(StorageChange::Put { key: key.0, value: value.into(), seal_wrap: false });
         self
     }
 
     /// Adds the removal of a record; does nothing if it doesn't exist.
     #[must_use]
     pub fn delete(mut self, key: RecordKey) -> Self {
-        self.changes.push(engine::StorageChange::Delete { key: key.0 });
+        self.changes.push(StorageChange::Delete { key: key.0 });
         self
     }
 }
@@ -255,7 +251,7 @@ mod tests {
 
     use super::*;
     use crate::document::DocumentStore;
-    use crate::engine::{EngineError, check_key};
+    use strongroom_engine::{EngineError, check_key};
 
     /// Storage in which an entry changes between each read and the following write.
     #[derive(Debug)]

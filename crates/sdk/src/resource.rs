@@ -34,12 +34,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use strongroom_engine::{EngineError, EngineResponse, Operation};
+use strongroom_schema::field::{Field, FieldSpec, InvalidInput};
 use strongroom_types::Fields;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
-use crate::engine::{EngineError, EngineResponse, Operation};
 use crate::{Context, Error};
-use strongroom_schema::field::{Field, FieldSpec, InvalidInput};
 
 /// The actions of a path with an existence check. Operations without an action are unsupported.
 #[derive(Clone)]

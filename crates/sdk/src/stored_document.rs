@@ -4,13 +4,13 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
-use strongroom_types::{Fields, RawObject};
-
-use crate::document::{Document, DocumentStore, storage_key};
-use crate::engine::{
+use strongroom_engine::{
     DataResponse, EngineError, EngineRequest, EngineResponse, Operation, StatusKind,
 };
 use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
+use strongroom_types::{Fields, RawObject};
+
+use crate::document::{Document, DocumentStore, storage_key};
 
 /// A document with its type erased.
 #[async_trait]

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use strongroom_engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageEntry, StorageError};
 use strongroom_types::path::is_printable;
-
-use crate::engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageEntry, StorageError};
 
 /// The maximum number of entries in a batch, and of their bytes.
 const BATCH_ENTRIES: usize = 64;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use strongroom_engine::{Engine, EngineError, EngineFactory, MountContext, MountKind};
 
 use crate::Blueprint;
-use crate::engine::{Engine, EngineError, EngineFactory, MountContext, MountKind};
 
 /// Several blueprints under one engine name. A mount option selects the one that the mount runs:
 ///

@@ -108,7 +108,6 @@ async fn settle_engine_response(
             Box::pin(core.logins.issue_token(login)).await
         }
         EngineResponse::Raw(raw) => checked_raw_response(raw),
-        _ => Err(Error::internal("the engine returned a response this server doesn't know")),
     }
 }
 

@@ -21,7 +21,7 @@ mod unwrap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::engine::EngineFactory;
+use strongroom_engine::EngineFactory;
 
 /// Serves an engine to the host that started this process, until the host ends it. Returns the exit
 /// code for `main`.

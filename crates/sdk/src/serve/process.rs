@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
+use strongroom_engine::EngineFactory;
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::handshake::{MagicCookie, env};
 use strongroom_plugin_protocol::tasks::TaskGroup;
@@ -17,7 +18,6 @@ use tokio_util::task::TaskTracker;
 use super::host_link::{HandshakeRequest, HostLink};
 use super::standard_streams::StandardStreams;
 use super::{log, services};
-use crate::engine::EngineFactory;
 use crate::wire::backend_service::BackendService;
 
 /// The number of threads that run handlers. Calls mostly wait for the network, so more would not

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
+use strongroom_engine::{Engine, MountKind};
 use strongroom_plugin_protocol::address::PeerAddress;
 use strongroom_plugin_protocol::broker::{HostBroker, PluginBroker};
 use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
@@ -27,7 +28,6 @@ use tonic::{Code, Request as Call, Status};
 use super::host_link::{HandshakeRequest, HostLink};
 use super::services::{self, NegotiatedTerms};
 use crate::Blueprint;
-use crate::engine::{Engine, MountKind};
 use crate::free_form::FreeForm;
 use crate::wire::backend_service::BackendService;
 use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};

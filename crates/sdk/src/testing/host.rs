@@ -5,6 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+use strongroom_engine::mount_config::HOST_CONFIG_KEY;
+use strongroom_engine::{
+    CallerInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
+    EngineResponse, Existence, LeaseContext, LeasedResponse, MountContext, MountInfo,
+    MountLifetimes, Operation, StatusKind, StorageBatch, StorageEntry, StoragePrecondition,
+};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::fields::JsonLimits;
@@ -14,12 +21,6 @@ use super::in_process_plugin::InProcessPlugin;
 use super::instance::{InstancePhase, TestInstanceStorage, TestSystem};
 use super::memory_entries::{InjectedFaults, MemoryEntries};
 use super::{TestError, TestLease, TestResponse, Transport};
-use crate::engine::{
-    CallerInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
-    EngineResponse, Existence, LeaseContext, LeasedResponse, MountContext, MountInfo,
-    MountLifetimes, Operation, StatusKind, StorageBatch, StorageEntry, StoragePrecondition,
-};
-use crate::intent::{HOST_CONFIG_KEY, INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 
 /// A minimal server with the engine under test mounted at `custom/`. Cheap to clone.
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
+use strongroom_engine::{EngineFactory, MountContext};
 use strongroom_plugin_protocol::broker::{HostBroker, PluginBroker};
 use strongroom_plugin_protocol::tasks::TaskGroup;
 use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
@@ -14,7 +15,6 @@ use strongroom_types::{Clock, Entropy};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
-use crate::engine::{EngineFactory, MountContext};
 use crate::serve::services;
 use crate::wire::backend_service::BackendService;
 use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};

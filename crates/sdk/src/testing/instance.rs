@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use strongroom_engine::{
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    SystemError, SystemView, check_folder, check_key,
+};
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
 
 use super::key_encoding::check_change;
 use super::memory_entries::MemoryEntries;
-use crate::engine::{
-    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    SystemError, SystemView, check_folder, check_key,
-};
 
 /// Storage that permits what the phase of the instance permits.
 #[derive(Debug)]

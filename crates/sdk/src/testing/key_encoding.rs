@@ -1,7 +1,7 @@
 //! The restriction that Vault and OpenBao place on storage keys (`StorageEncoding`): a write or
 //! removal fails if its key contains an unprintable character.
 
-use crate::engine::{LEGACY_RECORD_PREFIX, StorageChange, StorageError};
+use strongroom_engine::{LEGACY_RECORD_PREFIX, StorageChange, StorageError};
 
 /// Checks a change as those servers do. Applied also when the host simulates Strongroom, so that an
 /// engine that passes its tests works under all servers. The simulated Strongroom differs only in

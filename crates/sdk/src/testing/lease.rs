@@ -1,8 +1,7 @@
 //! [`TestLease`]: what the test server stores about a credential.
 
+use strongroom_engine::{LeaseContext, LeasedResponse, MountLifetimes};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
-
-use crate::engine::{LeaseContext, LeasedResponse, MountLifetimes};
 
 /// A lease of the test server.
 #[derive(Clone, Debug)]

@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use strongroom_engine::{
+    StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
+};
 use tokio::sync::Notify;
-
-use crate::engine::{StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition};
 
 /// The stored entries of one mount.
 #[derive(Debug, Default)]

@@ -45,10 +45,9 @@ pub use host::TestHost;
 pub use lease::TestLease;
 pub use response::{TestError, TestResponse};
 pub use serde_json::json;
+use strongroom_engine::EngineFactory;
 pub use strongroom_types::ErrorKind;
 pub use strongroom_types::clock::ManualClock;
-
-use crate::engine::EngineFactory;
 
 /// Runs test bodies; all its functions are associated functions.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use strongroom_engine::{DataResponse, EngineError, RawResponse};
 use strongroom_types::{ErrorKind, Fields, Ttl};
 
 use super::TestLease;
-use crate::engine::{DataResponse, EngineError, RawResponse};
 
 /// A successful response, as the client receives it.
 #[derive(Debug, Default)]

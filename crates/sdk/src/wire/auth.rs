@@ -1,13 +1,13 @@
 //! Conversion of logins ([`EngineAuth`]) to and from protocol messages.
 
+use strongroom_engine::{
+    DataResponse, EngineAuth, EngineError, IdentityAlias, LeaseContext, TokenType,
+};
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::values::{json, time};
 use strongroom_types::{RawObject, Timestamp};
 
 use super::convert::{object_to_wire, ttl_from_nanos, ttl_to_nanos};
-use crate::engine::{
-    DataResponse, EngineAuth, EngineError, IdentityAlias, LeaseContext, TokenType,
-};
 
 /// Converts a login in a response.
 pub(super) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
@@ -110,7 +110,7 @@ mod tests {
 
     use super::super::convert::reply_from_wire;
     use super::*;
-    use crate::engine::EngineResponse;
+    use strongroom_engine::EngineResponse;
 
     fn sample_login() -> EngineAuth {
         let alias =

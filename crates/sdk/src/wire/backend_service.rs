@@ -5,6 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use strongroom_engine::catch_panic;
+use strongroom_engine::mount_config::HOST_CONFIG_KEY;
+use strongroom_engine::{
+    Engine, EngineError, EngineFactory, EngineResponse, Existence, FoldedPaths, MountContext,
+    MountKind,
+};
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::generated::multiplexing as mux;
 use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_server::PluginMultiplexing;
@@ -20,12 +26,6 @@ use super::convert::{
 };
 use super::remote_host::{RemoteStorage, RemoteSystem};
 use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
-use crate::engine::{
-    Engine, EngineError, EngineFactory, EngineResponse, Existence, FoldedPaths, MountContext,
-    MountKind,
-};
-use crate::intent::HOST_CONFIG_KEY;
-use crate::panics::catch_panic;
 
 /// All instances of one factory in this process. Cheap to clone.
 #[derive(Clone)]

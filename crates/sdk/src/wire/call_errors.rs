@@ -1,10 +1,9 @@
 //! Errors of calls that got no reply. Clients see a neutral message; the texts of TLS, HTTP/2 and
 //! other libraries go to the log.
 
+use strongroom_engine::{EngineError, StorageError, SystemError};
 use strongroom_plugin_protocol::transport::{Delivery, TransportError};
 use tonic::{Code, Status};
-
-use crate::engine::{EngineError, StorageError, SystemError};
 
 /// The error for a request to a plug-in that got no reply.
 pub(crate) fn call_error(status: &Status) -> EngineError {

@@ -6,6 +6,12 @@ use std::sync::Arc;
 
 use data_encoding::BASE64;
 use serde_json::value::RawValue;
+use strongroom_engine::intent::INTENT_FIELD;
+use strongroom_engine::{
+    CallerInfo, ConnectionInfo, DataResponse, EngineError, EngineRequest, EngineResponse,
+    LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths, StatusKind,
+    StorageError,
+};
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::values::{WireError, json, time};
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
@@ -13,13 +19,6 @@ use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 use super::REFRESH_HEADER;
 use super::auth::{login_from_wire, login_to_wire, renewal_to_wire};
 use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case_names};
-use crate::engine::{
-    CallerInfo, ConnectionInfo, DataResponse, EngineError, EngineRequest, EngineResponse,
-    LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths, StatusKind,
-    StorageError,
-};
-use crate::error::TOO_LARGE_STATUS;
-use crate::intent::INTENT_FIELD;
 
 /// Converts a request to a message.
 pub fn request_to_wire(request: &EngineRequest) -> pb::Request {
@@ -412,7 +411,7 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
             }
             // Engines pass on storage errors, with or without additional text.
             text if StorageError::too_large_from_text(text).is_some() => {
-                EngineError::Coded { status: TOO_LARGE_STATUS, message: text.to_owned() }
+                EngineError::too_large(text)
             }
             text => EngineError::internal(text),
         },
@@ -426,12 +425,6 @@ fn as_user_error_with_response(error: EngineError, has_response: bool) -> Engine
             EngineError::Coded { status: 400, message }
         }
         error => error,
-    }
-}
-
-impl From<StatusKind> for EngineError {
-    fn from(kind: StatusKind) -> Self {
-        Self::Status(kind)
     }
 }
 

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use strongroom_engine::{
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    StoragePrecondition, SystemError, SystemView,
+};
 use strongroom_plugin_protocol::generated::strongroom::mount_storage_server::{
     MountStorage, MountStorageServer,
 };
@@ -11,11 +15,6 @@ use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::transport::GrpcServices;
 use strongroom_plugin_protocol::values::time;
 use tonic::{Request, Response, Status, async_trait};
-
-use crate::engine::{
-    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    StoragePrecondition, SystemError, SystemView,
-};
 
 /// Facts about the host that are the same for all its engines.
 #[derive(Clone, Debug, Default)]

@@ -44,6 +44,6 @@ pub(crate) const FOLDED_PATHS_METADATA: &str = "strongroom-folded-paths-bin";
 pub(crate) const RESOLVE_PATH_OPERATION: Option<&str> = None;
 
 /// The response header that carries
-/// [`DataResponse::refresh`](crate::engine::DataResponse::refresh), for which the protocol has no
+/// [`DataResponse::refresh`](strongroom_engine::DataResponse::refresh), for which the protocol has no
 /// field. Servers pass on only headers that an operator allowed.
 pub(crate) const REFRESH_HEADER: &str = "strongroom-refresh";

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use strongroom_engine::{
+    Engine, EngineDescription, EngineError, EngineRequest, EngineResponse, Existence, FoldedPaths,
+    MountContext, MountKind, MountLifetimes, StatusKind,
+};
 use strongroom_plugin_protocol::broker::{HostBroker, OfferError, OfferedServices};
 use strongroom_plugin_protocol::generated::logical;
 use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
@@ -19,10 +23,6 @@ use tonic::{Code, Request as Call, Status};
 use super::call_errors::{call_error, peer_error_text};
 use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
 use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
-use crate::engine::{
-    Engine, EngineDescription, EngineError, EngineRequest, EngineResponse, Existence, FoldedPaths,
-    MountContext, MountKind, MountLifetimes, StatusKind,
-};
 
 /// An engine instance in another process; implements [`Engine`] by calls over the plug-in protocol.
 pub struct RemoteEngine {

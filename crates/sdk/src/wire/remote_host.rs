@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::RwLock;
 
 use async_trait::async_trait;
+use strongroom_engine::{
+    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
+    StoragePrecondition, SystemError, SystemView,
+};
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::generated::pb::storage_client::StorageClient;
 use strongroom_plugin_protocol::generated::pb::system_view_client::SystemViewClient;
@@ -15,10 +19,6 @@ use strongroom_types::{Secret, Ttl};
 
 use super::call_errors::{storage_call_error, system_call_error};
 use super::convert::storage_error_from_text;
-use crate::engine::{
-    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    StoragePrecondition, SystemError, SystemView,
-};
 
 /// The mount's storage, reached through the plug-in protocol.
 pub(crate) struct RemoteStorage {

@@ -1,7 +1,7 @@
 //! Records and documents under internal keys, on mounts written when such keys began with an
 //! unprintable character.
 
-use strongroom_sdk::engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX};
+use strongroom_engine::{LEGACY_RECORD_PREFIX, RECORD_PREFIX};
 use strongroom_sdk::records::{RecordChange, RecordKey};
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 use strongroom_sdk::{Blueprint, Context, Document, Error, Input, Listing, Resource, Response};

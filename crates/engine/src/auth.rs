@@ -5,7 +5,7 @@ use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
-use super::response::DataResponse;
+use crate::data_response::DataResponse;
 
 /// A successful login: the properties of the token that the core is to create. An auth method
 /// returns it on its unauthenticated login paths, and again when such a token is renewed. The auth

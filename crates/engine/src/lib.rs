@@ -1,8 +1,8 @@
-//! The interface between the core and an engine: an [`Engine`] handles the requests below one
-//! mount.
+//! The interface between a host and an engine: an [`Engine`] handles the requests below one mount.
 //!
-//! Engine authors rarely need this module, because a [`crate::Blueprint`] implements the trait from
-//! declarations. It is for code that puts something else behind a mount, such as the plug-in host.
+//! Hosts are the server's core and the test host of `strongroom-sdk`. Engines are the blueprints of
+//! that SDK, auth methods, and the plug-in host's view of an engine in another process. Nothing here
+//! does I/O; `strongroom-engine-wire` carries the same interface over the plug-in protocol.
 //!
 //! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the engine, its constructor, and the
 //!   services passed to it
@@ -12,10 +12,16 @@
 //!   policies are checked against the same form
 //! - [`EngineError`]: what a call to an engine can fail with
 //! - [`Storage`] and [`SystemView`]: the two services that the host provides to an engine
+//! - [`intent`] and [`mount_config`]: keys and folders that both sides know
+//! - [`catch_panic`]: how a panic of an engine becomes the error of one request
 
 mod auth;
 mod canonical;
+mod data_response;
 mod error;
+pub mod intent;
+pub mod mount_config;
+mod panics;
 mod request;
 mod response;
 mod storage;
@@ -28,13 +34,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use auth::{EngineAuth, IdentityAlias, TokenType};
 pub use canonical::{CanonicalPath, FieldKinds, FoldedPaths};
+pub use data_response::DataResponse;
 pub use error::{EngineError, StatusKind};
+pub use panics::{PANIC_MESSAGE, catch_panic};
 pub use request::{CallerInfo, ConnectionInfo, EngineRequest, LeaseContext, MountInfo, Operation};
-pub use response::{DataResponse, EngineResponse, LeasedResponse, RawResponse};
-pub(crate) use storage::is_bucket_name;
+pub use response::{EngineResponse, LeasedResponse, RawResponse};
 pub use storage::{
     LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,
-    StorageError, StoragePrecondition, check_folder, check_key,
+    StorageError, StoragePrecondition, check_folder, check_key, is_bucket_name,
 };
 use strongroom_types::{Clock, Entropy};
 pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
@@ -147,7 +154,7 @@ pub struct MountContext {
     /// The mount's UUID, which stays the same for the lifetime of the mount.
     pub uuid: String,
     /// The mount's options, and keys by which the host announces its own capabilities (for example
-    /// [`HOST_CONFIG_KEY`](crate::intent::HOST_CONFIG_KEY)).
+    /// [`HOST_CONFIG_KEY`](mount_config::HOST_CONFIG_KEY)).
     pub config: BTreeMap<String, String>,
     /// The mount's encrypted storage. No other mount can read or write it.
     pub storage: Arc<dyn Storage>,

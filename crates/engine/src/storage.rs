@@ -120,7 +120,7 @@ pub fn check_folder(folder: &str) -> Result<(), StorageError> {
 const MAX_BUCKET_NAME: usize = 32;
 
 /// Whether a text can name a bucket: 1 to 32 ASCII letters and digits.
-pub(crate) fn is_bucket_name(text: &str) -> bool {
+pub fn is_bucket_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric();
     !text.is_empty() && text.len() <= MAX_BUCKET_NAME && text.chars().all(fits)
 }
@@ -251,23 +251,20 @@ pub enum StorageError {
 
 /// Part of every [`StorageError::TooLarge`] message. The plug-in wire transmits errors as text, so
 /// the kind is recognised by it.
-#[cfg(any(test, feature = "serve"))]
 const TOO_LARGE_TEXT: &str = "is larger than the store takes";
 
 /// Starts every [`StorageError::Damaged`] message.
-#[cfg(any(test, feature = "serve"))]
 const DAMAGED_PREFIX: &str = "the entry was changed or moved on disk: ";
 
-#[cfg(any(test, feature = "serve"))]
 impl StorageError {
     /// Recognises a `TooLarge` error that another host returned or a plug-in passed on, by its
     /// text.
-    pub(crate) fn too_large_from_text(text: &str) -> Option<Self> {
+    pub fn too_large_from_text(text: &str) -> Option<Self> {
         text.contains(TOO_LARGE_TEXT).then(|| Self::TooLarge(text.to_owned()))
     }
 
     /// Recognises a `Damaged` error by its text, in the same way.
-    pub(crate) fn damaged_from_text(text: &str) -> Option<Self> {
+    pub fn damaged_from_text(text: &str) -> Option<Self> {
         let reason = text.strip_prefix(DAMAGED_PREFIX)?;
         Some(Self::Damaged(reason.to_owned()))
     }

@@ -2,8 +2,8 @@
 
 use strongroom_types::{ErrorKind, RawObject};
 
-/// The error of a call to an [`Engine`](super::Engine). Code behind a
-/// [`Blueprint`](crate::Blueprint) returns [`crate::Error`], which the SDK converts.
+/// The error of a call to an [`Engine`](super::Engine). Code behind a blueprint of the SDK returns
+/// the SDK's own error type, which the SDK converts to this one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -81,6 +81,12 @@ impl StatusKind {
     }
 }
 
+impl From<StatusKind> for EngineError {
+    fn from(kind: StatusKind) -> Self {
+        Self::Status(kind)
+    }
+}
+
 impl EngineError {
     /// An [`EngineError::User`] without data: the request is wrong, and `message` says why.
     pub fn user(message: impl Into<String>) -> Self {
@@ -91,6 +97,12 @@ impl EngineError {
     /// not contain secrets.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::Internal { message: message.into() }
+    }
+
+    /// An [`EngineError::Coded`] with status 413: a write exceeds a size limit of the store, which
+    /// the message gives.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::Coded { status: 413, message: message.into() }
     }
 
     /// The category of this error, by which it is counted and mapped to an HTTP status.

@@ -5,11 +5,13 @@ use std::fmt;
 
 use strongroom_types::{RawObject, Ttl};
 
-use super::auth::EngineAuth;
+use crate::auth::EngineAuth;
+use crate::data_response::DataResponse;
 
 /// The successful result of [`Engine::handle`](super::Engine::handle).
+///
+/// Hosts and the plug-in wire handle every variant, so a new one doesn't compile until they do.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum EngineResponse {
     /// No content: "not found" (404) for a read or list, success (204) for everything else.
     Nothing,
@@ -24,27 +26,6 @@ pub enum EngineResponse {
     Auth(Box<EngineAuth>),
     /// A complete HTTP response outside the usual envelope.
     Raw(RawResponse),
-}
-
-/// Data for the client and what accompanies it in the response.
-#[derive(Clone, Debug)]
-pub struct DataResponse {
-    /// The `data` object of the response.
-    pub object: RawObject,
-    /// Warnings for the client. On a write without data, a warning turns the 204 into a 200.
-    pub warnings: Vec<String>,
-    /// How long the reader may use the data before reading it again; shown as `lease_duration` of a
-    /// secret without a lease.
-    pub refresh: Option<Ttl>,
-    /// Response headers; only those that the mount allows are passed on.
-    pub headers: BTreeMap<String, Vec<String>>,
-}
-
-impl DataResponse {
-    /// Data without warnings, headers or a refresh interval.
-    pub fn new(object: RawObject) -> Self {
-        Self { object, warnings: Vec::new(), refresh: None, headers: BTreeMap::new() }
-    }
 }
 
 impl From<RawObject> for EngineResponse {
@@ -66,7 +47,8 @@ pub struct LeasedResponse {
     pub max_ttl: Ttl,
     /// Whether clients may renew the lease.
     pub renewable: bool,
-    /// The id of the intent in the mount's storage that this lease replaces; see [`crate::intent`].
+    /// The id of the intent in the mount's storage that this lease replaces; see
+    /// [`intent`](crate::intent).
     pub intent: Option<String>,
     /// Whether the client's data must be stored with the lease. Plug-ins built with other SDKs need
     /// it; engines of this SDK store a receipt without the secret instead.

@@ -1,0 +1,12 @@
+//! The keys of [`MountContext::config`](crate::MountContext::config) by which a host tells an engine
+//! what it can do. They stand beside the mount's own options, and no operator sets them.
+
+/// The key by which the host announces, with the value `1`, that it handles intents.
+pub const HOST_CONFIG_KEY: &str = "strongroom_host";
+
+/// The key by which the host sets the size of the document cache in bytes. Names without a document
+/// are cached separately, in an eighth of that size.
+pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
+
+/// The size of the document cache, in bytes, if the host doesn't set it.
+pub const DEFAULT_CACHED_BYTES: u64 = 1 << 20;

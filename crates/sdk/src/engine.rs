@@ -1,0 +1,29 @@
+//! The interface between a host and an engine, which a [`Blueprint`](crate::Blueprint) implements
+//! from declarations.
+//!
+//! An engine built from a blueprint needs few of these names: the [`Operation`] of a request, a
+//! [`RawResponse`], and in tests [`Existence`]. The others are for code that implements [`Engine`]
+//! and [`EngineFactory`] itself, as an auth method does until the SDK has declarations for them.
+//!
+//! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the engine, its constructor, and the
+//!   services passed to it
+//! - [`EngineRequest`] and [`EngineResponse`]: one operation on one path, and its result
+//! - [`EngineAuth`]: a successful login, as an auth method returns it
+//! - [`FoldedPaths`] and [`FieldKinds`]: how an engine normalises paths and field values, so that
+//!   policies are checked against the same form
+//! - [`EngineError`]: what a call to an engine can fail with
+//! - [`Storage`] and [`SystemView`]: the two services that the host provides to an engine
+
+#[doc(inline)]
+pub use strongroom_engine::{
+    CallerInfo, CanonicalPath, ClusterInfo, ConnectionInfo, DataResponse, Engine, EngineAuth,
+    EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse, Existence,
+    FieldKinds, FoldedPaths, IdentityAlias, LeaseContext, LeasedResponse, MountContext, MountInfo,
+    MountKind, MountLifetimes, Operation, RECORD_PREFIX, RawResponse, SpecialPaths, StatusKind,
+    Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
+    SystemError, SystemView, TokenType,
+};
+
+// For `core` until it imports them from `strongroom-engine`.
+#[doc(hidden)]
+pub use strongroom_engine::{check_folder, check_key};
