@@ -4,12 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use strongroom_engine::{
-    Engine, EngineDescription, EngineError, EngineFactory, FoldedPaths, MountContext, MountKind,
-    Operation, SpecialPaths,
+    EngineDescription, EngineError, FoldedPaths, MountKind, Operation, SpecialPaths,
 };
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
@@ -18,7 +16,6 @@ use strongroom_schema::pattern::RoutePattern;
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::{Credential, RequiredDocumentSpec};
 use crate::document::Document;
-use crate::engine_instance::EngineInstance;
 use crate::free_form::FreeForm;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::migration::Migration;
@@ -28,7 +25,8 @@ use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
 
 /// The declaration of an engine. Routing, existence checks, lists, special paths, help, OpenAPI and
-/// lease handling follow from it. It is also the [`EngineFactory`] that creates the instances.
+/// lease handling follow from it. It is also the
+/// [`EngineFactory`](crate::engine::EngineFactory) that creates the instances.
 #[derive(Clone)]
 pub struct Blueprint {
     name: &'static str,
@@ -330,7 +328,7 @@ impl Blueprint {
     }
 
     /// The version with a leading `v`, as the plug-in wire transmits it.
-    fn tagged_version(&self) -> String {
+    pub(crate) fn tagged_version(&self) -> String {
         if self.version.starts_with('v') {
             self.version.to_owned()
         } else {
@@ -339,7 +337,7 @@ impl Blueprint {
     }
 
     /// Rejects declarations that hide each other or use paths reserved by the SDK.
-    fn check_declarations(&self) -> Result<(), EngineError> {
+    pub(crate) fn check_declarations(&self) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
         for (index, route) in self.routes.iter().enumerate() {
             let (path, special) = (route.pattern.as_str(), route.pattern.to_special_path());
@@ -425,7 +423,7 @@ impl Blueprint {
         FoldedPaths::Declared(folding.map(|route| route.pattern.to_special_path()).collect())
     }
 
-    fn description(&self) -> EngineDescription {
+    pub(crate) fn description(&self) -> EngineDescription {
         let mut special = SpecialPaths::default();
         for route in &self.routes {
             let path = route.pattern.to_special_path();
@@ -464,26 +462,6 @@ fn storage_prefix(pattern: &RoutePattern) -> String {
     match pattern.list_folder() {
         Some(folder) => folder.to_owned(),
         None => pattern.as_str().to_owned(),
-    }
-}
-
-#[async_trait]
-impl EngineFactory for Blueprint {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn version(&self) -> String {
-        self.tagged_version()
-    }
-
-    fn kind(&self) -> MountKind {
-        MountKind::Secret
-    }
-
-    async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError> {
-        self.check_declarations()?;
-        Ok(Arc::new(EngineInstance::new(self.clone(), self.description(), mount)))
     }
 }
 

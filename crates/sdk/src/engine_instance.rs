@@ -7,10 +7,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use strongroom_engine::catch_panic;
 use strongroom_engine::{
     CanonicalPath, DataResponse, Engine, EngineDescription, EngineError, EngineRequest,
     EngineResponse, Existence, FieldKinds, LeaseContext, MountContext, Operation, StatusKind,
+    catch_panic,
 };
 use strongroom_schema::field::{FieldWarnings, apply_captures};
 use strongroom_schema::pattern::PathCaptures;

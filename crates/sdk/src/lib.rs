@@ -154,6 +154,7 @@ extern crate self as strongroom_sdk;
 
 pub mod action;
 pub mod blueprint;
+mod blueprint_factory;
 mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
