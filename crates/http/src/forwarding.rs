@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, Response, StatusCode};
 use ipnet::IpNet;
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 
 use crate::{Body, response};
 

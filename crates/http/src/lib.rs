@@ -66,7 +66,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
 use strongroom_core::{Core, CoreRequest, CoreResponse, RequestHead};
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::request::{HttpRefusal, ParsedHead};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use strongroom_core::{CoreRequest, Error, HeaderSource, RequestHeaders, RequestPermit, Verb};
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 use strongroom_types::fields::{FIELD_OVERHEAD, JsonLimits};
 use strongroom_types::{Fields, Secret, parse_bool};
 

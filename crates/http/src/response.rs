@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use strongroom_core::request::WrapInfo;
 use strongroom_core::{CoreResponse, ResponseEnvelope};
-use strongroom_sdk::engine::RawResponse;
+use strongroom_engine::RawResponse;
 use strongroom_types::fields::write_string;
 use strongroom_types::{RawObject, Secret};
 

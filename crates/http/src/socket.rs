@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A bound socket that is ready to accept connections.

@@ -14,7 +14,7 @@ use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
-use strongroom_sdk::engine::{Engine, MountContext};
+use strongroom_engine::{Engine, MountContext};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 use strongroom_telemetry::MetricsExporter;

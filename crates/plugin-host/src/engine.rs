@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use metrics::Histogram;
-use strongroom_sdk::engine::{
+use strongroom_engine::{
     Engine, EngineDescription, EngineError, EngineRequest, EngineResponse, Existence, MountContext,
 };
-use strongroom_sdk::wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};
+use strongroom_engine_wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_types::clock::{self, with_timeout};
 use strongroom_types::{Clock, Timestamp};

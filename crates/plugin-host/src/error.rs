@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
+use strongroom_engine_wire::InstanceSetupError;
 use strongroom_plugin_protocol::handshake::HandshakeError;
 use strongroom_plugin_protocol::tls::IdentityError;
 use strongroom_plugin_protocol::transport::channel::ConnectError;
-use strongroom_sdk::wire::InstanceSetupError;
 
 use crate::system_errors::system_error_text;
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_sdk::engine::{Engine, MountContext, MountKind};
-use strongroom_sdk::wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};
+use strongroom_engine::{Engine, MountContext, MountKind};
+use strongroom_engine_wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};
 use strongroom_types::clock::with_timeout;
 use strongroom_types::{Clock, Entropy};
 use tokio::sync::Semaphore;

@@ -1,5 +1,5 @@
 //! Runs plug-in processes: verifies the binary, launches it, connects to it and monitors it. The
-//! result is an [`Engine`](strongroom_sdk::engine::Engine) like any other.
+//! result is an [`Engine`](strongroom_engine::Engine) like any other.
 //!
 //! Not part of this crate: the catalog and the version that a mount runs, which are the core's, and
 //! the wire protocol, which belongs to the plug-in protocol crate and the SDK.

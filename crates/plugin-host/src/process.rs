@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_engine_wire::peer_error_text;
 use strongroom_plugin_protocol::broker::HostBroker;
 use strongroom_plugin_protocol::generated::health::health_check_response::ServingStatus;
 use strongroom_plugin_protocol::generated::multiplexing::MultiplexingSupportRequest;
@@ -15,7 +16,6 @@ use strongroom_plugin_protocol::handshake::{HandshakeLine, HandshakePeer};
 use strongroom_plugin_protocol::tasks::TaskGroup;
 use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
 use strongroom_plugin_protocol::transport::{AnySize, Channel, SocketFolder};
-use strongroom_sdk::wire::peer_error_text;
 use strongroom_telemetry::names;
 use strongroom_types::clock::with_timeout;
 use strongroom_types::{Clock, Entropy};

@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 use rustix::process::{Pid, Signal, kill_process_group};
 use strongroom_crypto::SystemEntropy;
 use strongroom_crypto::digest::sha256;
-use strongroom_sdk::engine::{
+use strongroom_engine::{
     ClusterInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
     EngineResponse, Existence, FoldedPaths, MountContext, MountKind, MountLifetimes, SpecialPaths,
     Storage, StorageBatch, StorageEntry, StorageError, SystemError, SystemView,

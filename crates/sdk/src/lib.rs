@@ -179,8 +179,6 @@ mod stored_entries;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod versioned_engine;
-#[cfg(feature = "serve")]
-pub mod wire;
 
 pub use action::{Input, Response, ResponseData};
 pub use blueprint::Blueprint;

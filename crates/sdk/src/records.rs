@@ -245,13 +245,13 @@ impl RecordKey {
 mod tests {
     use std::collections::BTreeMap;
 
+    use strongroom_engine::{EngineError, check_key};
     use strongroom_sdk_derive::Document;
     use strongroom_types::Fields;
     use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::document::DocumentStore;
-    use strongroom_engine::{EngineError, check_key};
 
     /// Storage in which an entry changes between each read and the following write.
     #[derive(Debug)]

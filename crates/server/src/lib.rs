@@ -33,12 +33,12 @@ use strongroom_config::{
     Config, DEFAULT_LEASE_TTL, HeaderConfig, ListenerConfig, ListenerEndpoint, StatusMatcher,
 };
 use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
+use strongroom_engine::MountLifetimes;
 use strongroom_http::{
     BodyMemoryPool, ConnectionTimeouts, CustomHeader, ForwardedForRules, HttpLimits, Listener,
     ListenerSocket, MetricsAccess, ResponseRules, StatusSelector, TlsSource, descriptors,
     max_request_memory,
 };
-use strongroom_sdk::engine::MountLifetimes;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::{BoxFuture, with_timeout};
 use strongroom_types::fields::JsonLimits;

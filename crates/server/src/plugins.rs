@@ -10,9 +10,9 @@ use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
+use strongroom_engine::{Engine, EngineFactory, MountContext, MountKind};
 use strongroom_plugin_host::host::DEFAULT_START_LIMIT;
 use strongroom_plugin_host::{Error, LaunchSpec, PluginHost};
-use strongroom_sdk::engine::{Engine, EngineFactory, MountContext, MountKind};
 
 use crate::Options;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
 use strongroom_engine::EngineFactory;
+use strongroom_engine_wire::BackendService;
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::handshake::{MagicCookie, env};
 use strongroom_plugin_protocol::tasks::TaskGroup;
@@ -18,7 +19,6 @@ use tokio_util::task::TaskTracker;
 use super::host_link::{HandshakeRequest, HostLink};
 use super::standard_streams::StandardStreams;
 use super::{log, services};
-use crate::wire::backend_service::BackendService;
 
 /// The number of threads that run handlers. Calls mostly wait for the network, so more would not
 /// help; a single one would let a handler that computes delay health checks.

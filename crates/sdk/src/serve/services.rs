@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt, stream};
+use strongroom_engine_wire::BackendService;
 use strongroom_plugin_protocol::generated::health;
 use strongroom_plugin_protocol::generated::health::health_server::HealthServer;
 use strongroom_plugin_protocol::generated::logical::plugin_version_server::PluginVersionServer;
@@ -20,7 +21,6 @@ use tokio::sync::{Notify, mpsc};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::metadata_mode::MetadataOnly;
-use crate::wire::backend_service::BackendService;
 
 /// The parameters that host and plug-in negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
 use strongroom_engine::{Engine, MountKind};
+use strongroom_engine_wire::{
+    BackendService, HostFacts, InstanceSetup, RemoteEngine, probe_services,
+};
 use strongroom_plugin_protocol::address::PeerAddress;
 use strongroom_plugin_protocol::broker::{HostBroker, PluginBroker};
 use strongroom_plugin_protocol::generated::logical::plugin_version_client::PluginVersionClient;
@@ -29,8 +32,6 @@ use super::host_link::{HandshakeRequest, HostLink};
 use super::services::{self, NegotiatedTerms};
 use crate::Blueprint;
 use crate::free_form::FreeForm;
-use crate::wire::backend_service::BackendService;
-use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};
 
 const METADATA: (&str, &str) = ("VAULT_PLUGIN_METADATA_MODE", "true");
 const TOKEN: (&str, &str) = ("VAULT_UNWRAP_TOKEN", "a token");

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use strongroom_crypto::SystemEntropy;
 use strongroom_engine::{EngineFactory, MountContext};
+use strongroom_engine_wire::{
+    BackendService, HostFacts, InstanceSetup, InstanceSetupError, RemoteEngine, host_services,
+};
 use strongroom_plugin_protocol::broker::{HostBroker, PluginBroker};
 use strongroom_plugin_protocol::tasks::TaskGroup;
 use strongroom_plugin_protocol::tls::{TlsIdentity, client_config, server_config};
@@ -16,8 +19,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::serve::services;
-use crate::wire::backend_service::BackendService;
-use crate::wire::{HostFacts, InstanceSetup, RemoteEngine, host_services};
 
 /// A host and a plug-in, connected by a socket.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl InProcessPlugin {
     pub(super) async fn set_up_instance(
         &self,
         mount: MountContext,
-    ) -> Result<RemoteEngine, crate::wire::InstanceSetupError> {
+    ) -> Result<RemoteEngine, InstanceSetupError> {
         let facts = HostFacts { version: "1.0.0".to_owned() };
         RemoteEngine::set_up(InstanceSetup {
             channel: &self.main,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use strongroom_plugin_protocol::generated::pb;
 
 /// Header names in the form that Go plug-ins look up: `X-Some-Thing`.
-pub(super) fn canonical_headers(
+pub(crate) fn canonical_headers(
     headers: BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, pb::Header> {
     let canonical = |name: String| {
@@ -19,19 +19,19 @@ pub(super) fn canonical_headers(
     headers_to_wire(headers.into_iter().map(|(name, values)| (canonical(name), values)).collect())
 }
 
-pub(super) fn lower_case_names(
+pub(crate) fn lower_case_names(
     headers: BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, Vec<String>> {
     headers.into_iter().map(|(name, values)| (name.to_ascii_lowercase(), values)).collect()
 }
 
-pub(super) fn headers_to_wire(
+pub(crate) fn headers_to_wire(
     headers: BTreeMap<String, Vec<String>>,
 ) -> BTreeMap<String, pb::Header> {
     headers.into_iter().map(|(name, header)| (name, pb::Header { header })).collect()
 }
 
-pub(super) fn headers_from_wire(
+pub(crate) fn headers_from_wire(
     headers: BTreeMap<String, pb::Header>,
 ) -> BTreeMap<String, Vec<String>> {
     headers.into_iter().map(|(name, header)| (name, header.header)).collect()

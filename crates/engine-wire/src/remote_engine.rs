@@ -20,9 +20,9 @@ use strongroom_types::{Clock, Timestamp};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request as Call, Status};
 
-use super::call_errors::{call_error, peer_error_text};
-use super::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
-use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
+use crate::call_errors::{call_error, peer_error_text};
+use crate::convert::{error_from_wire, reply_from_wire, request_to_wire, special_from_wire};
+use crate::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
 
 /// An engine instance in another process; implements [`Engine`] by calls over the plug-in protocol.
 pub struct RemoteEngine {

@@ -5,11 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use strongroom_engine::catch_panic;
 use strongroom_engine::mount_config::HOST_CONFIG_KEY;
 use strongroom_engine::{
     Engine, EngineError, EngineFactory, EngineResponse, Existence, FoldedPaths, MountContext,
-    MountKind,
+    MountKind, catch_panic,
 };
 use strongroom_plugin_protocol::broker::PluginBroker;
 use strongroom_plugin_protocol::generated::multiplexing as mux;
@@ -21,15 +20,15 @@ use strongroom_types::{Clock, Entropy, Timestamp};
 use tonic::metadata::MetadataValue;
 use tonic::{Request as Call, Response as Reply, Status, async_trait};
 
-use super::convert::{
+use crate::convert::{
     HostCall, error_to_wire, request_from_wire, response_to_wire, special_to_wire,
 };
-use super::remote_host::{RemoteStorage, RemoteSystem};
-use super::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
+use crate::remote_host::{RemoteStorage, RemoteSystem};
+use crate::{EXCLUSIVE_METADATA, FOLDED_PATHS_METADATA, LIFETIMES_METADATA};
 
 /// All instances of one factory in this process. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct BackendService(Arc<BackendServiceInner>);
+pub struct BackendService(Arc<BackendServiceInner>);
 
 struct BackendServiceInner {
     factory: Arc<dyn EngineFactory>,
@@ -53,7 +52,9 @@ const MAX_INSTANCES: usize = 10_000;
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
 impl BackendService {
-    pub(crate) fn new(
+    /// No instances yet; a host creates them through the service. `security` is what the plug-in
+    /// uses to connect to the host's services.
+    pub fn new(
         factory: Arc<dyn EngineFactory>,
         broker: PluginBroker,
         security: impl Into<TransportSecurity<ClientConfig>>,
@@ -65,12 +66,12 @@ impl BackendService {
     }
 
     /// The broker through which the host announces its services.
-    pub(crate) fn broker(&self) -> &PluginBroker {
+    pub fn broker(&self) -> &PluginBroker {
         &self.0.broker
     }
 
     /// Closes all instances, because the process ends.
-    pub(crate) async fn close(&self) {
+    pub async fn close(&self) {
         let all: Vec<_> = {
             let mut instances = self.write_instances();
             instances.drain().map(|(_, instance)| instance).collect()

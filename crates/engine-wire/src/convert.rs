@@ -16,12 +16,13 @@ use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::values::{WireError, json, time};
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
-use super::REFRESH_HEADER;
-use super::auth::{login_from_wire, login_to_wire, renewal_to_wire};
-use super::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case_names};
+use crate::REFRESH_HEADER;
+use crate::auth::{login_from_wire, login_to_wire, renewal_to_wire};
+use crate::headers::{canonical_headers, headers_from_wire, headers_to_wire, lower_case_names};
+use crate::primitives::{object_to_wire, ttl_from_nanos, ttl_to_nanos};
 
 /// Converts a request to a message.
-pub fn request_to_wire(request: &EngineRequest) -> pb::Request {
+pub(crate) fn request_to_wire(request: &EngineRequest) -> pb::Request {
     let auth = match (&request.auth, &request.lease) {
         (Some(auth), Some(lease)) => Some(renewal_to_wire(auth, lease)),
         _ => None,
@@ -463,20 +464,6 @@ pub(crate) fn storage_error_from_text(text: String) -> StorageError {
             .or_else(|| StorageError::damaged_from_text(&text))
             .unwrap_or(StorageError::Failed(text)),
     }
-}
-
-pub(super) fn object_to_wire(object: RawObject) -> String {
-    // A `RawObject` is JSON, so it is valid UTF-8.
-    json::to_wire(object).unwrap_or_else(|_| json::EMPTY.to_owned())
-}
-
-pub(super) fn ttl_to_nanos(ttl: Ttl) -> i64 {
-    time::duration_to_wire(ttl.as_duration())
-}
-
-/// A negative lifetime counts as not set, and a fraction of a second is rounded up.
-pub(super) fn ttl_from_nanos(nanos: i64) -> Ttl {
-    Ttl::rounded_up(time::duration_from_wire(nanos))
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::values::{json, time};
 use strongroom_types::{RawObject, Timestamp};
 
-use super::convert::{object_to_wire, ttl_from_nanos, ttl_to_nanos};
+use crate::primitives::{object_to_wire, ttl_from_nanos, ttl_to_nanos};
 
 /// Converts a login in a response.
-pub(super) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
+pub(crate) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
     let options = pb::LeaseOptions {
         ttl: ttl_to_nanos(auth.ttl),
         renewable: auth.renewable,
@@ -21,7 +21,7 @@ pub(super) fn login_to_wire(auth: EngineAuth) -> pb::Auth {
 }
 
 /// Converts a login in a renewal request, together with the token's lease.
-pub(super) fn renewal_to_wire(auth: &EngineAuth, lease: &LeaseContext) -> pb::Auth {
+pub(crate) fn renewal_to_wire(auth: &EngineAuth, lease: &LeaseContext) -> pb::Auth {
     let options = pb::LeaseOptions {
         ttl: ttl_to_nanos(lease.ttl),
         renewable: lease.renewable,
@@ -55,7 +55,7 @@ fn auth_to_wire(auth: EngineAuth, options: pb::LeaseOptions) -> pb::Auth {
 
 /// Converts a message to a login, with the lifetimes it contains. Token and accessor in it are
 /// ignored, since the core assigns them.
-pub(super) fn login_from_wire(
+pub(crate) fn login_from_wire(
     message: pb::Auth,
     data: DataResponse,
 ) -> Result<(EngineAuth, LeaseContext), EngineError> {
@@ -106,11 +106,11 @@ fn alias_from_wire(alias: logical::Alias) -> IdentityAlias {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_engine::EngineResponse;
     use strongroom_types::Ttl;
 
-    use super::super::convert::reply_from_wire;
     use super::*;
-    use strongroom_engine::EngineResponse;
+    use crate::convert::reply_from_wire;
 
     fn sample_login() -> EngineAuth {
         let alias =

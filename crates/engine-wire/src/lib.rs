@@ -1,25 +1,40 @@
-//! Engines over the plug-in protocol, in both directions.
+//! The engine interface over the plug-in protocol of Vault, in both directions: an engine in another
+//! process implements [`Engine`](strongroom_engine::Engine) for the host, and the host implements
+//! [`Storage`](strongroom_engine::Storage) and [`SystemView`](strongroom_engine::SystemView) for the
+//! engine.
 //!
-//! - [`convert`]: conversion of requests, responses and errors to and from messages
-//! - `auth`: the same for logins
-//! - `headers`: the same for headers
-//! - `call_errors`: errors of calls that got no reply
-//! - [`remote_engine`]: [`RemoteEngine`], the host's view of an engine in another process
-//! - [`mod@host_services`]: the storage and system services that a host offers to an engine
-//! - `backend_service`: the service by which a host calls the engine
+//! Sockets, handshake and messages are those of `strongroom-plugin-protocol`. This crate starts no
+//! process: the plug-in host does, and in the plug-in `strongroom_sdk::serve`.
+//!
+//! Used by a host:
+//!
+//! - `remote_engine`: [`RemoteEngine`], the host's view of an engine in another process
+//! - `host_services`: the storage and system services that a host offers to an engine
+//!
+//! Used by a plug-in:
+//!
+//! - `backend_service`: [`BackendService`], the service by which a host calls the engine
 //! - `remote_host`: the engine's view of the host's storage and system services
+//!
+//! Used by both:
+//!
+//! - `convert`: conversion of requests, responses and errors to and from messages
+//! - `auth`, `headers`, `primitives`: the same for logins, headers, JSON objects and lifetimes
+//! - `call_errors`: errors of calls that got no reply
 
 mod auth;
-pub(crate) mod backend_service;
-pub(crate) mod call_errors;
-pub mod convert;
+mod backend_service;
+mod call_errors;
+mod convert;
 #[cfg(test)]
 mod fuzz_round_trip;
 mod headers;
-pub mod host_services;
-pub mod remote_engine;
-pub(crate) mod remote_host;
+mod host_services;
+mod primitives;
+mod remote_engine;
+mod remote_host;
 
+pub use backend_service::BackendService;
 pub use call_errors::peer_error_text;
 pub use host_services::{HostFacts, host_services, probe_services};
 pub use remote_engine::{InstanceSetup, InstanceSetupError, RemoteEngine};

@@ -17,8 +17,8 @@ use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_plugin_protocol::values::time;
 use strongroom_types::{Secret, Ttl};
 
-use super::call_errors::{storage_call_error, system_call_error};
-use super::convert::storage_error_from_text;
+use crate::call_errors::{storage_call_error, system_call_error};
+use crate::convert::storage_error_from_text;
 
 /// The mount's storage, reached through the plug-in protocol.
 pub(crate) struct RemoteStorage {

@@ -6,7 +6,7 @@ use prost::Message;
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_types::Timestamp;
 
-use super::convert::{
+use crate::convert::{
     HostCall, error_from_wire, error_to_wire, reply_from_wire, request_from_wire, request_to_wire,
     response_to_wire,
 };
