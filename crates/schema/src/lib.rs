@@ -11,8 +11,7 @@
 //! - [`openapi`]: the OpenAPI description of declared paths
 //!
 //! ```
-//! use strongroom_schema::field::DurationSecs;
-//! use strongroom_schema::{Fields, Input};
+//! use strongroom_schema::{DurationSecs, Fields, Input};
 //!
 //! /// How long to wait.
 //! #[derive(Input)]
@@ -32,6 +31,7 @@ pub mod input;
 pub mod openapi;
 pub mod pattern;
 
+pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues, NullableField, Verbatim};
 pub use input::Input;
 pub use strongroom_sdk_derive::EndpointInput as Input;
 pub use strongroom_types::Fields;

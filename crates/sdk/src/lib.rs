@@ -95,11 +95,17 @@
 //! The SDK gives an engine everything it may use of the server: requests, storage, a clock,
 //! randomness and a few queries to the server. It implements the plug-in protocol and hides it. It
 //! contains no HTTP client and no template language, gives no access to tokens, policies or other
-//! mounts, and doesn't support writing auth methods yet. Hosts use this crate too: [`engine`] is
-//! the trait through which the core sees every engine, and `wire` implements that trait for a
-//! plug-in process.
+//! mounts, and has no declarations for auth methods yet.
+//!
+//! It is for authors only. What the SDK and a host have in common is in crates of its own, which
+//! authors don't depend on: `strongroom-engine` (the trait through which the core sees every
+//! engine), `strongroom-engine-wire` (that trait over the plug-in protocol) and `strongroom-schema`
+//! (declared paths and fields). The SDK re-exports by name what authors need of them.
 //!
 //! # The modules, in reading order
+//!
+//! The root of the crate has what most engines use. The modules say how it is used, and have what
+//! few engines need:
 //!
 //! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`] holds
 //!   several, and a mount option selects one
@@ -110,8 +116,9 @@
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
 //! - [`field`]: field kinds, which parse every form in which clients send a value
 //! - [`intent`]: how orphaned credentials are prevented
-//! - [`engine`]: the underlying trait, with its request and response
-//! - `wire` (feature `serve`, on by default): engines over the plug-in protocol, in both directions
+//! - [`engine`]: the underlying trait, with its request and response, for engines that a blueprint
+//!   can't declare
+//! - [`serve`](serve()) (feature `serve`, on by default): the engine as a plug-in process
 //! - `testing` and `contract` (feature `testing`): a test host, and checks that every engine must
 //!   pass
 //!
@@ -188,6 +195,7 @@ pub use credential::{
     Renew, RenewRequest, Renewable, RevokeContext, RevokeOutcome, UndoOutcome,
 };
 pub use document::Document;
+pub use engine::{Operation, RawResponse};
 pub use error::Error;
 pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues, NullableField, Verbatim};
 pub use free_form::FreeForm;
