@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Barrier, Batch};
-use strongroom_sdk::engine::ClusterInfo;
+use strongroom_engine::ClusterInfo;
 
 use crate::error::Error;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use strongroom_policy::{FieldDeclaration, FieldReadings, PathCase, case_folded};
-use strongroom_sdk::engine::{
-    self, CanonicalPath, EngineError, EngineResponse, Existence, FieldKinds, Operation, StatusKind,
+use strongroom_engine::{
+    CanonicalPath, EngineError, EngineResponse, Existence, FieldKinds, Operation, StatusKind,
 };
+use strongroom_policy::{FieldDeclaration, FieldReadings, PathCase, case_folded};
 use strongroom_telemetry::Stopwatch;
 use strongroom_types::clock::{BoxFuture, with_timeout};
 use strongroom_types::{Clock, ErrorKind, Fields, Namespace, RequestId};
@@ -187,25 +187,28 @@ fn engine_request(
     caller: Option<&AuthenticatedCaller>,
     operation: Operation,
     instance: &MountInstance,
-) -> engine::EngineRequest {
+) -> strongroom_engine::EngineRequest {
     let request = &routed.request;
     let info = routed.mounted.as_ref().map(|mounted| mounted.info.clone());
     let mount = info.unwrap_or_else(|| {
         let (path, mount_type, accessor) = (String::new(), String::new(), String::new());
-        Arc::new(engine::MountInfo { path, mount_type, accessor })
+        Arc::new(strongroom_engine::MountInfo { path, mount_type, accessor })
     });
     let hash = instance.engine.description().wants_token_hash;
     let caller = match caller {
-        Some(caller) => engine::CallerInfo {
+        Some(caller) => strongroom_engine::CallerInfo {
             accessor: caller.stored_token.token.accessor.to_string(),
             display_name: caller.stored_token.token.display_name.clone(),
             entity_id: String::new(),
             token_hash: hash.then(|| token_hash(&mount.accessor, caller)),
             unauthenticated: routed.is_unauthenticated(),
         },
-        None => engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
+        None => strongroom_engine::CallerInfo {
+            unauthenticated: true,
+            ..strongroom_engine::CallerInfo::default()
+        },
     };
-    engine::EngineRequest {
+    strongroom_engine::EngineRequest {
         id: request.id.clone(),
         operation,
         path: routed.relative_path.clone(),
@@ -248,13 +251,16 @@ async fn request_document(
     let mut fields = Fields::new();
     // Plug-ins built on Go's SDK use this as the prefix of their schema names.
     fields.set("requestResponsePrefix", &mounted.entry.mount_type);
-    let request = engine::EngineRequest {
+    let request = strongroom_engine::EngineRequest {
         id: id.clone(),
         operation: Operation::Help,
         path: String::new(),
         fields,
         mount: mounted.info.clone(),
-        caller: engine::CallerInfo { unauthenticated: true, ..engine::CallerInfo::default() },
+        caller: strongroom_engine::CallerInfo {
+            unauthenticated: true,
+            ..strongroom_engine::CallerInfo::default()
+        },
         connection: None,
         headers: BTreeMap::new(),
         wrap_ttl: None,
@@ -278,9 +284,9 @@ mod tests {
 
     use async_trait::async_trait;
     use strongroom_barrier::testing;
-    use strongroom_sdk::engine::{
-        self, Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths,
-        MountKind, SpecialPaths,
+    use strongroom_engine::{
+        Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths, MountKind,
+        SpecialPaths,
     };
     use strongroom_storage::memory::MemoryStorage;
     use strongroom_types::clock::ManualClock;
@@ -306,10 +312,16 @@ mod tests {
         async fn initialize(&self) -> Result<(), EngineError> {
             Ok(())
         }
-        async fn exists(&self, _: &engine::EngineRequest) -> Result<Existence, EngineError> {
+        async fn exists(
+            &self,
+            _: &strongroom_engine::EngineRequest,
+        ) -> Result<Existence, EngineError> {
             Ok(Existence::NoCheck)
         }
-        async fn handle(&self, _: engine::EngineRequest) -> Result<EngineResponse, EngineError> {
+        async fn handle(
+            &self,
+            _: strongroom_engine::EngineRequest,
+        ) -> Result<EngineResponse, EngineError> {
             Ok(EngineResponse::Nothing)
         }
         async fn invalidate(&self, _: &str) {}

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use strongroom_sdk::engine::{EngineError, StatusKind};
+use strongroom_engine::{EngineError, StatusKind};
 pub use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;
 use strongroom_types::{ErrorKind, RawObject};
@@ -274,8 +274,8 @@ impl From<CatalogError> for Error {
     }
 }
 
-impl From<strongroom_sdk::field::InvalidInput> for Error {
-    fn from(error: strongroom_sdk::field::InvalidInput) -> Self {
+impl From<strongroom_schema::field::InvalidInput> for Error {
+    fn from(error: strongroom_schema::field::InvalidInput) -> Self {
         Self::invalid(error.to_string())
     }
 }

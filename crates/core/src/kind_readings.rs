@@ -1,7 +1,7 @@
 //! How the declared kind of a field is compared in policies with parameter conditions.
 
 use strongroom_policy::FieldReading;
-use strongroom_sdk::field::FieldKind;
+use strongroom_schema::field::FieldKind;
 
 /// The reading of a field of this kind.
 pub fn reading_for_kind(kind: FieldKind) -> FieldReading {

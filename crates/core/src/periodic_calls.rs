@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use strongroom_sdk::engine::EngineError;
+use strongroom_engine::EngineError;
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
 use strongroom_types::Clock;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_sdk::engine::{ConnectionInfo, RawResponse};
+use strongroom_engine::{ConnectionInfo, RawResponse};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_engine::MountLifetimes;
+use strongroom_engine::mount_config;
 use strongroom_lease::ExpirationOptions;
-use strongroom_sdk::document;
-use strongroom_sdk::engine::MountLifetimes;
 use strongroom_storage::Physical;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_token::TokenStore;
@@ -55,7 +55,7 @@ impl Default for Settings {
             cluster_name: None,
             cache_bytes: 8 << 20,
             token_cache_bytes: TokenStore::CACHE_BYTES,
-            document_cache_bytes: document::DEFAULT_CACHED_BYTES,
+            document_cache_bytes: mount_config::DEFAULT_CACHED_BYTES,
             request_timeout: Duration::from_secs(90),
             admission: AdmissionLimits::default(),
             expiration: ExpirationOptions::default(),

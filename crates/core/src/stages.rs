@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use strongroom_engine::{ConnectionInfo, Operation};
 use strongroom_policy::Acl;
-use strongroom_sdk::engine::{ConnectionInfo, Operation};
 use strongroom_token::StoredToken;
 use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
+use strongroom_engine::MountLifetimes;
 use strongroom_lease::{LeaseKind, NewLease};
-use strongroom_sdk::engine::MountLifetimes;
 use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, TokenRoleStore, TokenStore};
 use strongroom_types::{LeaseId, Timestamp};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_barrier::Batch;
-use strongroom_sdk::engine::EngineError;
-use strongroom_sdk::intent::{INTENT_FOLDER, UNDO_FOLDER};
+use strongroom_engine::EngineError;
+use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER};
 use strongroom_types::{Clock, ErrorKind};
 
 use crate::error::{Error, sanitise_message};

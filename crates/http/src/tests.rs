@@ -11,10 +11,10 @@ use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Frame};
 use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
+use strongroom_engine::{Engine, MountContext};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
-use strongroom_engine::{Engine, MountContext};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::{Error, Physical, PhysicalBatch, PhysicalEntry, Version};
 use strongroom_telemetry::MetricsExporter;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_sdk::engine::{MountInfo, MountKind, MountLifetimes};
+use strongroom_engine::{MountInfo, MountKind, MountLifetimes};
 use strongroom_types::{MountPath, MountUuid, Timestamp, Ttl};
 
 use crate::plugins::{PluginKind, RunningPlugin};

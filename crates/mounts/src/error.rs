@@ -1,6 +1,6 @@
 //! [`Error`]: why an operation on mounts failed, with the messages clients match on.
 
-use strongroom_sdk::engine::EngineError;
+use strongroom_engine::EngineError;
 use strongroom_types::ErrorKind;
 use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;

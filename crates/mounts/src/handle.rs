@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use strongroom_sdk::engine::{Engine, EngineError};
+use strongroom_engine::{Engine, EngineError};
 use tokio::sync::{Notify, watch};
 
 use crate::mount_load::MountLoad;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
+use strongroom_engine::mount_config::CACHED_BYTES_CONFIG_KEY;
+use strongroom_engine::mount_config::HOST_CONFIG_KEY;
+use strongroom_engine::{Engine, MountContext, Storage};
 use strongroom_policy::PasswordPolicies;
-use strongroom_sdk::document::CACHED_BYTES_CONFIG_KEY;
-use strongroom_sdk::engine::{Engine, MountContext, Storage};
-use strongroom_sdk::intent::HOST_CONFIG_KEY;
 use strongroom_types::printable::sanitise_message;
 use strongroom_types::{Clock, Entropy};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use strongroom_barrier::{Batch, View};
-use strongroom_sdk::engine::EngineError;
+use strongroom_engine::EngineError;
 use strongroom_types::{MountPath, MountUuid, SerialQueue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -12,11 +12,11 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::Bytes;
 use strongroom_barrier::{Batch, Version, View};
-use strongroom_sdk::engine::{
+use strongroom_engine::intent::INTENT_FOLDER;
+use strongroom_engine::{
     Engine, Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
     check_folder, check_key,
 };
-use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_types::ErrorKind;
 use tokio::sync::{Notify, Semaphore};
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use strongroom_engine::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 use strongroom_policy::PasswordPolicies;
-use strongroom_sdk::engine::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 use strongroom_types::Secret;
 
 use crate::table::MountTable;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use metrics::Histogram;
-use strongroom_sdk::engine::{MountInfo, Operation};
+use strongroom_engine::{MountInfo, Operation};
 use strongroom_telemetry::names;
 
 use crate::entry::{MountClass, MountEntry};

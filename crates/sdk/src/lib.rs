@@ -207,10 +207,6 @@ pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use versioned_engine::VersionedEngine;
 
-// For `core` until it imports them from `strongroom-schema`.
-#[doc(hidden)]
-pub use strongroom_schema::{openapi, pattern};
-
 /// The names that derived code uses.
 #[doc(hidden)]
 pub mod __private {

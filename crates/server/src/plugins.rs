@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
+use strongroom_engine::{Engine, EngineFactory, MountContext, MountKind};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
-use strongroom_engine::{Engine, EngineFactory, MountContext, MountKind};
 use strongroom_plugin_host::host::DEFAULT_START_LIMIT;
 use strongroom_plugin_host::{Error, LaunchSpec, PluginHost};
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_barrier::Batch;
+use strongroom_engine::Operation;
 use strongroom_policy::FieldReadings;
-use strongroom_sdk::engine::Operation;
 use strongroom_token::TokenKey;
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, ErrorKind, Fields, RequestId};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_sdk::action::Input;
-use strongroom_sdk::field::{FieldKind, FieldSpec};
-use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
+use strongroom_schema::Input;
+use strongroom_schema::field::{FieldKind, FieldSpec};
+use strongroom_schema::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, Fields, RequestId, Secret, Ttl};
 

@@ -7,7 +7,7 @@ use strongroom_core::refusal_log::RefusalKind;
 use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_core::stages::AuthorizedRequest;
 use strongroom_core::unsealed::UnsealedCore;
-use strongroom_sdk::pattern::{PathCaptures, RoutePattern};
+use strongroom_schema::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::{ErrorKind, Fields};
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint, EndpointCall, EndpointHandler};
@@ -92,5 +92,5 @@ fn move_captures_to_fields(
         return Vec::new();
     }
     let declared = declared().map(|spec| spec.name);
-    strongroom_sdk::field::apply_captures(declared, captures, fields).into_iter().collect()
+    strongroom_schema::field::apply_captures(declared, captures, fields).into_iter().collect()
 }

@@ -1,8 +1,8 @@
 //! The documentation of endpoints: `help` responses and OpenAPI documents.
 
 use serde_json::{Map, Value};
-use strongroom_sdk::openapi::{self, PathDoc, PathVerbs};
-use strongroom_sdk::pattern::RoutePattern;
+use strongroom_schema::openapi::{self, PathDoc, PathVerbs};
+use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::Fields;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, VerbHandlers, not_found};

@@ -2,8 +2,8 @@
 //! same values the handler will use.
 
 use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings};
-use strongroom_sdk::field::FieldSpec;
-use strongroom_sdk::pattern::RoutePattern;
+use strongroom_schema::field::FieldSpec;
+use strongroom_schema::pattern::RoutePattern;
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint};
 use strongroom_core::kind_readings::reading_for_kind;

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use strongroom_barrier::SealConfig;
-use strongroom_sdk::field::FieldSpec;
-use strongroom_sdk::{CommaList, Input};
+use strongroom_schema::field::FieldSpec;
+use strongroom_schema::{CommaList, Input};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 

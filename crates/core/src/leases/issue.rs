@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
+use strongroom_engine::intent::INTENT_FOLDER;
+use strongroom_engine::{LeaseContext, LeasedResponse};
 use strongroom_lease::{Lease, LeaseKind, NewLease, RevokeError};
-use strongroom_sdk::engine::{LeaseContext, LeasedResponse};
-use strongroom_sdk::intent::INTENT_FOLDER;
 use strongroom_telemetry::names;
 use strongroom_token::{StoredToken, TokenKey};
 use strongroom_types::{RawObject, Timestamp, Ttl};

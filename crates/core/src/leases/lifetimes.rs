@@ -1,6 +1,6 @@
 //! Computes the lifetimes of leases and tokens. Pure arithmetic.
 
-use strongroom_sdk::engine::MountLifetimes;
+use strongroom_engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
 /// A lifetime as granted, with warnings for the client.

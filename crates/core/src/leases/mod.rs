@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use strongroom_barrier::{Barrier, Batch};
+use strongroom_engine::MountLifetimes;
 use strongroom_lease::{ExpirationManager, LeaseStore};
-use strongroom_sdk::engine::MountLifetimes;
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
 use strongroom_types::{Clock, LeaseId, Timestamp};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_barrier::Batch;
+use strongroom_engine::{EngineResponse, Operation};
 use strongroom_lease::{Lease, LeaseKind, StoredLease};
-use strongroom_sdk::engine::{EngineResponse, Operation};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_types::{LeaseId, Ttl};
 

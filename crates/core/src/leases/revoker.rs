@@ -7,10 +7,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
-use strongroom_lease::{Lease, LeaseKind, RevokeError, Revoker};
-use strongroom_sdk::engine::{
+use strongroom_engine::{
     CallerInfo, EngineError, EngineRequest, EngineResponse, LeaseContext, Operation, StatusKind,
 };
+use strongroom_lease::{Lease, LeaseKind, RevokeError, Revoker};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_token::{RevocationMark, TokenKey};
 use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId};

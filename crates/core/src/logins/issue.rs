@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_sdk::engine::{EngineAuth, TokenType};
+use strongroom_engine::{EngineAuth, TokenType};
 use strongroom_token::{Cidr, NewToken};
 use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use strongroom_sdk::engine::{DataResponse, EngineAuth, IdentityAlias, TokenType};
+use strongroom_engine::{DataResponse, EngineAuth, IdentityAlias, TokenType};
 use strongroom_types::{MountUuid, PolicyName, RawObject, Ttl};
 
 /// A login as stored in the token's lease. The field names are the storage format; `v` is its

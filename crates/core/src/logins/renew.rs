@@ -2,8 +2,8 @@
 //! maximum TTL of the login can't be raised.
 
 use serde_json::value::RawValue;
+use strongroom_engine::{EngineAuth, EngineError, EngineResponse, LeaseContext, Operation};
 use strongroom_lease::{Lease, LeaseKind};
-use strongroom_sdk::engine::{EngineAuth, EngineError, EngineResponse, LeaseContext, Operation};
 use strongroom_token::Token;
 use strongroom_types::Ttl;
 

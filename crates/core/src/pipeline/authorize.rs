@@ -1,8 +1,8 @@
 //! Checks the caller's policies. A write requires `create` or `update`; the engine's existence
 //! check decides which, and is made only if the policies grant at least one of them.
 
+use strongroom_engine::Operation;
 use strongroom_policy::{Acl, AclRequest, Capability, FieldReadings, PathCase};
-use strongroom_sdk::engine::Operation;
 
 use crate::error::Error;
 use crate::refusal_log::RefusalKind;

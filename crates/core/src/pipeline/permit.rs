@@ -1,6 +1,6 @@
 //! Grants the permit to process a request, before its body is read: see [`crate::admission`].
 
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 use strongroom_types::Secret;
 
 use crate::admission::{ExceededLimit, RequestHead, RequestPermit, is_exempt};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use strongroom_sdk::engine::{DataResponse, EngineResponse, Operation, RawResponse};
+use strongroom_engine::{DataResponse, EngineResponse, Operation, RawResponse};
 use strongroom_types::{ErrorKind, Ttl};
 
 use crate::error::{Error, sanitise_warnings};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use strongroom_engine::{EngineResponse, Operation};
 use strongroom_policy::FieldReadings;
-use strongroom_sdk::engine::{EngineResponse, Operation};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
-use strongroom_sdk::engine::RawResponse;
+use strongroom_engine::RawResponse;
 use strongroom_token::TokenKey;
 use strongroom_types::{RawObject, RequestId, Timestamp, Ttl};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 pub use catalog::{CatalogError, PluginCatalogStore};
-use strongroom_sdk::engine::{Engine, EngineError, MountContext};
+use strongroom_engine::{Engine, EngineError, MountContext};
 use strongroom_types::ErrorKind;
 
 /// The type of a plug-in, which determines what it can be mounted or configured as.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use strongroom_sdk::{CommaList, Input, KeyValues};
+use strongroom_schema::{CommaList, Input, KeyValues};
 use strongroom_telemetry::names;
 use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
 use strongroom_types::duration::parse_nanos;

@@ -1,7 +1,7 @@
 //! Computes token lifetimes. Pure arithmetic; see
 //! <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
 
-use strongroom_sdk::engine::MountLifetimes;
+use strongroom_engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
 
 use strongroom_core::leases::lifetimes::{GrantedTtl, cap_warning};

@@ -1,7 +1,7 @@
 //! `lookup`, `lookup-self` and `lookup-accessor`, and the list of accessors.
 
 use serde::Serialize;
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_token::{Cidr, Token};
 use strongroom_types::{ErrorKind, RawObject, Timestamp};
 

@@ -11,7 +11,7 @@ mod revoke;
 mod roles;
 mod tidy;
 
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_token::StoredToken;
 use strongroom_types::{Accessor, ErrorKind, Secret};
 

@@ -2,7 +2,7 @@
 
 use strongroom_barrier::Batch;
 use strongroom_lease::LeaseKind;
-use strongroom_sdk::{DurationSecs, Input};
+use strongroom_schema::{DurationSecs, Input};
 use strongroom_token::{StoredToken, Token};
 use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 

@@ -1,6 +1,6 @@
 //! `revoke`, `revoke-self`, `revoke-accessor` and `revoke-orphan`: ending tokens.
 
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_token::{RevocationMark, TokenKey, TokenStore};
 
 use super::{TokenOrAccessorInput, token_by_accessor};

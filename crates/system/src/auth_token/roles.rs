@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use strongroom_sdk::{CommaList, DurationSecs, Input};
+use strongroom_schema::{CommaList, DurationSecs, Input};
 use strongroom_token::{Cidr, TokenRole, TokenTypePolicy};
 use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
 

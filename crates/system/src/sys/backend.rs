@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_policy::{FieldReadings, InnerField, PathCase};
-use strongroom_sdk::openapi::{PathDoc, PathVerbs};
+use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
 

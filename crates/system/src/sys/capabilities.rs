@@ -2,7 +2,7 @@
 //! to some paths.
 
 use strongroom_policy::{Acl, Capabilities};
-use strongroom_sdk::{CommaList, Input};
+use strongroom_schema::{CommaList, Input};
 use strongroom_token::StoredToken;
 use strongroom_types::{Accessor, ErrorKind, Fields, RequestPath, Secret};
 

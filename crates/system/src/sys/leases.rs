@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use strongroom_lease::LeaseKind;
-use strongroom_sdk::{DurationSecs, Input};
+use strongroom_schema::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
 use crate::endpoint::{

@@ -1,6 +1,6 @@
 //! `sys/metrics`: the server's metrics in JSON or in the Prometheus text format.
 
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_telemetry::MetricsExporter;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strongroom_sdk::engine::MountLifetimes;
+use strongroom_engine::MountLifetimes;
 
 use strongroom_mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
 

@@ -1,7 +1,7 @@
 //! The settings of a mount that can be given as `config` when it is enabled, and changed by tuning.
 
-use strongroom_sdk::engine::MountLifetimes;
-use strongroom_sdk::{CommaList, Input};
+use strongroom_engine::MountLifetimes;
+use strongroom_schema::{CommaList, Input};
 use strongroom_types::{Fields, Ttl};
 
 use strongroom_core::error::Error;
@@ -256,8 +256,9 @@ fn is_empty_json(json: &str) -> bool {
 /// An input field whose value is a JSON object.
 pub(super) struct JsonObject(pub(super) Fields);
 
-impl strongroom_sdk::field::Field for JsonObject {
-    const KIND: strongroom_sdk::field::FieldKind = strongroom_sdk::field::FieldKind::KeyValues;
+impl strongroom_schema::field::Field for JsonObject {
+    const KIND: strongroom_schema::field::FieldKind =
+        strongroom_schema::field::FieldKind::KeyValues;
 
     fn value_if_absent() -> Option<Self> {
         None
@@ -265,9 +266,9 @@ impl strongroom_sdk::field::Field for JsonObject {
 
     fn read(
         raw: &serde_json::value::RawValue,
-    ) -> Result<Self, strongroom_sdk::field::InvalidValue> {
+    ) -> Result<Self, strongroom_schema::field::InvalidValue> {
         let fields = Fields::from_trusted(raw.get().as_bytes());
-        fields.map(Self).map_err(|_| strongroom_sdk::field::InvalidValue("an object"))
+        fields.map(Self).map_err(|_| strongroom_schema::field::InvalidValue("an object"))
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
-use strongroom_sdk::{Input, KeyValues};
+use strongroom_schema::{Input, KeyValues};
 use strongroom_types::{Fields, MountPath, RawObject};
 
 use super::mount_entry::{mount_response, tune_response};

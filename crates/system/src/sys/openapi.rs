@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
-use strongroom_sdk::Input;
-use strongroom_sdk::openapi;
+use strongroom_schema::Input;
+use strongroom_schema::openapi;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use strongroom_core::error::Error;

@@ -1,6 +1,6 @@
 //! `sys/policies/password`: password policies, and generating passwords from them.
 
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_types::{ErrorKind, Fields};
 
 use crate::endpoint::{

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
-use strongroom_sdk::{CommaList, Input};
+use strongroom_schema::{CommaList, Input};
 use strongroom_types::Fields;
 
 use super::derived_field;

@@ -1,7 +1,7 @@
 //! `sys/policies/acl` and its older form `sys/policy`: ACL policies.
 
 use strongroom_policy::{DerivedField, FieldReading, from_base64};
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_types::{Fields, PolicyName};
 
 use super::derived_field;

@@ -1,7 +1,7 @@
 //! `sys/remount`: moving a mount to another path, and the status of such a move.
 
 use serde::Serialize;
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_types::{Fields, MountPath, RawObject};
 
 use crate::endpoint::{

@@ -2,7 +2,7 @@
 //! wrapping token.
 
 use serde::Serialize;
-use strongroom_sdk::Input;
+use strongroom_schema::Input;
 use strongroom_types::{RawObject, Secret};
 
 use crate::endpoint::{

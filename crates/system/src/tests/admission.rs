@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use strongroom_sdk::engine::ConnectionInfo;
+use strongroom_engine::ConnectionInfo;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::names;
 use strongroom_types::clock::BoxFuture;

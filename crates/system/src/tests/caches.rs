@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_sdk::document::CACHED_BYTES_CONFIG_KEY;
+use strongroom_engine::mount_config::CACHED_BYTES_CONFIG_KEY;
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use strongroom_sdk::intent::INTENT_FOLDER;
+use strongroom_engine::intent::INTENT_FOLDER;
 use strongroom_types::{Clock, ErrorKind};
 
 use super::TestCore;

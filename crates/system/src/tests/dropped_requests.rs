@@ -9,11 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use strongroom_barrier::{Barrier, Batch, View, testing};
+use strongroom_engine::{DataResponse, LeasedResponse};
 use strongroom_lease::{
     ExpirationManager, ExpirationOptions, Lease, LeaseKind, LeaseState, LeaseStore, NewLease,
     RevokeError, Revoker,
 };
-use strongroom_sdk::engine::{DataResponse, LeasedResponse};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_token::{NewToken, RevocationMark, TokenKey, TokenStore};
 use strongroom_types::clock::ManualClock;

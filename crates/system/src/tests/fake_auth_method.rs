@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use strongroom_sdk::engine::{
+use strongroom_engine::{
     DataResponse, Engine, EngineAuth, EngineDescription, EngineError, EngineRequest,
     EngineResponse, Existence, FoldedPaths, LeasedResponse, MountKind, Operation, SpecialPaths,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_sdk::engine::{EngineAuth, EngineError, Operation, TokenType};
+use strongroom_engine::{EngineAuth, EngineError, Operation, TokenType};
 use strongroom_types::{Clock, ErrorKind, Fields, RawObject, Secret, Ttl};
 
 use super::TestCore;

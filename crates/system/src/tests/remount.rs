@@ -1,6 +1,6 @@
 //! Moving mounts to another path with `sys/remount`.
 
-use strongroom_sdk::engine::EngineAuth;
+use strongroom_engine::EngineAuth;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;

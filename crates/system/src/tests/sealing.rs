@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use strongroom_barrier::SealConfig;
-use strongroom_sdk::engine;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::{ErrorKind, Namespace, RequestId, Secret};
 use tokio_util::task::TaskTracker;
@@ -140,13 +139,13 @@ async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
     let (mounted, _) = table.longest_match("out/config").unwrap();
     let held = mounted.engine_handle().unwrap().current_instance().unwrap();
     let read_config = || async {
-        let request = engine::EngineRequest {
+        let request = strongroom_engine::EngineRequest {
             id: RequestId::parse("read").unwrap(),
-            operation: engine::Operation::Read,
+            operation: strongroom_engine::Operation::Read,
             path: "config".to_owned(),
             fields: strongroom_types::Fields::new(),
             mount: mounted.info.clone(),
-            caller: engine::CallerInfo::default(),
+            caller: strongroom_engine::CallerInfo::default(),
             connection: None,
             headers: std::collections::BTreeMap::new(),
             wrap_ttl: None,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use strongroom_sdk::engine::EngineError;
+use strongroom_engine::EngineError;
 use strongroom_types::ErrorKind;
 use tracing::subscriber::DefaultGuard;
 

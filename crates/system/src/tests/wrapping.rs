@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_sdk::engine::RawResponse;
+use strongroom_engine::RawResponse;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::testing::FaultyStorage;
 use strongroom_token::TokenKey;
