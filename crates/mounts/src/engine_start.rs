@@ -45,6 +45,7 @@ impl MountRegistry {
     }
 
     /// Starts engines that are not running, whenever a request or the periodic task asks for one.
+    /// Never returns; the caller drops it at the seal.
     pub async fn retry_failed_starts(&self) {
         let clock = self.engine_loader.barrier.clock();
         loop {

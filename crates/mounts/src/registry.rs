@@ -75,6 +75,15 @@ pub(crate) const RESERVED_PATHS: [&str; 5] = ["sys/", "cubbyhole/", "identity/",
 impl MountRegistry {
     /// Loads all mounts and starts their engines. An engine that fails to start, or starts slowly,
     /// does not affect the other mounts: requests to its own mount fail with the reason.
+    ///
+    /// # Errors
+    ///
+    /// The barrier's error if the mount table can't be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Writes nothing itself. Engines that are being started when the future is dropped continue to
+    /// start.
     pub async fn load(
         view: View,
         opener: EngineLoader,
@@ -156,6 +165,11 @@ impl MountRegistry {
     /// Changes the settings of a mount without reloading its engine. An error of `change` leaves
     /// the mount as it was.
     ///
+    /// # Errors
+    ///
+    /// `Invalid` if there is no such mount; the error of `change`; `Unavailable` if too many changes
+    /// wait; the barrier's error if the entry can't be written.
+    ///
     /// # Cancel safety
     ///
     /// Once the change has started it completes, even if the future is dropped.
@@ -184,7 +198,15 @@ impl MountRegistry {
 
     /// Marks a mount as being removed; a remount in progress is cancelled. Returns the changed
     /// entry, or `None` if there is no such mount. The caller then refuses requests and revokes
-    /// leases: see `Unmount`.
+    /// leases, before it calls [`MountRegistry::remove`].
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if too many changes wait; the barrier's error if the entry can't be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn taint(&self, class: MountClass, path: &str) -> Result<Option<MountEntry>, Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
@@ -208,6 +230,15 @@ impl MountRegistry {
     /// Removes a tainted mount whose leases are revoked: closes the engine, deletes its storage
     /// and, last, its entry. After a crash in between the mount is still tainted, and the removal
     /// continues at the next unseal.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if too many changes wait; the barrier's error if the storage or the entry can't
+    /// be deleted. The mount is still tainted then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the removal has started it completes, even if the future is dropped.
     pub async fn remove(&self, entry: MountEntry) -> Result<(), Error> {
         let mounts = self.clone();
         self.change_queue.run(async move { mounts.remove_now(entry).await }).await?

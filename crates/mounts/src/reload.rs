@@ -24,6 +24,14 @@ const EXCLUSIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
 impl MountRegistry {
     /// Replaces a mount's engine by the version that the catalog selects now.
     ///
+    /// # Errors
+    ///
+    /// `Invalid` if there is no such mount, it has no engine, or its plug-in can't be opened;
+    /// `Internal` if the plug-in can't be started, or must run alone and requests don't finish in
+    /// time; the engine's error if it fails to initialise; `Unavailable` if the engine is being
+    /// started or too many changes wait; `Sealed` if a seal started. The old engine continues to
+    /// serve requests then.
+    ///
     /// # Cancel safety
     ///
     /// Once the reload has started it completes, even if the future is dropped.
@@ -44,6 +52,10 @@ impl MountRegistry {
     /// Changes settings of a mount that its engine reads only when it is opened, and reopens the
     /// engine in the same version. The change is stored together with the installation of the new
     /// instance, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The error of `change`, and those of [`MountRegistry::reload`].
     ///
     /// # Cancel safety
     ///

@@ -84,6 +84,15 @@ impl MountRegistry {
 
     /// Finishes a remount: the mount gets its new path if `arrived`, else it keeps the old one.
     /// Does nothing if the remount was cancelled or already finished.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if too many changes wait; the barrier's error if the entry can't be written.
+    /// The remount is still in progress then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the change has started it completes, even if the future is dropped.
     pub async fn end_remount(
         &self,
         uuid: MountUuid,
