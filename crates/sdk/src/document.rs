@@ -11,14 +11,12 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strongroom_types::{Fields, ReadCache};
-use tokio_util::task::TaskTracker;
-// `core` finds the two keys here until it imports them from `strongroom-engine`.
-#[doc(hidden)]
-pub use strongroom_engine::mount_config::{CACHED_BYTES_CONFIG_KEY, DEFAULT_CACHED_BYTES};
+use strongroom_engine::mount_config::{CACHED_BYTES_CONFIG_KEY, DEFAULT_CACHED_BYTES};
 use strongroom_engine::{Storage, StorageBatch, StorageEntry, StorageError};
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 use strongroom_schema::pattern::RoutePattern;
+use strongroom_types::{Fields, ReadCache};
+use tokio_util::task::TaskTracker;
 
 use crate::Error;
 use crate::records::{RecordKey, unchanged_precondition};

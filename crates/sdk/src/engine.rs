@@ -23,7 +23,3 @@ pub use strongroom_engine::{
     Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
     SystemError, SystemView, TokenType,
 };
-
-// For `core` until it imports them from `strongroom-engine`.
-#[doc(hidden)]
-pub use strongroom_engine::{check_folder, check_key};

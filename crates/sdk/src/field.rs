@@ -14,7 +14,3 @@ pub use strongroom_schema::field::{
     BaseUrl, CommaList, DurationSecs, Field, FieldKind, FieldSpec, Identifier, InvalidInput,
     InvalidValue, KeyValues, LeaseSafe, NullableField, ObjectWriter, Verbatim,
 };
-
-// For `core` until it imports it from `strongroom-schema`.
-#[doc(hidden)]
-pub use strongroom_schema::field::apply_captures;

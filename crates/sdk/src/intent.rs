@@ -16,12 +16,8 @@
 //! log entry in their folder `wal/`, and the engine deletes it just before it responds.
 
 use serde::{Deserialize, Serialize};
-use strongroom_engine::intent::WAL_FOLDER;
-// `core` finds them here until it imports them from `strongroom-engine`.
-#[doc(hidden)]
-pub use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER};
-#[doc(hidden)]
-pub use strongroom_engine::mount_config::HOST_CONFIG_KEY;
+use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+use strongroom_engine::mount_config::HOST_CONFIG_KEY;
 use strongroom_engine::{
     MountContext, StorageBatch, StorageChange, StorageError, StoragePrecondition,
 };

@@ -173,7 +173,7 @@ mod error;
 pub mod field;
 mod free_form;
 mod help;
-pub mod intent;
+mod intent;
 mod key_migration;
 mod leased_credential;
 mod migration;
