@@ -1,5 +1,8 @@
 //! [`Secret`]: a value that is wiped when dropped and cannot be printed.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use subtle::ConstantTimeEq;
 use zeroize::optimization_barrier;
 
@@ -62,6 +65,35 @@ impl Secret<String> {
     }
 }
 
+/// Reads a secret from a response of an outside system. An empty text is refused, as by the fields
+/// of documents: a system that sends one has given no secret. The error quotes nothing.
+impl<'de> Deserialize<'de> for Secret<String> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct SecretVisitor;
+        impl Visitor<'_> for SecretVisitor {
+            type Value = Secret<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a secret that is not empty")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                self.visit_string(text.to_owned())
+            }
+
+            fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Self::Value, E> {
+                let secret = Secret::new(text);
+                match secret.expose_secret().is_empty() {
+                    true => Err(E::custom("the secret is empty")),
+                    false => Ok(secret),
+                }
+            }
+        }
+        // The error of a wrong type would quote the value.
+        from.deserialize_string(SecretVisitor).map_err(|_| D::Error::custom("not a secret text"))
+    }
+}
+
 impl<T: Wipe + AsRef<[u8]>> Secret<T> {
     /// Whether the secret equals `other`, in time that depends on their lengths only.
     pub fn ct_eq(&self, other: &[u8]) -> bool {
@@ -85,6 +117,16 @@ mod tests {
         assert!(secret.ct_eq(b"abc"));
         assert!(!secret.ct_eq(b"abd"));
         assert!(!secret.ct_eq(b"ab"));
+    }
+
+    #[test]
+    fn is_read_from_text_that_is_not_empty() {
+        let secret: Secret<String> = serde_json::from_str(r#""a\u0062c""#).unwrap();
+        assert!(secret.ct_eq(b"abc"));
+        for bad in [r#""""#, "4711", "null", r#"["hunter2"]"#, r#"{"hunter2":1}"#] {
+            let error = serde_json::from_str::<Secret<String>>(bad).err().unwrap().to_string();
+            assert!(!error.contains("4711") && !error.contains("hunter2"), "{error}");
+        }
     }
 
     #[test]
