@@ -244,6 +244,18 @@ impl Lifetime {
             max_ttl: self.max_ttl.nonzero_or(other.max_ttl),
         }
     }
+
+    /// Checks that the first lifetime doesn't exceed the maximum, for a document's `validate`.
+    ///
+    /// # Errors
+    ///
+    /// A message for the operator if `ttl` is longer than a `max_ttl` that is set.
+    pub fn check(self) -> Result<(), String> {
+        if !self.max_ttl.is_zero() && self.ttl > self.max_ttl {
+            return Err("ttl must not be longer than max_ttl".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// The arguments of [`Credential::issue`], with the documents already loaded.

@@ -85,8 +85,8 @@
 //! # }
 //! ```
 //!
-//! `service` stands for three calls to the API of an outside system; `engines/api-token` shows such
-//! a client in full. Everything else follows from the declarations: create, read, update, delete
+//! `service` stands for three calls to the API of an outside system; the documentation of `http`
+//! shows them, and `engines/api-token` a whole engine with them. Everything else follows from the declarations: create, read, update, delete
 //! and list of both documents, existence checks, special paths, help, leases, and the guarantee
 //! that a crash orphans no token.
 //!
@@ -94,8 +94,8 @@
 //!
 //! The SDK gives an engine everything it may use of the server: requests, storage, a clock,
 //! randomness and a few queries to the server. It implements the plug-in protocol and hides it. It
-//! contains no HTTP client and no template language, gives no access to tokens, policies or other
-//! mounts, and has no declarations for auth methods yet.
+//! contains no template language, gives no access to tokens, policies or other mounts, and has no
+//! declarations for auth methods yet.
 //!
 //! It is for authors only. What the SDK and a host have in common is in crates of its own, which
 //! authors don't depend on: `strongroom-engine` (the trait through which the core sees every
@@ -115,6 +115,8 @@
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
 //! - [`field`]: field kinds, which parse every form in which clients send a value
+//! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
+//!   whether a call may have taken effect
 //! - [`intent`]: how orphaned credentials are prevented
 //! - [`engine`]: the underlying trait, with its request and response, for engines that a blueprint
 //!   can't declare
@@ -147,8 +149,9 @@
 //! 3. Implement its credential ([`Credential`]). Create it under the [`CredentialName`] of the
 //!    request, and put into the receipt what identifies it for revocation. If the outside system
 //!    has an expiry of its own, set it to [`IssueRequest::lasts_for`], and report a shorter one
-//!    with [`IssuedCredential::ends_within`]. Return [`Error::unanswered`] whenever the outside
-//!    system may have carried out a call that failed.
+//!    with [`IssuedCredential::ends_within`]. Call the outside system with `http`, whose errors are
+//!    right for that; with another client, return [`Error::unanswered`] whenever the outside system
+//!    may have carried out a call that failed.
 //! 4. Write `pub fn blueprint() -> Blueprint`, and a one-line `main` that calls `serve`.
 //! 5. Write tests: `contract::check` in a few lines, then `testing::Harness` against a stand-in for
 //!    the outside system: unreachable, slow, rejecting calls, returning invalid responses, and with
@@ -173,6 +176,8 @@ mod error;
 pub mod field;
 mod free_form;
 mod help;
+#[cfg(feature = "http")]
+pub mod http;
 mod intent;
 mod key_migration;
 mod leased_credential;
