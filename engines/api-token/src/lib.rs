@@ -2,16 +2,12 @@
 //!
 //! Paths: `config` (where the service is, and the key to it), `roles/:name` (what a token may do),
 //! `creds/:name` (a token). Guide and API reference: `docs/src/engines/api-token.md`.
-mod service;
-
 use std::time::Duration;
 
-use service::{SYSTEM, TokenService};
-use strongroom_sdk::{
-    BaseUrl, Blueprint, CommaList, Credential, CredentialName, Document, DurationSecs, Error,
-    Identifier, IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
-    ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
-};
+use serde::Deserialize;
+use serde_json::json;
+use strongroom_sdk::http::{HttpClient, HttpService, plain_identifier};
+use strongroom_sdk::*;
 
 /// The blueprint of the engine, which a server or a plug-in process is started with.
 pub fn blueprint() -> Blueprint {
@@ -19,7 +15,7 @@ pub fn blueprint() -> Blueprint {
         .help("Issues API tokens of a token service and revokes them when their leases end.")
         .document::<Config>()
         .document::<Role>()
-        .credential(ApiToken::default())
+        .credential(ApiToken(HttpClient::new(ApiToken::SYSTEM)))
 }
 
 /// Where the token service is, and the key to it.
@@ -37,14 +33,11 @@ struct Config {
     request_timeout: DurationSecs,
 }
 
-/// Limits the timeout. With zero every call would fail; a large one delays the clean-up of a token
-/// whose creation got no response, which starts only after the timeout.
+/// With zero every call would fail; a large one delays the clean-up of a token whose creation got no
+/// response, which starts only after the timeout.
 fn validate_config(config: &Config) -> Result<(), String> {
-    if (1..=300).contains(&config.request_timeout.0.as_secs()) {
-        Ok(())
-    } else {
-        Err("request_timeout must be from 1s to 5m".to_owned())
-    }
+    let valid = (1..=300).contains(&config.request_timeout.0.as_secs());
+    valid.then_some(()).ok_or_else(|| "request_timeout must be from 1s to 5m".to_owned())
 }
 
 /// What a token may do, and for how long.
@@ -61,32 +54,41 @@ struct Role {
 }
 
 fn validate_role(role: &Role) -> Result<(), String> {
-    let (ttl, max) = (role.ttl.0, role.max_ttl.0);
-    if !max.is_zero() && ttl > max {
-        return Err("ttl must not be longer than max_ttl".to_owned());
-    }
-    Ok(())
+    ApiToken::lifetime(role).check()
 }
 
-/// The response of `creds/:name`.
-#[derive(ResponseData)]
+/// The response of `creds/:name`, read from that of the service.
+#[derive(Deserialize, ResponseData)]
 struct ApiTokenResponse {
     /// The token.
     token: Secret<String>,
     /// What it may do.
+    #[serde(skip)]
     permissions: CommaList,
 }
 
 /// What is stored with the lease: the token's id. Only the client has the token itself.
-#[derive(Receipt)]
+#[derive(Deserialize, Receipt)]
 struct ApiTokenReceipt {
+    #[serde(deserialize_with = "plain_identifier")]
     id: Identifier,
 }
 
-/// The credential type: tokens of the token service.
-#[derive(Default)]
-struct ApiToken {
-    service: TokenService,
+/// A token in the list of the service.
+#[derive(Deserialize)]
+struct TokenListItem {
+    id: String,
+    name: String,
+}
+
+/// The credential type: tokens of the token service, and the client of its HTTP API.
+struct ApiToken(HttpClient);
+
+impl ApiToken {
+    fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
+        let service = self.0.service(context, &config.api_endpoint).bearer_token(&config.api_key);
+        service.attempt_time(Self::timeout(config))
+    }
 }
 
 /// The maximum length of a token's name in the token service, in bytes.
@@ -96,7 +98,7 @@ impl Credential for ApiToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "A new token with the permissions of the role.";
-    const SYSTEM: &'static str = SYSTEM;
+    const SYSTEM: &'static str = "token service";
 
     type Config = Config;
     type Role = Role;
@@ -113,12 +115,13 @@ impl Credential for ApiToken {
     }
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
-        let name = order.name.fit(MAX_NAME_BYTES);
-        let permissions = &order.role.permissions;
-        let lasts_for = order.lasts_for();
-        let made = self.service.create_token(order.config, &name, permissions, lasts_for).await?;
-        let answer = ApiTokenResponse { token: made.token, permissions: permissions.clone() };
-        Ok(IssuedCredential::new(answer, ApiTokenReceipt { id: made.id }))
+        let (name, permissions) = (order.name.fit(MAX_NAME_BYTES), &order.role.permissions);
+        let ttl = whole_secs(order.lasts_for());
+        let body = json!({ "name": name, "permissions": permissions.0, "ttl": ttl });
+        let request = self.service(order.config, order.context).post("/tokens").json(&body);
+        let made = request.max_response_bytes(16 << 10).send().await?;
+        let token = ApiTokenResponse { permissions: permissions.clone(), ..made.read_json()? };
+        Ok(IssuedCredential::new(token, made.read_json()?))
     }
 
     async fn revoke(
@@ -126,8 +129,8 @@ impl Credential for ApiToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &ApiTokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let there = self.service.delete_token(outside.config, &receipt.id).await?;
-        Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
+        let request = self.service(outside.config, outside.context).delete("/tokens/:id");
+        Ok(request.path_value("id", receipt.id.as_str()).send_revocation(&[404]).await?)
     }
 
     async fn undo(
@@ -135,11 +138,18 @@ impl Credential for ApiToken {
         outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
     ) -> Result<UndoOutcome, Error> {
-        let ids = self.service.find_by_name(outside.config, &name.fit(MAX_NAME_BYTES)).await?;
-        for id in &ids {
-            self.service.delete_token(outside.config, id).await?;
+        let service = self.service(outside.config, outside.context);
+        let name = name.fit(MAX_NAME_BYTES);
+        let list = service.get("/tokens").query("name", &name).send().await?;
+        let tokens: Vec<TokenListItem> = list.read_json_field("tokens")?;
+        let mut outcome = UndoOutcome::NotFound;
+        // A service that ignored the filter would return other people's tokens.
+        for token in tokens.iter().filter(|token| token.name == name) {
+            let request = service.delete("/tokens/:id").path_value("id", &token.id);
+            request.send_revocation(&[404]).await?;
+            outcome = UndoOutcome::Removed;
         }
-        Ok(if ids.is_empty() { UndoOutcome::NotFound } else { UndoOutcome::Removed })
+        Ok(outcome)
     }
 }
 
@@ -149,6 +159,17 @@ impl Renew for ApiToken {
         order: &RenewRequest<'_, Self>,
         receipt: &ApiTokenReceipt,
     ) -> Result<(), Error> {
-        self.service.renew_token(order.config, &receipt.id, order.lasts_for()).await
+        let request = self.service(order.config, order.context).post("/tokens/:id/renew");
+        let request = request.path_value("id", receipt.id.as_str()).handle_statuses(&[404]);
+        match request.json(&json!({ "ttl": whole_secs(order.lasts_for()) })).send().await?.status()
+        {
+            404 => Err(Error::user("the token is gone from the token service; revoke the lease")),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Rounds down to whole seconds for the service, but never to 0, which it takes for an hour.
+fn whole_secs(lasts_for: Duration) -> u64 {
+    lasts_for.as_secs().max(1)
 }
