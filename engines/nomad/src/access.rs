@@ -1,9 +1,7 @@
 //! [`NomadAccessConfig`]: how to reach Nomad.
 
-use reqwest::header::HeaderValue;
-use strongroom_sdk::{BaseUrl, Document, Error, Secret};
-
-use crate::http_client;
+use strongroom_sdk::http::TlsSettings;
+use strongroom_sdk::{BaseUrl, Document, Secret};
 
 /// Where Nomad is, and the token with which tokens are made.
 #[derive(Document)]
@@ -39,17 +37,11 @@ impl NomadAccessConfig {
         usize::try_from(chosen).unwrap_or(usize::MAX)
     }
 
-    /// The management token as a header value.
-    pub(crate) fn token_header(&self) -> Result<HeaderValue, Error> {
-        let header = self.token.as_ref().and_then(token_to_header);
-        header.ok_or_else(|| Error::internal("the stored management token can't be used"))
+    /// The certificates to accept and to present.
+    pub(crate) fn tls(&self) -> TlsSettings<'_> {
+        let tls = TlsSettings::new().ca_cert(&self.ca_cert);
+        tls.client_cert(&self.client_cert, self.client_key.as_ref())
     }
-}
-
-fn token_to_header(token: &Secret<String>) -> Option<HeaderValue> {
-    let mut header = HeaderValue::from_str(token.expose_secret()).ok()?;
-    header.set_sensitive(true);
-    Some(header)
 }
 
 fn validate_access(access: &NomadAccessConfig) -> Result<(), String> {
@@ -61,20 +53,15 @@ fn validate_access(access: &NomadAccessConfig) -> Result<(), String> {
              acl token create -type=management\", and write it here",
         );
     };
-    if token_to_header(token).is_none() {
+    if !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         return refuse("token has characters that no token of Nomad's has");
     }
     if !matches!(access.max_token_name_length, 0 | MIN_NAME_LENGTH..=MAX_NAME_LENGTH) {
         return refuse("max_token_name_length must be 0, or from 26 to 256");
     }
-    let NomadAccessConfig { ca_cert, client_cert, client_key, .. } = access;
-    if client_cert.is_empty() != client_key.is_none() {
-        return refuse("client_cert and client_key need each other");
-    }
-    let for_tls = !ca_cert.is_empty() || !client_cert.is_empty();
+    let for_tls = !access.ca_cert.is_empty() || !access.client_cert.is_empty();
     if for_tls && !access.address.as_str().starts_with("https:") {
         return refuse("ca_cert, client_cert and client_key need an https address");
     }
-    // This client only shows that the certificates are usable.
-    http_client::build_client(access).map(drop).map_err(str::to_owned)
+    access.tls().check().map_err(|error| error.to_string())
 }

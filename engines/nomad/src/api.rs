@@ -1,19 +1,18 @@
 //! A client of Nomad's HTTP API, with the calls that the engine needs.
 
-use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use strongroom_sdk::{Error, Identifier, Secret, Ttl};
+use strongroom_sdk::http::plain_identifier;
+use strongroom_sdk::http::{HttpClient, HttpResponse, HttpService, parse_plain_identifier};
+use strongroom_sdk::{Context, Error, Identifier, RevokeOutcome, Secret, Ttl};
 
 use crate::access::NomadAccessConfig;
-use crate::exchange::{NomadRequest, NomadResponse, SYSTEM};
-use crate::http_client::HttpClientCache;
 use crate::role::Role;
 
-/// A client of Nomad's ACL API.
-#[derive(Default)]
-pub(crate) struct NomadClient {
-    clients: HttpClientCache,
-}
+/// The name of Nomad in errors.
+pub(crate) const SYSTEM: &str = "nomad";
+
+/// Nomad's ACL API, for one operation.
+pub(crate) struct NomadApi<'a>(HttpService<'a>);
 
 /// A token to be created.
 pub(crate) struct NomadTokenSpec<'a> {
@@ -24,11 +23,15 @@ pub(crate) struct NomadTokenSpec<'a> {
 }
 
 /// A newly created token.
+#[derive(Deserialize)]
 pub(crate) struct CreatedNomadToken {
+    #[serde(rename = "AccessorID", deserialize_with = "plain_identifier")]
     pub(crate) accessor: Identifier,
+    #[serde(rename = "SecretID")]
     pub(crate) secret: Secret<String>,
-    /// Whether Nomad will delete it by itself.
-    pub(crate) expires: bool,
+    /// When Nomad will delete it by itself; versions before 1.4 never do.
+    #[serde(rename = "ExpirationTime")]
+    pub(crate) expires: Option<String>,
 }
 
 /// The outcome of a request to create a token.
@@ -46,7 +49,7 @@ impl CreateTokenOutcome {
         match self {
             Self::Created(made) => Ok(made),
             Self::ExpirationTooLong(_) | Self::ExpirationTooShort => {
-                Err(Error::answered(SYSTEM, CREATE, 400))
+                Err(Error::answered(SYSTEM, "POST /v1/acl/token", 400))
             }
         }
     }
@@ -64,16 +67,6 @@ struct CreateAclTokenRequest<'a> {
 }
 
 #[derive(Deserialize)]
-struct CreateAclTokenResponse {
-    #[serde(rename = "AccessorID")]
-    accessor_id: String,
-    #[serde(rename = "SecretID")]
-    secret_id: String,
-    #[serde(rename = "ExpirationTime")]
-    expiration_time: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct AclTokenStub {
     #[serde(rename = "AccessorID")]
     accessor_id: String,
@@ -81,23 +74,31 @@ struct AclTokenStub {
     name: String,
 }
 
-const CREATE: &str = "POST /v1/acl/token";
-const DELETE: &str = "DELETE /v1/acl/token/:accessor";
-const LIST: &str = "GET /v1/acl/tokens";
 /// The maximum size in bytes of a response with one token, which repeats the policy names.
 const MAX_TOKEN_RESPONSE_BYTES: usize = 512 << 10;
 /// The maximum size in bytes of one page of a list.
 const MAX_PAGE_BYTES: usize = 8 << 20;
 /// The number of tokens per page, and of pages to read. The call's deadline usually ends a list
 /// earlier.
-const TOKENS_PER_PAGE: usize = 500;
+const TOKENS_PER_PAGE: &str = "500";
 const MAX_PAGES: usize = 10_000;
 
-impl NomadClient {
+impl<'a> NomadApi<'a> {
+    /// Nomad as it is configured now. A management token that is missing fails every call.
+    pub(crate) fn new(
+        http: &'a HttpClient,
+        context: &Context,
+        access: &'a NomadAccessConfig,
+    ) -> Result<Self, Error> {
+        let unusable = || Error::internal("the stored management token can't be used");
+        let token = access.token.as_ref().ok_or_else(unusable)?;
+        let service = http.service(context, &access.address).tls(access.tls());
+        Ok(Self(service.secret_header("x-nomad-token", token)))
+    }
+
     /// Creates a token.
     pub(crate) async fn create_token(
         &self,
-        access: &NomadAccessConfig,
         wish: &NomadTokenSpec<'_>,
     ) -> Result<CreateTokenOutcome, Error> {
         let body = CreateAclTokenRequest {
@@ -108,158 +109,92 @@ impl NomadClient {
             expiration_ttl: (!wish.expires.is_zero())
                 .then(|| format!("{}s", wish.expires.as_secs())),
         };
-        let call = self.authorized_request(access, Method::POST, "/v1/acl/token", CREATE)?;
-        let answer = call.with_json(&body).send().await?;
+        let request = self.0.post("/v1/acl/token").json(&body).handle_statuses(&[400]);
+        let answer = request.max_response_bytes(MAX_TOKEN_RESPONSE_BYTES).send().await?;
         match answer.status() {
-            200..=299 => {}
-            400 => return classify_refusal(&answer.refusal_text().await, wish.expires),
-            // A cluster that lost its leader during the request may still have created the token.
-            status @ 500.. => return Err(Error::in_doubt(SYSTEM, CREATE, status)),
-            status => return Err(Error::answered(SYSTEM, CREATE, status)),
-        }
-        // The token exists from here on: if the response can't be read, the outcome is uncertain.
-        let unreadable = answer.unreadable_error();
-        let made: CreateAclTokenResponse = answer.read_json(MAX_TOKEN_RESPONSE_BYTES).await?;
-        let secret = Secret::new(made.secret_id);
-        match parse_plain_id(&made.accessor_id) {
-            Some(accessor) if !secret.expose_secret().is_empty() => {
-                Ok(CreateTokenOutcome::Created(CreatedNomadToken {
-                    accessor,
-                    secret,
-                    expires: made.expiration_time.is_some(),
-                }))
-            }
-            _ => Err(unreadable),
+            400 => classify_refusal(&String::from_utf8_lossy(answer.body()), wish.expires)
+                .ok_or_else(|| answer.unexpected_status().into()),
+            _ => Ok(CreateTokenOutcome::Created(answer.read_json()?)),
         }
     }
 
-    /// Deletes a token; returns whether it existed.
-    pub(crate) async fn delete_token(
-        &self,
-        access: &NomadAccessConfig,
-        accessor: &Identifier,
-    ) -> Result<bool, Error> {
-        let accessor = path_segment(accessor)?;
-        let path = format!("/v1/acl/token/{accessor}");
-        let answer = self.authorized_request(access, Method::DELETE, &path, DELETE)?.send().await?;
+    /// Deletes a token.
+    pub(crate) async fn delete_token(&self, accessor: &str) -> Result<RevokeOutcome, Error> {
+        let request = self.0.delete("/v1/acl/token/:accessor").path_value("accessor", accessor);
+        let answer = request.handle_statuses(&[400, 500]).send().await?;
         match answer.status() {
-            200..=299 => Ok(true),
             // Only Nomad's own text counts: another 400, and any 404, says nothing about the token.
-            status @ (400 | 500) => {
+            400 | 500 => {
                 let gone = format!("Cannot delete nonexistent tokens: {accessor}");
-                if answer.refusal_text().await.contains(&gone) {
-                    return Ok(false);
-                }
-                Err(Error::answered(SYSTEM, DELETE, status))
+                let is_gone = answer.contains_text(&gone).then_some(RevokeOutcome::AlreadyGone);
+                is_gone.ok_or_else(|| answer.unexpected_status().into())
             }
-            status => Err(Error::answered(SYSTEM, DELETE, status)),
+            _ => Ok(RevokeOutcome::Now),
         }
     }
 
     /// Whether a token exists. This reads a list, because lists don't contain the tokens' secrets.
-    pub(crate) async fn token_exists(
-        &self,
-        access: &NomadAccessConfig,
-        accessor: &Identifier,
-    ) -> Result<bool, Error> {
-        let accessor = path_segment(accessor)?;
-        let path = format!("/v1/acl/tokens?prefix={accessor}");
-        let answer = self.authorized_request(access, Method::GET, &path, LIST)?.send().await?;
-        let tokens: Vec<AclTokenStub> = read_token_list(answer).await?;
+    pub(crate) async fn token_exists(&self, accessor: &str) -> Result<bool, Error> {
+        let (tokens, _) = self.list_page(&[("prefix", accessor)]).await?;
         Ok(tokens.iter().any(|token| token.accessor_id == accessor))
     }
 
     /// The accessors of the tokens whose name has this ending, the random part that nobody can
     /// guess.
-    pub(crate) async fn find_by_name_suffix(
-        &self,
-        access: &NomadAccessConfig,
-        end: &str,
-    ) -> Result<Vec<Identifier>, Error> {
-        let filter = format!("filter=Name%20contains%20%22{end}%22&per_page={TOKENS_PER_PAGE}");
+    pub(crate) async fn find_by_name_suffix(&self, end: &str) -> Result<Vec<Identifier>, Error> {
+        let filter = format!("Name contains \"{end}\"");
         let mut found = Vec::new();
         let mut next = String::new();
         for _ in 0..MAX_PAGES {
-            let path = format!("/v1/acl/tokens?{filter}{next}");
-            let answer = self.authorized_request(access, Method::GET, &path, LIST)?.send().await?;
-            let unreadable = answer.unreadable_error();
-            let more = answer.header("x-nomad-nexttoken");
-            let tokens: Vec<AclTokenStub> = read_token_list(answer).await?;
+            let mut query = vec![("filter", &*filter), ("per_page", TOKENS_PER_PAGE)];
+            query.extend((!next.is_empty()).then_some(("next_token", &*next)));
+            let (tokens, answer) = self.list_page(&query).await?;
             // The caller deletes every token returned here, so check the name again: a version of
             // Nomad that ignores the filter returns other people's tokens.
             for token in tokens.iter().filter(|token| token.name.ends_with(end)) {
-                match parse_plain_id(&token.accessor_id) {
-                    Some(accessor) => found.push(accessor),
-                    None => return Err(unreadable),
-                }
+                let accessor = parse_plain_identifier(&token.accessor_id);
+                found.push(accessor.ok_or_else(|| answer.unreadable())?);
             }
-            match more.as_deref() {
+            match answer.header("x-nomad-nexttoken") {
                 None | Some("") => return Ok(found),
-                Some(more) if is_url_safe(more) => next = format!("&next_token={more}"),
-                Some(_) => return Err(unreadable),
+                Some(more) => match parse_plain_identifier(more) {
+                    Some(more) => more.as_str().clone_into(&mut next),
+                    None => return Err(answer.unreadable().into()),
+                },
             }
         }
-        Err(Error::unanswered(SYSTEM, LIST, "the list has no end"))
+        Err(Error::unanswered(SYSTEM, "GET /v1/acl/tokens", "the list has no end"))
     }
 
-    fn authorized_request(
+    async fn list_page(
         &self,
-        access: &NomadAccessConfig,
-        method: Method,
-        path: &str,
-        name: &'static str,
-    ) -> Result<NomadRequest, Error> {
-        let client = self.clients.client_for(access).map_err(Error::internal)?;
-        let request = client.request(method, access.address.join(path));
-        Ok(NomadRequest::new(request.header("x-nomad-token", access.token_header()?), name))
+        query: &[(&str, &str)],
+    ) -> Result<(Vec<AclTokenStub>, HttpResponse), Error> {
+        let request = self.0.get("/v1/acl/tokens").max_response_bytes(MAX_PAGE_BYTES);
+        let request = query.iter().fold(request, |it, (name, value)| it.query(name, value));
+        let answer = request.send().await?;
+        Ok((answer.read_json()?, answer))
     }
 }
 
-async fn read_token_list(answer: NomadResponse) -> Result<Vec<AclTokenStub>, Error> {
-    match answer.status() {
-        200..=299 => answer.read_json(MAX_PAGE_BYTES).await,
-        status => Err(Error::answered(SYSTEM, LIST, status)),
+/// Classifies a refusal to create a token. Only a refused lifetime can be handled; `None` for any
+/// other.
+fn classify_refusal(text: &str, asked: Ttl) -> Option<CreateTokenOutcome> {
+    if asked.is_zero() {
+        return None;
     }
-}
-
-/// Classifies a refusal to create a token. Only a refused lifetime can be handled.
-fn classify_refusal(text: &str, asked: Ttl) -> Result<CreateTokenOutcome, Error> {
-    if !asked.is_zero() {
-        if let Some(limit) =
-            text_between(text, "expiration time cannot be more than ", " in the future")
-            && let Ok(limit) = Ttl::parse_rounded_down(limit)
-            && !limit.is_zero()
-            && limit < asked
-        {
-            return Ok(CreateTokenOutcome::ExpirationTooLong(limit));
-        }
-        if text.contains("expiration time cannot be less than ") {
-            return Ok(CreateTokenOutcome::ExpirationTooShort);
-        }
-    }
-    Err(Error::answered(SYSTEM, CREATE, 400))
+    let limit = text_between(text, "expiration time cannot be more than ", " in the future")
+        .and_then(|limit| Ttl::parse_rounded_down(limit).ok())
+        .filter(|limit| !limit.is_zero() && *limit < asked);
+    let too_short = text.contains("expiration time cannot be less than ");
+    limit
+        .map(CreateTokenOutcome::ExpirationTooLong)
+        .or_else(|| too_short.then_some(CreateTokenOutcome::ExpirationTooShort))
 }
 
 fn text_between<'t>(text: &'t str, before: &str, behind: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(behind).map(|(inner, _)| inner)
-}
-
-/// Parses an id that needs no escaping in a path.
-fn parse_plain_id(id: &str) -> Option<Identifier> {
-    Identifier::parse(id).filter(|id| is_url_safe(id.as_str()))
-}
-
-fn is_url_safe(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    text.len() <= 128 && text.chars().all(plain) && !text.starts_with('.')
-}
-
-/// The accessor in a receipt as a path segment. Checked again, since the lease may be from an older
-/// version.
-fn path_segment(id: &Identifier) -> Result<&str, Error> {
-    let unusable = || Error::internal("the lease's receipt names no token");
-    parse_plain_id(id.as_str()).map(|_| id.as_str()).ok_or_else(unusable)
 }
 
 #[cfg(test)]
@@ -270,12 +205,12 @@ mod tests {
     fn a_refused_expiry_says_what_is_allowed() {
         let asked = Ttl::from_secs(768 * 3600);
         let told = |text: &str| match classify_refusal(text, asked) {
-            Ok(CreateTokenOutcome::ExpirationTooLong(limit)) => limit.to_string(),
-            Ok(CreateTokenOutcome::ExpirationTooShort) => "short".to_owned(),
-            Ok(CreateTokenOutcome::Created(_)) => "made".to_owned(),
-            Err(error) => error.to_string(),
+            Some(CreateTokenOutcome::ExpirationTooLong(limit)) => limit.to_string(),
+            Some(CreateTokenOutcome::ExpirationTooShort) => "short".to_owned(),
+            Some(CreateTokenOutcome::Created(_)) => "made".to_owned(),
+            None => "refused".to_owned(),
         };
-        let refused = "nomad: POST /v1/acl/token answered 400";
+        let refused = "refused";
         for (text, outcome) in [
             (
                 "* expiration time cannot be more than 24h0m0s in the future (was 768h0m0s)",
@@ -297,14 +232,6 @@ mod tests {
         ] {
             assert_eq!(told(text), outcome, "{text}");
         }
-        assert!(classify_refusal("expiration time cannot be less than 1m0s", Ttl::ZERO).is_err());
-    }
-
-    #[test]
-    fn ids_stand_in_a_path_as_they_are() {
-        assert!(parse_plain_id("56344737-2b4c-7a56-94fe-38549de0504a").is_some());
-        for bad in ["", "..", "../jobs", "a/b", "a?b=c", "a%2fb", "ü", &"a".repeat(129)] {
-            assert!(parse_plain_id(bad).is_none(), "{bad}");
-        }
+        assert!(classify_refusal("expiration time cannot be less than 1m0s", Ttl::ZERO).is_none());
     }
 }

@@ -8,12 +8,8 @@
 //! - `role`: what a token may do, and for how long
 //! - `token`: issuing, renewing and revoking tokens, and cleaning up after a crash
 //! - `api`: Nomad's HTTP API, with the calls that the engine needs
-//! - `http_client`: HTTP clients and their certificates
-//! - `exchange`: one request and its response, whose size and text are not trusted
 mod access;
 mod api;
-mod exchange;
-mod http_client;
 mod role;
 mod token;
 

@@ -33,8 +33,11 @@ impl NomadLeaseConfig {
     /// The lifetimes of `config/lease`, which apply to roles that set none.
     pub(crate) async fn load_lifetime(context: &Context) -> Result<Lifetime, Error> {
         let lease = context.documents().get::<Self>(&[]).await?;
-        let lifetime = |lease: &Self| Lifetime { ttl: lease.ttl.0, max_ttl: lease.max_ttl.0 };
-        Ok(lease.as_deref().map(lifetime).unwrap_or_default())
+        Ok(lease.as_deref().map(Self::lifetime).unwrap_or_default())
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime { ttl: self.ttl.0, max_ttl: self.max_ttl.0 }
     }
 }
 
@@ -46,23 +49,16 @@ impl Role {
 }
 
 fn validate_lease(lease: &NomadLeaseConfig) -> Result<(), String> {
-    check_lifetimes(lease.ttl, lease.max_ttl)
+    lease.lifetime().check()
 }
 
 /// Validates a role. Clients of Vault rely on these error texts.
 fn validate_role(role: &Role) -> Result<(), String> {
     let wrong = match (role.token_type.as_str(), role.policies.0.is_empty()) {
-        ("client", false) | ("management", true) => return check_lifetimes(role.ttl, role.max_ttl),
+        ("client", false) | ("management", true) => return role.lifetime().check(),
         ("client", true) => "policies cannot be empty when using client tokens",
         ("management", false) => "policies should be empty when using management tokens",
         _ => "type must be \"client\" or \"management\"",
     };
     Err(wrong.to_owned())
-}
-
-fn check_lifetimes(ttl: DurationSecs, max_ttl: DurationSecs) -> Result<(), String> {
-    if !max_ttl.0.is_zero() && ttl > max_ttl {
-        return Err("ttl must not be longer than max_ttl".to_owned());
-    }
-    Ok(())
 }

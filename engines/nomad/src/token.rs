@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use strongroom_sdk::http::HttpClient;
 use strongroom_sdk::{
     Context, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
     Lifetime, Receipt, Renew, RenewRequest, Renewable, ResponseData, RevokeContext, RevokeOutcome,
@@ -9,8 +10,7 @@ use strongroom_sdk::{
 };
 
 use crate::access::NomadAccessConfig;
-use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadClient, NomadTokenSpec};
-use crate::exchange::SYSTEM;
+use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadApi, NomadTokenSpec, SYSTEM};
 use crate::role::{NomadLeaseConfig, Role};
 
 /// The response of `creds/:name`.
@@ -30,9 +30,14 @@ pub(crate) struct NomadTokenReceipt {
 }
 
 /// The credential type: ACL tokens of Nomad.
-#[derive(Default)]
 pub(crate) struct NomadToken {
-    nomad: NomadClient,
+    http: HttpClient,
+}
+
+impl Default for NomadToken {
+    fn default() -> Self {
+        Self { http: HttpClient::new(SYSTEM) }
+    }
 }
 
 impl Credential for NomadToken {
@@ -62,7 +67,8 @@ impl Credential for NomadToken {
         let longest = round_up_to_secs(order.lasts_for());
         let name = order.name.fit(order.config.max_name_length());
         let wish = |expires| NomadTokenSpec { name: &name, role: order.role, expires };
-        let nomad = async |expires| self.nomad.create_token(order.config, &wish(expires)).await;
+        let api = NomadApi::new(&self.http, order.context, order.config)?;
+        let nomad = async |expires| api.create_token(&wish(expires)).await;
         match nomad(longest).await? {
             CreateTokenOutcome::Created(made) => Ok(issued_token(made, longest)),
             // Only Nomad knows its limit, which is another one for a token that is valid in all
@@ -85,8 +91,8 @@ impl Credential for NomadToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &NomadTokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let there = self.nomad.delete_token(outside.config, &receipt.accessor_id).await?;
-        Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
+        let api = NomadApi::new(&self.http, outside.context, outside.config)?;
+        api.delete_token(receipt.accessor_id.as_str()).await
     }
 
     async fn undo(
@@ -96,9 +102,10 @@ impl Credential for NomadToken {
     ) -> Result<UndoOutcome, Error> {
         // Search for the part that is never truncated: the name may have been created under another
         // length limit.
-        let accessors = self.nomad.find_by_name_suffix(outside.config, &name.fit(0)).await?;
+        let api = NomadApi::new(&self.http, outside.context, outside.config)?;
+        let accessors = api.find_by_name_suffix(&name.fit(0)).await?;
         for accessor in &accessors {
-            self.nomad.delete_token(outside.config, accessor).await?;
+            api.delete_token(accessor.as_str()).await?;
         }
         Ok(if accessors.is_empty() { UndoOutcome::NotFound } else { UndoOutcome::Removed })
     }
@@ -113,7 +120,8 @@ impl Renew for NomadToken {
         order: &RenewRequest<'_, Self>,
         receipt: &NomadTokenReceipt,
     ) -> Result<(), Error> {
-        if self.nomad.token_exists(order.config, &receipt.accessor_id).await? {
+        let api = NomadApi::new(&self.http, order.context, order.config)?;
+        if api.token_exists(receipt.accessor_id.as_str()).await? {
             return Ok(());
         }
         Err(Error::user("the token is gone from Nomad; revoke the lease"))
@@ -129,12 +137,13 @@ fn round_up_to_secs(time: Duration) -> Ttl {
 
 /// `expires` is the lifetime that was requested from Nomad; zero if none was.
 fn issued_token(made: CreatedNomadToken, expires: Ttl) -> IssuedCredential<NomadToken> {
+    let expires_itself = made.expires.is_some();
     let answer = NomadTokenResponse { accessor_id: made.accessor.clone(), secret_id: made.secret };
     let issued = IssuedCredential::new(answer, NomadTokenReceipt { accessor_id: made.accessor });
     if expires.is_zero() {
         return issued;
     }
-    if made.expires {
+    if expires_itself {
         return issued.ends_within(expires);
     }
     // Nomad before 1.4 doesn't support expiry.
