@@ -23,12 +23,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
 use strongroom_engine::ConnectionInfo;
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::mount_load::MountLoad;
 use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
 use crate::error::Error;
-use strongroom_mounts::ActiveMount;
-use strongroom_mounts::mount_load::MountLoad;
 
 /// Limits on the number of requests that are processed at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,8 @@ use serde_json::Value;
 use strongroom_engine::{
     CanonicalPath, EngineError, EngineResponse, Existence, FieldKinds, Operation, StatusKind,
 };
+use strongroom_mounts::handle::MountInstance;
+use strongroom_mounts::{ActiveMount, EngineHandle};
 use strongroom_policy::{FieldDeclaration, FieldReadings, PathCase, case_folded};
 use strongroom_telemetry::Stopwatch;
 use strongroom_types::clock::{BoxFuture, with_timeout};
@@ -20,8 +22,6 @@ use crate::special_paths::{any_pattern_matches, longest_pattern_matches, pattern
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::{Backend, BackendResponse, WriteOperation};
-use strongroom_mounts::handle::MountInstance;
-use strongroom_mounts::{ActiveMount, EngineHandle};
 
 /// The backend of every mount whose requests an engine handles, linked in or in a plug-in process.
 #[derive(Debug)]
@@ -288,6 +288,7 @@ mod tests {
         Engine, EngineDescription, EngineError, EngineResponse, Existence, FoldedPaths, MountKind,
         SpecialPaths,
     };
+    use strongroom_mounts::InstanceStorage;
     use strongroom_storage::memory::MemoryStorage;
     use strongroom_types::clock::ManualClock;
     use strongroom_types::{Fields, RequestPath};
@@ -295,7 +296,6 @@ mod tests {
     use super::*;
     use crate::request::{RequestHeaders, Verb};
     use crate::stages::AdmittedRequest;
-    use strongroom_mounts::InstanceStorage;
 
     fn to_strings(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(|pattern| (*pattern).to_owned()).collect()

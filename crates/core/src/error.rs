@@ -4,11 +4,10 @@
 use std::fmt;
 
 use strongroom_engine::{EngineError, StatusKind};
+use strongroom_mounts::plugins::CatalogError;
 pub use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;
 use strongroom_types::{ErrorKind, RawObject};
-
-use strongroom_mounts::plugins::CatalogError;
 
 /// The error of a failed request: a kind, the client's messages, and optionally data.
 #[derive(Debug)]

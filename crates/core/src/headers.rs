@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD};
+use strongroom_mounts::MountConfig;
 use strongroom_types::Secret;
 
 use crate::error::Error;
 use crate::stages::RoutedRequest;
 use crate::unsealed::UnsealedCore;
-use strongroom_mounts::MountConfig;
 
 /// Headers of a single connection or of the message framing; never passed in either direction.
 const CONNECTION_HEADERS: [&str; 12] = [

@@ -58,7 +58,6 @@ pub mod unmount;
 pub mod unsealed;
 pub mod wrapping;
 
-pub use crate::core::{BuiltIns, Core, SealedPaths};
 pub use admission::{AdmissionLimits, RequestHead, RequestPermit};
 pub use error::Error;
 pub use request::{
@@ -67,3 +66,5 @@ pub use request::{
 pub use settings::{CoreDependencies, Settings};
 pub use unsealed::UnsealedCore;
 pub use unsealed::backend::{Backend, BuiltInMount};
+
+pub use crate::core::{BuiltIns, Core, SealedPaths};

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use strongroom_engine::EngineError;
+use strongroom_mounts::{MountClass, MountRegistry};
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
 use strongroom_types::Clock;
-
-use strongroom_mounts::{MountClass, MountRegistry};
 
 /// Makes the engines' periodic calls.
 pub(crate) struct PeriodicCalls {

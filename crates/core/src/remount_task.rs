@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_mounts::MountEntry;
+use strongroom_mounts::handle::Blocked;
+use strongroom_mounts::remount::RemountGuard;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
 use crate::unmount::{Unmount, UnmountService};
-use strongroom_mounts::MountEntry;
-use strongroom_mounts::handle::Blocked;
-use strongroom_mounts::remount::RemountGuard;
 
 /// The interval at which remounts are retried that no task is working on, because their last step
 /// failed.

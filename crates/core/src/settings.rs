@@ -6,13 +6,13 @@ use std::time::Duration;
 use strongroom_engine::MountLifetimes;
 use strongroom_engine::mount_config;
 use strongroom_lease::ExpirationOptions;
+use strongroom_mounts::plugins::PluginLauncher;
 use strongroom_storage::Physical;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_token::TokenStore;
 use strongroom_types::{Clock, Entropy, Ttl};
 
 use crate::admission::AdmissionLimits;
-use strongroom_mounts::plugins::PluginLauncher;
 
 /// The settings of a core, taken from the configuration file by the server; every default is safe.
 #[derive(Clone, Debug)]

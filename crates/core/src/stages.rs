@@ -8,14 +8,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_engine::{ConnectionInfo, Operation};
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::handle::InFlight;
 use strongroom_policy::Acl;
 use strongroom_token::StoredToken;
 use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
 
 use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::{RequestHeaders, Verb};
-use strongroom_mounts::ActiveMount;
-use strongroom_mounts::handle::InFlight;
 
 /// A request whose path is in normal form, with its request id.
 pub struct AdmittedRequest {

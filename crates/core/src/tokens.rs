@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
 use strongroom_engine::MountLifetimes;
 use strongroom_lease::{LeaseKind, NewLease};
+use strongroom_mounts::MountClass;
 use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, TokenRoleStore, TokenStore};
 use strongroom_types::{LeaseId, Timestamp};
@@ -14,7 +15,6 @@ use strongroom_types::{LeaseId, Timestamp};
 use crate::error::Error;
 use crate::leases::LeaseService;
 use crate::leases::token_revoker::TokenRevoker;
-use strongroom_mounts::MountClass;
 
 /// Creates service tokens with their leases, and revokes tokens with their children.
 #[derive(Debug)]

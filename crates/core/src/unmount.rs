@@ -10,12 +10,12 @@ use std::time::Duration;
 use strongroom_barrier::Batch;
 use strongroom_engine::EngineError;
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER};
+use strongroom_mounts::handle::Blocked;
+use strongroom_mounts::{EngineHandle, MountEntry};
 use strongroom_types::{Clock, ErrorKind};
 
 use crate::error::{Error, sanitise_message};
 use crate::leases::LeaseService;
-use strongroom_mounts::handle::Blocked;
-use strongroom_mounts::{EngineHandle, MountEntry};
 
 /// Removes mounts, and resumes removals that were begun and not finished.
 #[derive(Debug)]

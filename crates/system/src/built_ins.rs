@@ -1,12 +1,13 @@
 //! [`BUILT_INS`]: the parts of the API that the server serves itself.
 
+use strongroom_core::core::BuiltIns;
+use strongroom_core::unsealed::backend::BuiltInMount;
+use strongroom_mounts::MountClass;
+
 use crate::auth_token::TokenBackend;
 use crate::cubbyhole::CubbyholeBackend;
 use crate::status::StatusPaths;
 use crate::sys::SystemBackend;
-use strongroom_core::core::BuiltIns;
-use strongroom_core::unsealed::backend::BuiltInMount;
-use strongroom_mounts::MountClass;
 
 /// The built-in mounts and the paths served while sealed, for [`strongroom_core::Core::new`].
 pub const BUILT_INS: BuiltIns = BuiltIns { mounts: MOUNTS, sealed_paths: &StatusPaths };

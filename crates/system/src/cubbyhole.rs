@@ -8,7 +8,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_barrier::Batch;
+use strongroom_core::error::Error;
+use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement};
+use strongroom_core::request::CoreResponse;
+use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_core::unsealed::UnsealedCore;
+use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
 use strongroom_engine::Operation;
+use strongroom_mounts::ActiveMount;
 use strongroom_policy::FieldReadings;
 use strongroom_token::TokenKey;
 use strongroom_types::clock::BoxFuture;
@@ -18,13 +25,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, VerbHandlers, data_response, keys_response, not_found,
 };
 use crate::endpoint_docs::{document_of_endpoints, help_response};
-use strongroom_core::error::Error;
-use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement};
-use strongroom_core::request::CoreResponse;
-use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
-use strongroom_core::unsealed::UnsealedCore;
-use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
-use strongroom_mounts::ActiveMount;
 
 /// Used for help only. Requests bypass endpoint matching, whose capture `path` would override a
 /// body field of that name.

@@ -4,12 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_schema::Input;
-use strongroom_schema::field::{FieldKind, FieldSpec};
-use strongroom_schema::pattern::{PathCaptures, RoutePattern};
-use strongroom_types::clock::BoxFuture;
-use strongroom_types::{Clock, Fields, RequestId, Secret, Ttl};
-
 use strongroom_core::error::Error;
 use strongroom_core::path_access::TokenRequirement;
 use strongroom_core::request::{CoreResponse, Verb};
@@ -19,6 +13,11 @@ pub(crate) use strongroom_core::responses::{
 };
 use strongroom_core::stages::{AuthenticatedCaller, RequestOrigin};
 use strongroom_core::unsealed::UnsealedCore;
+use strongroom_schema::Input;
+use strongroom_schema::field::{FieldKind, FieldSpec};
+use strongroom_schema::pattern::{PathCaptures, RoutePattern};
+use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Clock, Fields, RequestId, Secret, Ttl};
 
 /// The function that handles one verb of an endpoint.
 pub(crate) type EndpointHandler =

@@ -1,14 +1,14 @@
 //! The documentation of endpoints: `help` responses and OpenAPI documents.
 
 use serde_json::{Map, Value};
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
 use strongroom_schema::openapi::{self, PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::Fields;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, VerbHandlers, not_found};
 use crate::root_paths::is_root_endpoint;
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
 
 /// The response to a help request for `path` in a group of endpoints. The empty path lists all of
 /// them.

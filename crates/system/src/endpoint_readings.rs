@@ -1,12 +1,12 @@
 //! How a request's handler interprets its fields, so that policy parameter conditions compare the
 //! same values the handler will use.
 
+use strongroom_core::kind_readings::reading_for_kind;
 use strongroom_policy::{FieldDeclaration, FieldReading, FieldReadings};
 use strongroom_schema::field::FieldSpec;
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint};
-use strongroom_core::kind_readings::reading_for_kind;
 
 /// Fields of the server's own endpoints whose declared kind does not fully say how the handler
 /// interprets them.

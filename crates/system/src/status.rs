@@ -3,16 +3,15 @@
 
 use serde::Serialize;
 use strongroom_barrier::SealConfig;
-use strongroom_schema::field::FieldSpec;
-use strongroom_schema::{CommaList, Input};
-use strongroom_types::clock::BoxFuture;
-use strongroom_types::{Fields, Secret, Wipe, parse_bool};
-
 use strongroom_core::core::{Core, SealedPaths};
 use strongroom_core::error::Error;
 use strongroom_core::refusal_log::RefusalKind;
 use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_core::stages::AdmittedRequest;
+use strongroom_schema::field::FieldSpec;
+use strongroom_schema::{CommaList, Input};
+use strongroom_types::clock::BoxFuture;
+use strongroom_types::{Fields, Secret, Wipe, parse_bool};
 
 /// A path of this module, as `help` and the OpenAPI document show it.
 pub(crate) struct StatusPath {

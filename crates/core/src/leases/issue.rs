@@ -11,6 +11,8 @@ use strongroom_barrier::Batch;
 use strongroom_engine::intent::INTENT_FOLDER;
 use strongroom_engine::{LeaseContext, LeasedResponse};
 use strongroom_lease::{Lease, LeaseKind, NewLease, RevokeError};
+use strongroom_mounts::ActiveMount;
+use strongroom_mounts::handle::InFlight;
 use strongroom_telemetry::names;
 use strongroom_token::{StoredToken, TokenKey};
 use strongroom_types::{RawObject, Timestamp, Ttl};
@@ -19,8 +21,6 @@ use super::LeaseService;
 use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
-use strongroom_mounts::ActiveMount;
-use strongroom_mounts::handle::InFlight;
 
 /// The result of registering a credential: the stored lease, and what to tell the client about it.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use futures_util::StreamExt;
 use strongroom_barrier::{Barrier, Batch};
 use strongroom_engine::MountLifetimes;
 use strongroom_lease::{ExpirationManager, LeaseStore};
+use strongroom_mounts::MountRegistry;
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
 use strongroom_types::{Clock, LeaseId, Timestamp};
@@ -28,7 +29,6 @@ use strongroom_types::{Clock, LeaseId, Timestamp};
 use self::revoker::LeaseRevoker;
 use crate::detached::DetachedTasks;
 use crate::error::Error;
-use strongroom_mounts::MountRegistry;
 
 /// Issues, renews and revokes leases.
 #[derive(Debug)]

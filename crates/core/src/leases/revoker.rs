@@ -11,13 +11,13 @@ use strongroom_engine::{
     CallerInfo, EngineError, EngineRequest, EngineResponse, LeaseContext, Operation, StatusKind,
 };
 use strongroom_lease::{Lease, LeaseKind, RevokeError, Revoker};
+use strongroom_mounts::{ActiveMount, MountTable};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_token::{RevocationMark, TokenKey};
 use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId};
 
 use super::token_revoker::WeakTokenRevoker;
 use crate::error::sanitise_message;
-use strongroom_mounts::{ActiveMount, MountTable};
 
 /// Implements [`Revoker`] for the expiration manager, and builds the requests by which the core
 /// asks engines to renew or revoke.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_engine::{EngineAuth, TokenType};
+use strongroom_mounts::handle::InFlight;
+use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 use strongroom_token::{Cidr, NewToken};
 use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};
@@ -17,8 +19,6 @@ use crate::error::{Error, sanitise_warnings};
 use crate::headers;
 use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_issue, ttl_at_issue};
 use crate::request::{CoreResponse, IssuedSecret};
-use strongroom_mounts::handle::InFlight;
-use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 
 /// A login that an auth method has accepted.
 pub(crate) struct LoginContext<'a> {

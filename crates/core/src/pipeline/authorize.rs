@@ -2,6 +2,7 @@
 //! check decides which, and is made only if the policies grant at least one of them.
 
 use strongroom_engine::Operation;
+use strongroom_mounts::handle::InFlight;
 use strongroom_policy::{Acl, AclRequest, Capability, FieldReadings, PathCase};
 
 use crate::error::Error;
@@ -10,7 +11,6 @@ use crate::request::Verb;
 use crate::stages::{AdmittedRequest, AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::WriteOperation;
-use strongroom_mounts::handle::InFlight;
 
 pub(crate) async fn authorize(
     core: &UnsealedCore,

@@ -1,6 +1,7 @@
 //! Grants the permit to process a request, before its body is read: see [`crate::admission`].
 
 use strongroom_engine::ConnectionInfo;
+use strongroom_mounts::ActiveMount;
 use strongroom_types::Secret;
 
 use crate::admission::{ExceededLimit, RequestHead, RequestPermit, is_exempt};
@@ -8,7 +9,6 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::path_access::TokenRequirement;
 use crate::unsealed::UnsealedCore;
-use strongroom_mounts::ActiveMount;
 
 impl Core {
     /// Decides whether a request is processed. Call it before the body is read, and pass the permit

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_mounts::MountRegistry;
+
 use crate::path_access::{PathAccess, PolicyPath};
 use crate::stages::{AdmittedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::Backends;
-use strongroom_mounts::MountRegistry;
 
 /// Routes a request. The result is boxed because it is moved from stage to stage.
 pub fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedRequest> {

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use strongroom_engine::{DataResponse, EngineResponse, Operation, RawResponse};
+use strongroom_mounts::MountConfig;
+use strongroom_mounts::handle::InFlight;
 use strongroom_types::{ErrorKind, Ttl};
 
 use crate::error::{Error, sanitise_warnings};
@@ -13,8 +15,6 @@ use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
 use crate::stages::AuthorizedRequest;
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::BackendResponse;
-use strongroom_mounts::MountConfig;
-use strongroom_mounts::handle::InFlight;
 
 /// Stores the lease or token of a response, and fills the envelope.
 pub(crate) async fn settle(

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_engine::{EngineResponse, Operation};
+use strongroom_mounts::entry::MountClass;
+use strongroom_mounts::handle::InFlight;
+use strongroom_mounts::{ActiveMount, MountBackend};
 use strongroom_policy::FieldReadings;
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
@@ -14,9 +17,6 @@ use crate::error::Error;
 use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::CoreResponse;
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
-use strongroom_mounts::entry::MountClass;
-use strongroom_mounts::handle::InFlight;
-use strongroom_mounts::{ActiveMount, MountBackend};
 
 /// Handles the requests below a mount. A backend has no state of its own: it finds its mount in the
 /// request, and the server's state in the [`UnsealedCore`] it is given.

@@ -9,6 +9,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
 use strongroom_lease::{ExpirationManager, LeaseStore};
+use strongroom_mounts::entry::{MountClass, MountConfig, MountEntry};
+use strongroom_mounts::loader::EngineLoader;
+use strongroom_mounts::plugins::{PluginCatalogStore, RunningPlugin};
+use strongroom_mounts::system_view::ServerInfo;
+use strongroom_mounts::{ActiveMount, MountBackend, MountRegistry};
 use strongroom_policy::{PasswordPolicies, PolicyStore};
 use strongroom_telemetry::{MetricsExporter, names};
 use strongroom_token::{TokenRoleStore, TokenStore};
@@ -34,11 +39,6 @@ use crate::storage_views as views;
 use crate::tokens::TokenService;
 use crate::unmount::UnmountService;
 use crate::wrapping::WrappingService;
-use strongroom_mounts::entry::{MountClass, MountConfig, MountEntry};
-use strongroom_mounts::loader::EngineLoader;
-use strongroom_mounts::plugins::{PluginCatalogStore, RunningPlugin};
-use strongroom_mounts::system_view::ServerInfo;
-use strongroom_mounts::{ActiveMount, MountBackend, MountRegistry};
 
 /// The services of an unsealed server, each of which owns what it touches. Created by an unseal,
 /// dropped by a seal.

@@ -3,6 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use strongroom_core::error::Error;
+use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
+use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_core::unsealed::UnsealedCore;
+use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_mounts::ActiveMount;
 use strongroom_policy::FieldReadings;
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
@@ -13,12 +19,6 @@ use crate::endpoint_dispatch::call_endpoint;
 use crate::endpoint_docs::document_of_endpoints;
 use crate::endpoint_readings::readings_for_endpoints;
 use crate::root_paths::is_root_path;
-use strongroom_core::error::Error;
-use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
-use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
-use strongroom_core::unsealed::UnsealedCore;
-use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
-use strongroom_mounts::ActiveMount;
 
 /// Handles the requests below `auth/token/`, by the endpoints of this module.
 #[derive(Debug)]

@@ -2,6 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use strongroom_core::auth_response::auth_response;
+use strongroom_core::error::Error;
+use strongroom_core::leases::lifetimes::GrantedTtl;
+use strongroom_core::request::{CoreResponse, IssuedSecret};
+use strongroom_core::tokens::TokenService;
+use strongroom_policy::PolicyStore;
 use strongroom_schema::{CommaList, Input, KeyValues};
 use strongroom_telemetry::names;
 use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
@@ -11,12 +17,6 @@ use strongroom_types::{PolicyName, Secret, Ttl};
 use super::lifetime::TokenLimits;
 use super::policies::PolicyRequest;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
-use strongroom_core::auth_response::auth_response;
-use strongroom_core::error::Error;
-use strongroom_core::leases::lifetimes::GrantedTtl;
-use strongroom_core::request::{CoreResponse, IssuedSecret};
-use strongroom_core::tokens::TokenService;
-use strongroom_policy::PolicyStore;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

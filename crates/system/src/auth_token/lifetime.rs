@@ -1,10 +1,9 @@
 //! Computes token lifetimes. Pure arithmetic; see
 //! <https://developer.hashicorp.com/vault/docs/concepts/tokens>.
 
+use strongroom_core::leases::lifetimes::{GrantedTtl, cap_warning};
 use strongroom_engine::MountLifetimes;
 use strongroom_types::{Timestamp, Ttl};
-
-use strongroom_core::leases::lifetimes::{GrantedTtl, cap_warning};
 
 /// The limits that apply to the lifetime of a token.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,9 @@
 //! `lookup`, `lookup-self` and `lookup-accessor`, and the list of accessors.
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::tokens::TokenService;
 use strongroom_schema::Input;
 use strongroom_token::{Cidr, Token};
 use strongroom_types::{ErrorKind, RawObject, Timestamp};
@@ -9,9 +12,6 @@ use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

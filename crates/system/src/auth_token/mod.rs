@@ -11,14 +11,14 @@ mod revoke;
 mod roles;
 mod tidy;
 
+pub(crate) use backend::TokenBackend;
+use strongroom_core::error::Error;
+use strongroom_core::tokens::TokenService;
 use strongroom_schema::Input;
 use strongroom_token::StoredToken;
 use strongroom_types::{Accessor, ErrorKind, Secret};
 
 use crate::endpoint::{ApiEndpoint, EndpointCall};
-pub(crate) use backend::TokenBackend;
-use strongroom_core::error::Error;
-use strongroom_core::tokens::TokenService;
 
 /// All endpoints below `auth/token/`.
 pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[

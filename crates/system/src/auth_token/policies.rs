@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use strongroom_core::error::Error;
 use strongroom_token::TokenRole;
 use strongroom_types::PolicyName;
-
-use strongroom_core::error::Error;
 
 /// The inputs of the decision.
 pub(super) struct PolicyRequest<'a> {

@@ -1,6 +1,15 @@
 //! `renew`, `renew-self` and `renew-accessor`: extending tokens.
 
+use std::sync::Arc;
+
 use strongroom_barrier::Batch;
+use strongroom_core::auth_response::auth_response;
+use strongroom_core::error::Error;
+use strongroom_core::leases::LeaseService;
+use strongroom_core::logins::LoginService;
+use strongroom_core::logins::past_max_ttl;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::tokens::TokenService;
 use strongroom_lease::LeaseKind;
 use strongroom_schema::{DurationSecs, Input};
 use strongroom_token::{StoredToken, Token};
@@ -9,14 +18,6 @@ use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 use super::lifetime::{GrantedLifetime, TokenLimits};
 use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
-use std::sync::Arc;
-use strongroom_core::auth_response::auth_response;
-use strongroom_core::error::Error;
-use strongroom_core::leases::LeaseService;
-use strongroom_core::logins::LoginService;
-use strongroom_core::logins::past_max_ttl;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     renew_endpoint("renew", "Extends a token.", handler!(renew_token, leases, tokens, logins)),

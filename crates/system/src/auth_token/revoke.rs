@@ -1,5 +1,8 @@
 //! `revoke`, `revoke-self`, `revoke-accessor` and `revoke-orphan`: ending tokens.
 
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::tokens::TokenService;
 use strongroom_schema::Input;
 use strongroom_token::{RevocationMark, TokenKey, TokenStore};
 
@@ -8,9 +11,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, empty_or_warnings_response, handler,
 };
 use crate::sys::REVOKE_WAIT;
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::tokens::TokenService;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     revoke_endpoint(

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::tokens::TokenService;
+use strongroom_mounts::system_view::ServerInfo;
 use strongroom_schema::{CommaList, DurationSecs, Input};
 use strongroom_token::{Cidr, TokenRole, TokenTypePolicy};
 use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
@@ -11,10 +15,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     empty_or_warnings_response, handler, keys_response, not_found,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::tokens::TokenService;
-use strongroom_mounts::system_view::ServerInfo;
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

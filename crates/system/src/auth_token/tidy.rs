@@ -1,10 +1,11 @@
 //! `auth/token/tidy`: removes index entries of tokens that no longer exist, in the background.
 
-use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use strongroom_core::background::BackgroundTasks;
 use strongroom_core::error::Error;
 use strongroom_core::request::{CoreResponse, ResponseEnvelope};
 use strongroom_core::tokens::TokenService;
+
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "tidy",

@@ -3,6 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use strongroom_core::error::Error;
+use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
+use strongroom_core::request::CoreResponse;
+use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_core::unsealed::UnsealedCore;
+use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_mounts::ActiveMount;
 use strongroom_policy::{FieldReadings, InnerField, PathCase};
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_types::clock::BoxFuture;
@@ -15,13 +22,6 @@ use crate::endpoint_docs::{document_of_paths, path_doc};
 use crate::endpoint_readings::readings_for_endpoints;
 use crate::root_paths::is_root_path;
 use crate::status::STATUS_PATHS;
-use strongroom_core::error::Error;
-use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
-use strongroom_core::request::CoreResponse;
-use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
-use strongroom_core::unsealed::UnsealedCore;
-use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
-use strongroom_mounts::ActiveMount;
 
 /// Handles the requests below `sys/`, by the endpoints of this module.
 #[derive(Debug)]

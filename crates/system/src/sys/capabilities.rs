@@ -1,6 +1,13 @@
 //! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: what a token may do
 //! to some paths.
 
+use strongroom_core::error::Error;
+use strongroom_core::pipeline::route;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::tokens::TokenService;
+use strongroom_core::unsealed::backend::Backends;
+use strongroom_mounts::MountRegistry;
+use strongroom_policy::PolicyStore;
 use strongroom_policy::{Acl, Capabilities};
 use strongroom_schema::{CommaList, Input};
 use strongroom_token::StoredToken;
@@ -9,13 +16,6 @@ use strongroom_types::{Accessor, ErrorKind, Fields, RequestPath, Secret};
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
-use strongroom_core::error::Error;
-use strongroom_core::pipeline::route;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::tokens::TokenService;
-use strongroom_core::unsealed::backend::Backends;
-use strongroom_mounts::MountRegistry;
-use strongroom_policy::PolicyStore;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

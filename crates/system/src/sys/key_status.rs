@@ -1,14 +1,14 @@
 //! `sys/key-status`: the number, install time and use count of the active encryption key.
 
 use serde::Serialize;
+use strongroom_barrier::Barrier;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
 use strongroom_types::RawObject;
 
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
-use strongroom_barrier::Barrier;
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "key-status",

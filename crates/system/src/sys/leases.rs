@@ -2,10 +2,17 @@
 //! revoking leases.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::leases::LeaseService;
+use strongroom_core::request::{CoreResponse, ResponseEnvelope};
+use strongroom_core::unmount::Unmount;
+use strongroom_core::unmount::UnmountService;
 use strongroom_lease::LeaseKind;
+use strongroom_mounts::MountRegistry;
 use strongroom_schema::{DurationSecs, Input};
 use strongroom_types::{Fields, LeaseId, Timestamp};
 
@@ -13,13 +20,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
     not_found,
 };
-use std::sync::Arc;
-use strongroom_core::error::Error;
-use strongroom_core::leases::LeaseService;
-use strongroom_core::request::{CoreResponse, ResponseEnvelope};
-use strongroom_core::unmount::Unmount;
-use strongroom_core::unmount::UnmountService;
-use strongroom_mounts::MountRegistry;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

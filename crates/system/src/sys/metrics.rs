@@ -1,12 +1,12 @@
 //! `sys/metrics`: the server's metrics in JSON or in the Prometheus text format.
 
+use strongroom_core::error::Error;
+use strongroom_core::metrics_response::metrics_response;
+use strongroom_core::request::CoreResponse;
 use strongroom_schema::Input;
 use strongroom_telemetry::MetricsExporter;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
-use strongroom_core::error::Error;
-use strongroom_core::metrics_response::metrics_response;
-use strongroom_core::request::CoreResponse;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "metrics",

@@ -20,12 +20,12 @@ mod seal;
 mod ui_mounts;
 mod wrapping;
 
+pub(crate) use backend::SystemBackend;
+pub(crate) use leases::REVOKE_WAIT;
 use serde::Serialize;
 use strongroom_policy::{DerivedField, FieldReading};
 
 use crate::endpoint::ApiEndpoint;
-pub(crate) use backend::SystemBackend;
-pub(crate) use leases::REVOKE_WAIT;
 
 /// All endpoints below `sys/`. If several patterns match a path, the first that has a handler for
 /// the verb is used.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_engine::MountLifetimes;
-
 use strongroom_mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
 
 /// A mount as in responses of `sys/mounts`, `sys/auth` and `sys/internal/ui/mounts`.

@@ -1,12 +1,11 @@
 //! The settings of a mount that can be given as `config` when it is enabled, and changed by tuning.
 
-use strongroom_engine::MountLifetimes;
-use strongroom_schema::{CommaList, Input};
-use strongroom_types::{Fields, Ttl};
-
 use strongroom_core::error::Error;
 use strongroom_core::headers;
+use strongroom_engine::MountLifetimes;
 use strongroom_mounts::{MountClass, MountConfig, MountTokenType};
+use strongroom_schema::{CommaList, Input};
+use strongroom_types::{Fields, Ttl};
 
 #[derive(Input, Default)]
 pub(super) struct MountSettingsInput {

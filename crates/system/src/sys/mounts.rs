@@ -4,6 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::unmount::UnmountService;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::plugins::selection::normalise_version;
+use strongroom_mounts::registry::NewMount;
+use strongroom_mounts::system_view::ServerInfo;
 use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_schema::{Input, KeyValues};
 use strongroom_types::{Fields, MountPath, RawObject};
@@ -16,14 +24,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     empty_or_warnings_response, handler,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::unmount::UnmountService;
-use strongroom_mounts::MountClass;
-use strongroom_mounts::MountRegistry;
-use strongroom_mounts::plugins::selection::normalise_version;
-use strongroom_mounts::registry::NewMount;
-use strongroom_mounts::system_view::ServerInfo;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::{Map, Value, json};
-use strongroom_schema::Input;
-use strongroom_schema::openapi;
-
-use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::unsealed::backend::Backends;
 use strongroom_mounts::MountRegistry;
 use strongroom_mounts::system_view::ServerInfo;
 use strongroom_mounts::{ActiveMount, MountClass};
+use strongroom_schema::Input;
+use strongroom_schema::openapi;
+
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",
@@ -243,9 +243,10 @@ fn rename_references(value: &mut Value, renamed: &BTreeMap<String, String>) {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_core::request::Verb;
+
     use super::*;
     use crate::tests::TestCore;
-    use strongroom_core::request::Verb;
 
     async fn fetch_document(bench: &TestCore, token: &str, query: &str) -> Value {
         let answer = bench.send(Verb::Read, "sys/internal/specs/openapi", token, query).await;

@@ -1,14 +1,14 @@
 //! `sys/policies/password`: password policies, and generating passwords from them.
 
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_policy::PasswordPolicies;
 use strongroom_schema::Input;
 use strongroom_types::{ErrorKind, Fields};
 
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_policy::PasswordPolicies;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

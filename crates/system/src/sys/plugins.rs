@@ -3,6 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use strongroom_core::error::{Error, sanitise_message};
+use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::plugins::selection::normalise_version;
+use strongroom_mounts::plugins::{PluginError, PluginKind, PluginSpec};
 use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_schema::{CommaList, Input};
 use strongroom_types::Fields;
@@ -12,12 +18,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     data_response_with_warnings, handler, keys_response, not_found,
 };
-use strongroom_core::error::{Error, sanitise_message};
-use strongroom_core::request::CoreResponse;
-use strongroom_mounts::MountClass;
-use strongroom_mounts::MountRegistry;
-use strongroom_mounts::plugins::selection::normalise_version;
-use strongroom_mounts::plugins::{PluginError, PluginKind, PluginSpec};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -1,5 +1,8 @@
 //! `sys/policies/acl` and its older form `sys/policy`: ACL policies.
 
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_policy::PolicyStore;
 use strongroom_policy::{DerivedField, FieldReading, from_base64};
 use strongroom_schema::Input;
 use strongroom_types::{Fields, PolicyName};
@@ -9,9 +12,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     empty_or_warnings_response, handler, keys_response, not_found,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_policy::PolicyStore;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

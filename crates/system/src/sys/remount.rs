@@ -1,6 +1,10 @@
 //! `sys/remount`: moving a mount to another path, and the status of such a move.
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountRegistry;
+use strongroom_mounts::{MountClass, RemountProgress};
 use strongroom_schema::Input;
 use strongroom_types::{Fields, MountPath, RawObject};
 
@@ -8,10 +12,6 @@ use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
     data_response_with_warnings, handler, not_found,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_mounts::MountRegistry;
-use strongroom_mounts::{MountClass, RemountProgress};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
 use strongroom_policy::Capabilities;
 use strongroom_types::Fields;
 
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

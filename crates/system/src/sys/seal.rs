@@ -1,10 +1,11 @@
 //! `sys/seal`, which seals the server, and `sys/step-down`, which has no effect on a single node.
 
-use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 use strongroom_core::error::Error;
 use strongroom_core::refusal_log::RefusalLog;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::seal_request::SealRequest;
+
+use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -1,16 +1,16 @@
 //! `sys/internal/ui/mounts`: the mounts the caller can reach. The KV commands of the CLI call this
 //! first to learn the version of a mount.
 
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_mounts::MountClass;
+use strongroom_mounts::MountRegistry;
 use strongroom_types::Fields;
 
 use super::mount_entry::{MountResponse, mount_response};
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_mounts::MountClass;
-use strongroom_mounts::MountRegistry;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -1,18 +1,19 @@
 //! `sys/wrapping/`: wrapping a request body, and looking up, unwrapping and rewrapping with a
 //! wrapping token.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use strongroom_core::error::Error;
+use strongroom_core::request::CoreResponse;
+use strongroom_core::wrapping::WrappingService;
+use strongroom_core::wrapping::unwrap;
 use strongroom_schema::Input;
 use strongroom_types::{RawObject, Secret};
 
 use crate::endpoint::{
     ANY_FIELDS, ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler,
 };
-use std::sync::Arc;
-use strongroom_core::error::Error;
-use strongroom_core::request::CoreResponse;
-use strongroom_core::wrapping::WrappingService;
-use strongroom_core::wrapping::unwrap;
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Poll;
 
+use strongroom_core::request::{CoreResponse, Verb};
+use strongroom_core::{AdmissionLimits, Error};
 use strongroom_engine::ConnectionInfo;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::names;
@@ -12,8 +14,6 @@ use strongroom_types::{ErrorKind, Secret};
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
 use super::test_counters::TestCounters;
-use strongroom_core::request::{CoreResponse, Verb};
-use strongroom_core::{AdmissionLimits, Error};
 
 const LIMITS: AdmissionLimits = AdmissionLimits {
     requests: 20,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
-use strongroom_core::request::{CoreResponse, Verb};
 
 const ALL: &str =
     r#"path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list"] }"#;

@@ -1,7 +1,7 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 const ALL: &str =
     r#"path "*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }"#;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use strongroom_core::Settings;
 use strongroom_engine::mount_config::CACHED_BYTES_CONFIG_KEY;
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
-use strongroom_core::Settings;
 
 #[tokio::test]
 async fn entries_and_tokens_are_kept_within_their_settings() {

@@ -1,9 +1,9 @@
 //! Policies are evaluated on the form of a path that the backend uses.
 
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "delete", "list"]"#;
 

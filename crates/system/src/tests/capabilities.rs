@@ -1,9 +1,9 @@
 //! The capabilities that the server reports match what requests are allowed to do.
 
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "delete", "list"]"#;
 

@@ -1,13 +1,13 @@
 use std::time::Duration;
 
+use strongroom_core::request::Verb;
 use strongroom_engine::intent::INTENT_FOLDER;
+use strongroom_mounts::MountClass;
 use strongroom_types::{Clock, ErrorKind};
 
 use super::TestCore;
 use super::fake_auth_method::PeriodicBehavior;
 use super::fake_outside_system::OutsideBehavior;
-use strongroom_core::request::Verb;
-use strongroom_mounts::MountClass;
 
 async fn intent_count(bench: &TestCore) -> usize {
     let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
+use strongroom_core::request::Verb;
+use strongroom_core::storage_views::CUBBYHOLES as CUBBYHOLE_VIEW;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::testing::FaultyStorage;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::interleaving_storage::InterleavingStorage;
-use strongroom_core::request::Verb;
-use strongroom_core::storage_views::CUBBYHOLES as CUBBYHOLE_VIEW;
 
 /// The storage keys of all cubbyholes.
 pub(super) async fn stored_keys(bench: &TestCore) -> Vec<String> {

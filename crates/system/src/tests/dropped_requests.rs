@@ -9,6 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use strongroom_barrier::{Barrier, Batch, View, testing};
+use strongroom_core::cubbyhole_store::CubbyholeStore;
+use strongroom_core::leases::token_revoker::TokenRevoker;
 use strongroom_engine::{DataResponse, LeasedResponse};
 use strongroom_lease::{
     ExpirationManager, ExpirationOptions, Lease, LeaseKind, LeaseState, LeaseStore, NewLease,
@@ -21,8 +23,6 @@ use strongroom_types::{Clock, Fields, LeaseId, Ttl};
 use tokio_util::sync::CancellationToken;
 
 use crate::tests::TestCore;
-use strongroom_core::cubbyhole_store::CubbyholeStore;
-use strongroom_core::leases::token_revoker::TokenRevoker;
 
 async fn run_until_idle() {
     for _ in 0..300 {

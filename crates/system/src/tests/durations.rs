@@ -1,11 +1,11 @@
 //! All durations of the API are parsed alike: the same formats, rounded up to whole seconds, and
 //! refused if invalid. None is rounded down to zero, which means "no limit" or "the default".
 
+use strongroom_core::request::Verb;
 use strongroom_types::Ttl;
 
 use super::TestCore;
 use super::test_core::TestResponse;
-use strongroom_core::request::Verb;
 
 /// A duration field, and where its effect can be read back.
 struct DurationField {

@@ -1,9 +1,9 @@
 //! Both versions of the KV engine, used through mounts, tokens and policies.
 
+use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::{CoreResponse, Verb};
 
 const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
 

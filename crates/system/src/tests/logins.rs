@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_core::Error;
+use strongroom_core::request::{CoreRequest, Verb};
 use strongroom_engine::{EngineAuth, EngineError, Operation, TokenType};
 use strongroom_types::{Clock, ErrorKind, Fields, RawObject, Secret, Ttl};
 
@@ -9,8 +11,6 @@ use super::TestCore;
 use super::blocking_storage::BlockingStorage;
 use super::test_core::TestResponse;
 use super::wrapping::{try_send_wrapped, wrap_info};
-use strongroom_core::Error;
-use strongroom_core::request::{CoreRequest, Verb};
 
 fn auth_for_bob() -> EngineAuth {
     EngineAuth {

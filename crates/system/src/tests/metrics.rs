@@ -1,5 +1,6 @@
-use super::TestCore;
 use strongroom_core::request::{CoreResponse, Verb};
+
+use super::TestCore;
 
 async fn request_metrics(
     bench: &TestCore,

@@ -1,7 +1,7 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 #[tokio::test]
 async fn kv_returns_json_values_unchanged() {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use strongroom_core::request::{CoreResponse, Verb};
+
 use super::TestCore;
 use crate::endpoint::ApiEndpoint;
-use strongroom_core::request::{CoreResponse, Verb};
 
 /// Stands for a secret put into the wrong field. Tests also send it in upper case, since some
 /// fields are folded.

@@ -1,7 +1,7 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 const ALL: &str = r#"capabilities = ["create", "read", "update", "patch", "delete", "list"]"#;
 

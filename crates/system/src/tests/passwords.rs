@@ -1,7 +1,7 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 const FOLDER: &str = "sys/policies/password";
 const HCL: &str = "length = 20\nrule \"charset\" { charset = \"abc\" min-chars = 1 }";

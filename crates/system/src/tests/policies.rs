@@ -1,7 +1,7 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 #[tokio::test]
 async fn a_token_may_do_what_its_policies_say_and_no_more() {

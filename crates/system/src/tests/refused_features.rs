@@ -1,11 +1,11 @@
 //! Regression tests about features that are not implemented: namespaces and inline authentication.
 //! Requests that use them are refused on every kind of route, before they have an effect.
 
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use crate::{auth_token, status, sys};
-use strongroom_core::request::Verb;
 
 const VERBS: [Verb; 6] =
     [Verb::Read, Verb::Write, Verb::Delete, Verb::Patch, Verb::List, Verb::Help];

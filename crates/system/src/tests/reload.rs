@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use strongroom_core::request::Verb;
+use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
 use super::fake_outside_system::OutsideBehavior;
 use super::test_core::LaunchGate;
-use strongroom_core::request::Verb;
-use strongroom_types::ErrorKind;
 
 const SHA: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 

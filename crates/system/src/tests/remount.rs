@@ -1,12 +1,12 @@
 //! Moving mounts to another path with `sys/remount`.
 
+use strongroom_core::request::Verb;
 use strongroom_engine::EngineAuth;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
 use super::fake_outside_system::OutsideBehavior;
-use strongroom_core::request::Verb;
 
 async fn start_remount(bench: &TestCore, from: &str, to: &str) -> String {
     let body = format!(r#"{{"from":"{from}","to":"{to}"}}"#);

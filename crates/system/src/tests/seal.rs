@@ -1,8 +1,8 @@
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::test_core::TestResponse;
-use strongroom_core::request::Verb;
 
 #[tokio::test]
 async fn sealing_refuses_everything_and_unsealing_brings_it_back() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_barrier::SealConfig;
+use strongroom_core::request::Verb;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::{ErrorKind, Namespace, RequestId, Secret};
 use tokio_util::task::TaskTracker;
@@ -12,7 +13,6 @@ use super::blocking_storage::BlockingStorage;
 use super::fake_outside_system::OutsideBehavior;
 use super::interleaving_storage::InterleavingStorage;
 use super::test_core::make_core;
-use strongroom_core::request::Verb;
 
 const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
 

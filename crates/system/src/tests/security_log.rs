@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use strongroom_core::request::Verb;
 use strongroom_engine::EngineError;
 use strongroom_types::ErrorKind;
 use tracing::subscriber::DefaultGuard;
 
 use super::TestCore;
-use strongroom_core::request::Verb;
 
 /// Captures the log of this thread while the guard is alive.
 #[derive(Clone, Default)]

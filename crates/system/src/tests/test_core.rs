@@ -6,8 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use strongroom_barrier::SealConfig;
+use strongroom_core::request::{CoreRequest, CoreResponse, ResponseEnvelope, Verb};
+use strongroom_core::{
+    AdmissionLimits, Core, CoreDependencies, Error, RequestHead, RequestPermit, Settings,
+};
 use strongroom_crypto::SystemEntropy;
 use strongroom_engine::{ConnectionInfo, Engine, EngineFactory, MountContext, MountKind};
+use strongroom_mounts::plugins::{
+    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
+};
 use strongroom_sdk::Blueprint;
 use strongroom_storage::Physical;
 use strongroom_storage::memory::MemoryStorage;
@@ -19,13 +26,6 @@ use tokio::sync::Notify;
 
 use super::fake_auth_method::FakeAuthMethod;
 use super::fake_outside_system::FakeOutsideSystem;
-use strongroom_core::request::{CoreRequest, CoreResponse, ResponseEnvelope, Verb};
-use strongroom_core::{
-    AdmissionLimits, Core, CoreDependencies, Error, RequestHead, RequestPermit, Settings,
-};
-use strongroom_mounts::plugins::{
-    NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
-};
 
 /// A launcher of linked-in engines; its "plug-ins" are the same engines with another version.
 #[derive(Debug, Default)]

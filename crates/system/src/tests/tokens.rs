@@ -1,8 +1,8 @@
+use strongroom_core::request::Verb;
 use strongroom_types::{ErrorKind, LeaseId};
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
-use strongroom_core::request::Verb;
 
 const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
 

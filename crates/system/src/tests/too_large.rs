@@ -1,10 +1,10 @@
 //! Data larger than the storage accepts is a client error on every path.
 
+use strongroom_core::Error;
+use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
-use strongroom_core::Error;
-use strongroom_core::request::Verb;
 
 /// Whether the HTTP server would respond with status 413.
 fn is_too_large(error: &Error) -> bool {

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use strongroom_core::Error;
+use strongroom_core::pipeline::admit::admit;
+use strongroom_core::pipeline::authenticate::authenticate;
+use strongroom_core::pipeline::route::route;
+use strongroom_core::request::{CoreResponse, ResponseEnvelope, Verb, WrapInfo};
+use strongroom_core::wrapping::WrapRequest;
 use strongroom_engine::RawResponse;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::testing::FaultyStorage;
@@ -11,12 +17,6 @@ use strongroom_types::{ErrorKind, Fields, Secret};
 use super::TestCore;
 use super::cubbyhole::stored_keys;
 use super::test_core::{TestResponse, into_test_response};
-use strongroom_core::Error;
-use strongroom_core::pipeline::admit::admit;
-use strongroom_core::pipeline::authenticate::authenticate;
-use strongroom_core::pipeline::route::route;
-use strongroom_core::request::{CoreResponse, ResponseEnvelope, Verb, WrapInfo};
-use strongroom_core::wrapping::WrapRequest;
 
 pub(super) const NOT_VALID: &str = "wrapping token is not valid or does not exist";
 const WRAP_TTL_HEADER: &str = "x-vault-wrap-ttl";

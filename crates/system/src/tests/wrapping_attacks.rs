@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::testing::FaultyStorage;
 use strongroom_types::ErrorKind;
@@ -15,7 +16,6 @@ use super::wrapping::{
     NOT_VALID, create_wrapping_token, lookup_wrapping_token, send_wrapped, token_body,
     try_send_wrapped, unwrap_as, unwrap_own, wrap_info, wrap_request,
 };
-use strongroom_core::request::{CoreResponse, Verb};
 
 const CALLERS: usize = 100;
 
