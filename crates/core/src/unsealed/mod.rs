@@ -104,10 +104,9 @@ impl UnsealedCore {
         };
         let policies = PolicyStore::load(barrier.view(views::POLICIES)).await?;
         let password_policies = PasswordPolicies::new(barrier.view(views::PASSWORD_POLICIES));
-        let cubbyholes = CubbyholeStore::new(barrier.view(views::CUBBYHOLES));
+        // Loaded before the engines are started: if it fails, there is nothing to close.
         let token_store =
             TokenStore::load(barrier.view(views::TOKENS), settings.token_cache_bytes).await?;
-        let clock = barrier.clock().clone();
         let loader = EngineLoader {
             barrier: barrier.clone(),
             catalog: PluginCatalogStore::load(barrier.view(views::PLUGIN_CATALOG)).await?,
@@ -117,46 +116,15 @@ impl UnsealedCore {
             password_policies: password_policies.clone(),
             document_cache_bytes: settings.document_cache_bytes,
         };
+        let created = barrier.clock().now();
         let builtin = backends.builtin_mounts().iter();
-        let builtin = builtin.map(|mount| builtin_mount(mount, &server_info, clock.now()));
+        let builtin = builtin.map(|mount| builtin_mount(mount, &server_info, created));
         let builtin = builtin.collect::<Result<_, _>>()?;
-        let table = loader.table.clone();
         let mounts = MountRegistry::load(barrier.view(views::MOUNTS), loader, builtin).await?;
-        let revoker = Arc::new(LeaseRevoker::new(table, clock.clone(), parts.entropy.clone()));
-        let store = LeaseStore::new(barrier.view(views::LEASES));
-        let expiration = ExpirationManager::new(
-            store.clone(),
-            revoker.clone(),
-            clock.clone(),
-            settings.expiration,
-        );
-        let token_revoker = TokenRevoker::new(
-            token_store.clone(),
-            store.clone(),
-            cubbyholes.clone(),
-            expiration.clone(),
-            clock,
-        );
-        // The cell is new, so setting it cannot fail.
-        let _ = revoker.token_revoker.set(token_revoker.downgrade());
-        token_revoker.resume_pending();
         let detached = DetachedTasks::default();
-        let leases = Arc::new(LeaseService {
-            barrier: barrier.clone(),
-            store,
-            tokens: token_store.clone(),
-            expiration,
-            revoker,
-            mounts: mounts.clone(),
-            lifetimes: settings.lifetimes,
-            detached: detached.clone(),
-        });
-        let tokens = Arc::new(TokenService {
-            store: token_store,
-            roles: TokenRoleStore::new(barrier.view(views::TOKEN_ROLES)),
-            revoker: token_revoker,
-            leases: leases.clone(),
-        });
+        let cubbyholes = CubbyholeStore::new(barrier.view(views::CUBBYHOLES));
+        let tokens = build_tokens(token_store, parts, settings, &mounts, &cubbyholes, &detached);
+        let leases = tokens.leases.clone();
         let wrapping = Arc::new(WrappingService {
             tokens: tokens.clone(),
             cubbyholes: cubbyholes.clone(),
@@ -253,6 +221,51 @@ impl UnsealedCore {
         let remounts = Arc::new(RemountService { unmounts, requests });
         self.background.spawn(async move { remounts.run_remounts().await });
     }
+}
+
+/// Builds the services of tokens and leases. Revocations of tokens that a restart interrupted are
+/// queued again.
+fn build_tokens(
+    tokens: TokenStore,
+    parts: &CoreDependencies,
+    settings: &Settings,
+    mounts: &MountRegistry,
+    cubbyholes: &CubbyholeStore,
+    detached: &DetachedTasks,
+) -> Arc<TokenService> {
+    let barrier = &mounts.engine_loader.barrier;
+    let clock = barrier.clock();
+    let leases = LeaseStore::new(barrier.view(views::LEASES));
+    let (table, entropy) = (mounts.table.clone(), parts.entropy.clone());
+    let revoker = Arc::new(LeaseRevoker::new(table, clock.clone(), entropy));
+    let expiration =
+        ExpirationManager::new(leases.clone(), revoker.clone(), clock.clone(), settings.expiration);
+    let token_revoker = TokenRevoker::new(
+        tokens.clone(),
+        leases.clone(),
+        cubbyholes.clone(),
+        expiration.clone(),
+        clock.clone(),
+    );
+    // The cell is new, so setting it cannot fail.
+    let _ = revoker.token_revoker.set(token_revoker.downgrade());
+    token_revoker.resume_pending();
+    let leases = Arc::new(LeaseService {
+        barrier: barrier.clone(),
+        store: leases,
+        tokens: tokens.clone(),
+        expiration,
+        revoker,
+        mounts: mounts.clone(),
+        lifetimes: settings.lifetimes,
+        detached: detached.clone(),
+    });
+    Arc::new(TokenService {
+        store: tokens,
+        roles: TokenRoleStore::new(barrier.view(views::TOKEN_ROLES)),
+        revoker: token_revoker,
+        leases,
+    })
 }
 
 /// Removes the keys from memory when dropped.
