@@ -5,7 +5,7 @@ use strongroom_barrier::seal::BarrierInitialisation;
 use strongroom_barrier::{Batch, SealConfig};
 use strongroom_policy::PolicyStore;
 use strongroom_token::{NewToken, TokenStore};
-use strongroom_types::{PolicyName, Secret, Ttl};
+use strongroom_types::Secret;
 
 use crate::cluster::prepare_cluster;
 use crate::error::Error;
@@ -37,21 +37,7 @@ pub(crate) async fn initialise_storage(
     PolicyStore::add_initial_policies(&barrier.view(views::POLICIES), &mut batch);
     prepare_cluster(barrier, &mut batch, settings.cluster_name.as_deref());
     let tokens = TokenStore::initialise(barrier.view(views::TOKENS), &mut batch);
-    let root = NewToken {
-        id: root_token,
-        parent: None,
-        policies: vec![PolicyName::root()],
-        path: "auth/token/root".to_owned(),
-        display_name: "root".to_owned(),
-        meta: None,
-        ttl: Ttl::ZERO,
-        renewable: false,
-        period: Ttl::ZERO,
-        explicit_max_ttl: Ttl::ZERO,
-        num_uses: 0,
-        role: None,
-        bound_cidrs: Vec::new(),
-    };
+    let root = NewToken::root(root_token);
     let root = tokens.create(&mut batch, root, parts.clock.now());
     match initialisation.commit(batch).await {
         Ok(shares) => Ok(InitResult { shares, root_token: root.id }),

@@ -103,6 +103,47 @@ pub struct NewToken {
     pub bound_cidrs: Vec<Cidr>,
 }
 
+impl NewToken {
+    /// The initial root token: an orphan with the policy `root` that never expires. `id` is a chosen
+    /// id; `None` for a random one.
+    pub fn root(id: Option<Secret<String>>) -> Self {
+        Self {
+            id,
+            policies: vec![PolicyName::root()],
+            ..Self::orphan("auth/token/root", "root", Ttl::ZERO)
+        }
+    }
+
+    /// A token that unwraps one response: an orphan with one use, which cannot be renewed. `path` is
+    /// that of the request whose response is wrapped.
+    pub fn wrapping(path: &str, display_name: &str, ttl: Ttl) -> Self {
+        Self {
+            policies: vec![PolicyName::response_wrapping()],
+            explicit_max_ttl: ttl,
+            num_uses: 1,
+            ..Self::orphan(path, display_name, ttl)
+        }
+    }
+
+    fn orphan(path: &str, display_name: &str, ttl: Ttl) -> Self {
+        Self {
+            id: None,
+            parent: None,
+            policies: Vec::new(),
+            path: path.to_owned(),
+            display_name: display_name.to_owned(),
+            meta: None,
+            ttl,
+            renewable: false,
+            period: Ttl::ZERO,
+            explicit_max_ttl: Ttl::ZERO,
+            num_uses: 0,
+            role: None,
+            bound_cidrs: Vec::new(),
+        }
+    }
+}
+
 /// A token that a batch will create, or a batch token. A service token exists only once that batch
 /// has been committed.
 pub struct IssuedToken {

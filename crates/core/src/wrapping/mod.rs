@@ -27,7 +27,7 @@ use strongroom_lease::{LeaseKind, NewLease};
 use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, RevocationMark, TokenKey};
 use strongroom_types::duration::parse_nanos;
-use strongroom_types::{LeaseId, PolicyName, Timestamp, Ttl};
+use strongroom_types::{LeaseId, Timestamp, Ttl};
 pub(crate) use unwrap::as_invalid_wrapping_token;
 use wrapped_response::{WrapMetadata, WrappedResponse};
 
@@ -235,21 +235,7 @@ impl NewWrapping<'_> {
     ) -> Result<CreatedWrapping, Error> {
         let now = wrapping.now();
         let ttl = wrapping.cap_wrap_ttl(self.ttl);
-        let new = NewToken {
-            id: None,
-            parent: None,
-            policies: vec![PolicyName::response_wrapping()],
-            path: self.token_path.to_owned(),
-            display_name: self.display_name.to_owned(),
-            meta: None,
-            ttl,
-            renewable: false,
-            period: Ttl::ZERO,
-            explicit_max_ttl: ttl,
-            num_uses: 1,
-            role: None,
-            bound_cidrs: Vec::new(),
-        };
+        let new = NewToken::wrapping(self.token_path, self.display_name, ttl);
         let created = wrapping.tokens.store.create(batch, new, now);
         let id = LeaseId::parse(&created.token.lease_id(&created.key))
             .map_err(|_| Error::invalid("the path is too long for its response to be wrapped"))?;
