@@ -1,6 +1,6 @@
 //! Which refused requests are logged, that no secret is, and that text from engines is printable.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use strongroom_core::request::Verb;
 use strongroom_engine::EngineError;
@@ -15,6 +15,13 @@ struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
     fn capture() -> (Self, DefaultGuard) {
+        // While one subscriber always exists, other threads that start and stop capturing can't
+        // make `tracing` skip the lines of this one for a moment.
+        static ALWAYS_INTERESTED: Once = Once::new();
+        ALWAYS_INTERESTED.call_once(|| {
+            let discards = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+            tracing::subscriber::set_global_default(discards).unwrap();
+        });
         let log = Self::default();
         let to = log.clone();
         let subscriber =
