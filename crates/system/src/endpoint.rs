@@ -90,8 +90,8 @@ pub(crate) enum EndpointAccess {
 }
 
 /// Turns the path of an async function into an [`EndpointHandler`]. The names that follow are the
-/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters; it has
-/// access to no others.
+/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters. It is
+/// given no others, but can reach what these make public: `mounts`, for example, the barrier.
 macro_rules! handler {
     ($function:path) => {
         Some(|call, _| Box::pin($function(call)))
