@@ -36,8 +36,7 @@ pub fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedReq
 pub fn policy_path_for(mounts: &MountRegistry, backends: &Backends, path: &str) -> PolicyPath {
     let table = mounts.table();
     let found = table.longest_match(path);
-    let access = found.and_then(|(mounted, below)| {
-        Some(backends.backend_of(mounted)?.path_access(mounted, path, below))
-    });
-    access.map_or(PolicyPath::MAY_FOLD, |access| access.policy_path)
+    found.map_or(PolicyPath::MAY_FOLD, |(mounted, below)| {
+        backends.path_access(mounted, path, below).policy_path
+    })
 }

@@ -34,13 +34,16 @@ pub trait Backend: Send + Sync {
     fn field_readings(&self, mounted: &ActiveMount, relative_path: &str) -> FieldReadings;
 
     /// Whether a write to the path is a create or an update. Called only if the caller's policies
-    /// grant at least one of them.
+    /// grant at least one of them. A backend that does not distinguish them keeps this default, by
+    /// which every write requires `update`.
     fn write_operation<'a>(
         &'a self,
-        core: &'a UnsealedCore,
-        routed: &'a RoutedRequest,
-        caller: Option<&'a AuthenticatedCaller>,
-    ) -> BoxFuture<'a, Result<WriteOperation, Error>>;
+        _core: &'a UnsealedCore,
+        _routed: &'a RoutedRequest,
+        _caller: Option<&'a AuthenticatedCaller>,
+    ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
+        Box::pin(async { Ok(WriteOperation::UPDATE) })
+    }
 
     /// Handles a request that policies allow. The backend may take the request's fields, token and
     /// headers out of it; the rest is still needed for the response.
@@ -141,6 +144,18 @@ impl Backends {
     /// The mounts that exist in every server.
     pub fn builtin_mounts(&self) -> &'static [BuiltInMount] {
         self.builtin
+    }
+
+    /// How a path of a mount is authorized; see [`Backend::path_access`].
+    pub fn path_access(
+        &self,
+        mounted: &ActiveMount,
+        path: &str,
+        relative_path: &str,
+    ) -> PathAccess {
+        self.backend_of(mounted).map_or(PathAccess::UNKNOWN, |backend| {
+            backend.path_access(mounted, path, relative_path)
+        })
     }
 
     /// The backend of a mount; `None` for a built-in mount that is not registered.

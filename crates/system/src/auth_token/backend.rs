@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use strongroom_core::error::Error;
 use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
-use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_core::stages::AuthorizedRequest;
 use strongroom_core::unsealed::UnsealedCore;
-use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_core::unsealed::backend::{Backend, BackendResponse};
 use strongroom_mounts::ActiveMount;
 use strongroom_policy::FieldReadings;
 use strongroom_types::clock::BoxFuture;
@@ -43,15 +43,6 @@ impl Backend for TokenBackend {
 
     fn field_readings(&self, _: &ActiveMount, relative_path: &str) -> FieldReadings {
         readings_for_endpoints(ENDPOINTS, relative_path, |readings, _| readings)
-    }
-
-    fn write_operation<'a>(
-        &'a self,
-        _: &'a UnsealedCore,
-        _: &'a RoutedRequest,
-        _: Option<&'a AuthenticatedCaller>,
-    ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
-        Box::pin(async { Ok(WriteOperation::UPDATE) })
     }
 
     fn handle<'a>(

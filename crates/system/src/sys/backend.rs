@@ -6,9 +6,9 @@ use serde_json::Value;
 use strongroom_core::error::Error;
 use strongroom_core::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
 use strongroom_core::request::CoreResponse;
-use strongroom_core::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
+use strongroom_core::stages::AuthorizedRequest;
 use strongroom_core::unsealed::UnsealedCore;
-use strongroom_core::unsealed::backend::{Backend, BackendResponse, WriteOperation};
+use strongroom_core::unsealed::backend::{Backend, BackendResponse};
 use strongroom_mounts::ActiveMount;
 use strongroom_policy::{FieldReadings, InnerField, PathCase};
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
@@ -71,15 +71,6 @@ impl Backend for SystemBackend {
             with_derived_fields
         };
         readings_for_endpoints(ENDPOINTS, relative_path, refine)
-    }
-
-    fn write_operation<'a>(
-        &'a self,
-        _: &'a UnsealedCore,
-        _: &'a RoutedRequest,
-        _: Option<&'a AuthenticatedCaller>,
-    ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
-        Box::pin(async { Ok(WriteOperation::UPDATE) })
     }
 
     fn handle<'a>(
