@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use strongroom_engine::{
-    CanonicalPath, EngineError, EngineResponse, Existence, FieldKinds, Operation, StatusKind,
+    CallerInfo, CanonicalPath, EngineError, EngineRequest, EngineResponse, Existence, FieldKinds,
+    MountInfo, Operation, StatusKind,
 };
 use strongroom_mounts::handle::MountInstance;
 use strongroom_mounts::{ActiveMount, EngineHandle};
@@ -59,10 +60,13 @@ impl Backend for EngineBackend {
         caller: Option<&'a AuthenticatedCaller>,
     ) -> BoxFuture<'a, Result<WriteOperation, Error>> {
         Box::pin(async move {
-            let handle = routed.mounted.as_ref().and_then(|mounted| mounted.engine_handle());
-            let in_flight = handle.ok_or_else(Error::unsupported_path)?.acquire().await?;
+            let mounted = routed.mounted.as_ref().ok_or_else(Error::unsupported_path)?;
+            let handle = mounted.engine_handle().ok_or_else(Error::unsupported_path)?;
+            let in_flight = handle.acquire().await?;
             recheck_access(routed, &in_flight)?;
-            let request = engine_request(core, routed, caller, Operation::Update, &in_flight);
+            let mount = &mounted.info;
+            let request =
+                engine_request(core, routed, mount, caller, Operation::Update, &in_flight);
             let operation = match in_flight.engine.exists(&request).await {
                 Ok(Existence::Absent) => Operation::Create,
                 Ok(Existence::Exists | Existence::NoCheck)
@@ -87,7 +91,8 @@ impl Backend for EngineBackend {
             };
             recheck_access(&request.routed, &in_flight)?;
             let (caller, operation) = (request.caller.as_ref(), request.operation);
-            let sent = engine_request(core, &request.routed, caller, operation, &in_flight);
+            let sent =
+                engine_request(core, &request.routed, &mounted.info, caller, operation, &in_flight);
             // Leaves the engine the only owner of the fields, which it can then modify without a
             // copy.
             request.routed.request.fields = Fields::new();
@@ -184,36 +189,29 @@ fn recheck_access(routed: &RoutedRequest, instance: &MountInstance) -> Result<()
 fn engine_request(
     core: &UnsealedCore,
     routed: &RoutedRequest,
+    mount: &Arc<MountInfo>,
     caller: Option<&AuthenticatedCaller>,
     operation: Operation,
     instance: &MountInstance,
-) -> strongroom_engine::EngineRequest {
+) -> EngineRequest {
     let request = &routed.request;
-    let info = routed.mounted.as_ref().map(|mounted| mounted.info.clone());
-    let mount = info.unwrap_or_else(|| {
-        let (path, mount_type, accessor) = (String::new(), String::new(), String::new());
-        Arc::new(strongroom_engine::MountInfo { path, mount_type, accessor })
-    });
     let hash = instance.engine.description().wants_token_hash;
     let caller = match caller {
-        Some(caller) => strongroom_engine::CallerInfo {
+        Some(caller) => CallerInfo {
             accessor: caller.stored_token.token.accessor.to_string(),
             display_name: caller.stored_token.token.display_name.clone(),
             entity_id: String::new(),
             token_hash: hash.then(|| token_hash(&mount.accessor, caller)),
             unauthenticated: routed.is_unauthenticated(),
         },
-        None => strongroom_engine::CallerInfo {
-            unauthenticated: true,
-            ..strongroom_engine::CallerInfo::default()
-        },
+        None => CallerInfo { unauthenticated: true, ..CallerInfo::default() },
     };
-    strongroom_engine::EngineRequest {
+    EngineRequest {
         id: request.id.clone(),
         operation,
         path: routed.relative_path.clone(),
         fields: request.fields.clone(),
-        mount,
+        mount: mount.clone(),
         caller,
         connection: request.connection,
         headers: routed.headers.clone(),
@@ -251,16 +249,13 @@ async fn request_document(
     let mut fields = Fields::new();
     // Plug-ins built on Go's SDK use this as the prefix of their schema names.
     fields.set("requestResponsePrefix", &mounted.entry.mount_type);
-    let request = strongroom_engine::EngineRequest {
+    let request = EngineRequest {
         id: id.clone(),
         operation: Operation::Help,
         path: String::new(),
         fields,
         mount: mounted.info.clone(),
-        caller: strongroom_engine::CallerInfo {
-            unauthenticated: true,
-            ..strongroom_engine::CallerInfo::default()
-        },
+        caller: CallerInfo { unauthenticated: true, ..CallerInfo::default() },
         connection: None,
         headers: BTreeMap::new(),
         wrap_ttl: None,
@@ -312,16 +307,10 @@ mod tests {
         async fn initialize(&self) -> Result<(), EngineError> {
             Ok(())
         }
-        async fn exists(
-            &self,
-            _: &strongroom_engine::EngineRequest,
-        ) -> Result<Existence, EngineError> {
+        async fn exists(&self, _: &EngineRequest) -> Result<Existence, EngineError> {
             Ok(Existence::NoCheck)
         }
-        async fn handle(
-            &self,
-            _: strongroom_engine::EngineRequest,
-        ) -> Result<EngineResponse, EngineError> {
+        async fn handle(&self, _: EngineRequest) -> Result<EngineResponse, EngineError> {
             Ok(EngineResponse::Nothing)
         }
         async fn invalidate(&self, _: &str) {}
