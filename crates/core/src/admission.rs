@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use metrics::Gauge;
 use strongroom_engine::ConnectionInfo;
 use strongroom_mounts::ActiveMount;
-use strongroom_mounts::mount_load::MountLoad;
+use strongroom_mounts::mount_load::{MountLoad, increment_if_below};
 use strongroom_telemetry::names;
 use strongroom_types::{ErrorKind, Secret};
 
@@ -191,15 +191,6 @@ impl AdmissionControl {
         let shard = self.by_prefix.get(index).unwrap_or(first);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Increments the count unless it has reached the limit; returns whether it did.
-fn increment_if_below(count: &AtomicUsize, limit: usize) -> bool {
-    let before = count.fetch_add(1, Ordering::Relaxed);
-    if before >= limit {
-        count.fetch_sub(1, Ordering::Relaxed);
-    }
-    before < limit
 }
 
 /// The path segments by which unauthenticated requests are counted: the first one, or the first two
