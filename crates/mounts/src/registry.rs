@@ -104,16 +104,10 @@ impl MountRegistry {
             table = table.with_mount(mounted);
         }
         let mut entries = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let keys = mounts.view.list_keys("", after.as_deref(), PAGE_SIZE).await?;
-            let full = keys.len() == PAGE_SIZE;
-            after = keys.last().cloned();
+        let mut pages = mounts.view.key_pages("");
+        while let Some(keys) = pages.next_page().await? {
             for key in keys {
                 entries.extend(mounts.view.get_json::<MountEntry>(&key).await?);
-            }
-            if !full {
-                break;
             }
         }
         // The table is complete before any engine starts, because engines may query their mounts

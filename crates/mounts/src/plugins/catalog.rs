@@ -54,24 +54,17 @@ impl CatalogError {
 }
 
 const MAX_QUEUED_CHANGES: usize = 64;
-const PAGE_SIZE: usize = 256;
 
 impl PluginCatalogStore {
     /// Loads all registrations from storage; called once at unseal.
     pub async fn load(view: View) -> Result<Self, CatalogError> {
         let mut table = CatalogTable::new();
-        let mut after: Option<String> = None;
-        loop {
-            let keys = view.list_keys("", after.as_deref(), PAGE_SIZE).await?;
-            let full = keys.len() == PAGE_SIZE;
-            after = keys.last().cloned();
+        let mut pages = view.key_pages("");
+        while let Some(keys) = pages.next_page().await? {
             for key in keys {
                 if let Some(record) = view.get_json::<PluginRecord>(&key).await? {
                     table.insert(table_key(&record.spec), Arc::new(record.spec));
                 }
-            }
-            if !full {
-                break;
             }
         }
         let table = Arc::new(ArcSwap::from_pointee(table));
