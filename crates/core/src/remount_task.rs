@@ -44,7 +44,7 @@ impl RemountService {
             }
             tokio::select! {
                 () = self.unmounts.leases.mounts.remount_begun() => {}
-                () = self.unmounts.leases.barrier.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
+                () = self.unmounts.leases.clock().sleep(REMOUNT_RETRY_INTERVAL) => {}
             }
         }
     }

@@ -50,7 +50,7 @@ impl TokenService {
         new: NewToken,
         login: Option<Box<RawValue>>,
     ) -> Result<IssuedToken, Error> {
-        let now = self.leases.barrier.clock().now();
+        let now = self.leases.clock().now();
         let parent = new.parent.clone();
         if let Some(parent) = &parent {
             self.store.check_depth(parent).await?;

@@ -29,7 +29,7 @@ pub struct UnmountService {
 
 impl UnmountService {
     fn clock(&self) -> &Arc<dyn Clock> {
-        self.leases.barrier.clock()
+        self.leases.clock()
     }
 
     /// Removes a tainted mount: waits for its requests, revokes its leases, lets the engine undo

@@ -54,7 +54,8 @@ const LEASE_PAGE: usize = 256;
 const REVOCATION_CONCURRENCY: usize = 16;
 
 impl LeaseService {
-    fn clock(&self) -> &Arc<dyn Clock> {
+    /// The source of time, shared with the barrier.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         self.barrier.clock()
     }
 

@@ -92,9 +92,7 @@ impl LoginService {
         let writing = async move {
             let _inside = inside;
             if batch {
-                return Ok(tokens
-                    .store
-                    .create_batch_token(new, tokens.leases.barrier.clock().now())?);
+                return Ok(tokens.store.create_batch_token(new, tokens.leases.clock().now())?);
             }
             tokens.create_for_login(new, Some(record)).await
         };

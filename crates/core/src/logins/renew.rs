@@ -62,7 +62,7 @@ impl LoginService {
         let mut request = leases.revoker.engine_request(&mounted, Operation::Renew, given_back);
         let explicit_max = before.explicit_max_ttl;
         request.auth = Some(Box::new(before));
-        let late = leases.barrier.clock().sleep(ENGINE_CALL_TIMEOUT);
+        let late = leases.clock().sleep(ENGINE_CALL_TIMEOUT);
         let answer = tokio::select! {
             answer = visit.engine.handle(request) => answer.map_err(renewal_error)?,
             () = late => return Err(Error::internal("the auth method did not answer in time")),
@@ -77,7 +77,7 @@ impl LoginService {
             explicit_max.nonzero_or(auth.explicit_max_ttl).capped_by(auth.explicit_max_ttl);
         let auth = EngineAuth { explicit_max_ttl: explicit_max, ..auth };
         let mount = mounted.entry.effective_lifetimes(leases.lifetimes);
-        let (issued, now) = (lease.issued, leases.barrier.clock().now());
+        let (issued, now) = (lease.issued, leases.clock().now());
         let granted = if auth.period.is_zero() {
             let bounds = TtlBounds { mount, max: auth.max_ttl, explicit_max };
             ttl_at_renewal(increment, auth.ttl, issued, now, bounds)

@@ -73,7 +73,7 @@ impl WrappingService {
     }
 
     fn now(&self) -> Timestamp {
-        self.leases().barrier.clock().now()
+        self.leases().clock().now()
     }
 
     /// Revokes the lease or token of a response that won't be returned. A failure is logged.
