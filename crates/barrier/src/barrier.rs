@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use strongroom_crypto::AeadKey;
 use strongroom_storage::{Physical, PhysicalChange, Precondition, Version};
-use strongroom_types::{Clock, Entropy, ReadCache, RunToCompletion, Secret};
+use strongroom_types::{Clock, Entropy, ReadCache, RunToCompletion, Secret, chain};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -276,7 +276,7 @@ impl Barrier {
             self.0.ring_needs_extension.notified().await;
             while self.key_ring().is_ok_and(|ring| ring.needs_extension()) {
                 if let Err(error) = self.extend_key_ring().await {
-                    tracing::warn!(%error, "the key ring could not be extended; trying again");
+                    tracing::warn!(error = %chain(&error), "the key ring could not be extended; trying again");
                     self.clock().sleep(RETRY).await;
                 }
             }

@@ -36,8 +36,8 @@ pub use view::{KeyPages, View};
 
 use strongroom_types::ErrorKind;
 
-/// Why a barrier operation failed. The display text names storage keys; clients get
-/// [`Error::client_message`]. [`Error::kind`] gives the category.
+/// Why a barrier operation failed. [`Error::kind`] gives the category. Clients may see the display
+/// text: what the operating system said, and paths of files, are only in the source.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,7 +64,7 @@ pub enum Error {
     #[error("the commit was interrupted; it may or may not have been applied")]
     Interrupted,
     /// The value exceeds what the cipher can encrypt at once.
-    #[error("the value at {key} is too large")]
+    #[error("the value is larger than the store takes")]
     TooLarge {
         /// The key in the physical store.
         key: String,
@@ -76,8 +76,19 @@ pub enum Error {
         key: String,
     },
     /// An error of the physical store, including failed preconditions.
-    #[error(transparent)]
+    #[error("{}", storage_message(.0))]
     Storage(#[from] strongroom_storage::Error),
+}
+
+/// The display text of [`Error::Storage`].
+fn storage_message(error: &strongroom_storage::Error) -> String {
+    use strongroom_storage::Error as Storage;
+    match error {
+        Storage::Io(_) | Storage::Corrupt(_) | Storage::Closed(_) | Storage::Refused(_) => {
+            "the server's store failed; its log says more".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 impl Error {
@@ -90,23 +101,6 @@ impl Error {
             Self::Storage(Storage::Precondition { .. }) => ErrorKind::Precondition,
             Self::Storage(Storage::TooLarge { .. }) | Self::TooLarge { .. } => ErrorKind::TooLarge,
             _ => ErrorKind::Internal,
-        }
-    }
-
-    /// The error text for clients and engines. Causes from the operating system and file paths go
-    /// to the log only, and the key of a value that is too large is left out. Other errors give
-    /// their display text.
-    pub fn client_message(&self) -> String {
-        use strongroom_storage::Error as Storage;
-        match self {
-            Self::Storage(
-                Storage::Io(_) | Storage::Corrupt(_) | Storage::Closed(_) | Storage::Refused(_),
-            ) => {
-                tracing::error!(error = %self, "the store failed");
-                "the server's store failed; its log says more".to_owned()
-            }
-            Self::TooLarge { .. } => "the value is larger than the store takes".to_owned(),
-            other => other.to_string(),
         }
     }
 

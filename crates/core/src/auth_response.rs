@@ -48,8 +48,7 @@ pub fn auth_response(
         mfa_requirement: None,
         num_uses: token.uses_left.unwrap_or(0),
     };
-    let auth =
-        RawObject::from_serialize(&block).map_err(|error| Error::internal(error.to_string()))?;
+    let auth = RawObject::from_serialize(&block).map_err(Error::unencodable)?;
     let envelope = ResponseEnvelope { auth: Some(auth), warnings, ..ResponseEnvelope::default() };
     Ok(CoreResponse::Envelope(Box::new(envelope)))
 }

@@ -12,7 +12,8 @@ pub struct BackgroundTasks {
 }
 
 impl BackgroundTasks {
-    /// Runs work in the background until it ends or the server is sealed, which drops it.
+    /// Runs work in the background until it ends or the server is sealed, which drops it. Work that
+    /// a request starts is passed with the span of the request.
     pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         self.tasks.spawn(async move {

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument;
 
 use crate::error::Error;
 
@@ -30,7 +31,7 @@ impl DetachedTasks {
         work: impl Future<Output = Result<T, E>> + Send + 'static,
         interrupted: impl FnOnce() -> E,
     ) -> Result<T, E> {
-        let work = self.0.spawn(work);
+        let work = self.0.spawn(work.in_current_span());
         work.await.unwrap_or_else(|_| Err(interrupted()))
     }
 

@@ -207,7 +207,7 @@ fn engine_request(
         None => CallerInfo { unauthenticated: true, ..CallerInfo::default() },
     };
     EngineRequest {
-        id: request.id.clone(),
+        id: request.span.id().clone(),
         operation,
         path: routed.relative_path.clone(),
         fields: request.fields.clone(),
@@ -290,6 +290,7 @@ mod tests {
 
     use super::*;
     use crate::request::{RequestHeaders, Verb};
+    use crate::request_span::RequestSpan;
     use crate::stages::AdmittedRequest;
 
     fn to_strings(patterns: &[&str]) -> Vec<String> {
@@ -343,7 +344,7 @@ mod tests {
             MountInstance::new(Arc::new(engine), storage)
         };
         let request = AdmittedRequest {
-            id: RequestId::from_random_bytes([1; 16]),
+            span: RequestSpan::new(RequestId::from_random_bytes([1; 16])),
             verb: Verb::Read,
             path: RequestPath::parse("nowhere/a").unwrap(),
             fields: Fields::new(),

@@ -1,7 +1,9 @@
-//! [`Error`]: the error of a failed request, with the messages the client receives. The `http`
-//! crate chooses the HTTP status from [`Error::kind`].
+//! [`Error`]: the error of a failed request: what the client is told, and the cause for the log. The
+//! `http` crate chooses the HTTP status from [`Error::kind`] and renders the message.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use strongroom_engine::{EngineError, StatusKind};
 use strongroom_mounts::plugins::CatalogError;
@@ -9,61 +11,52 @@ pub use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;
 use strongroom_types::{ErrorKind, RawObject};
 
-/// The error of a failed request: a kind, the client's messages, and optionally data.
+/// The error of a failed request: a kind, the message for the client, and optionally data and a
+/// cause. The cause is only for the server's log and is returned by
+/// [`source`](std::error::Error::source); [`Display`](fmt::Display) gives the client's message.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    text: ErrorText,
+    /// What the client is told; `None` for an empty list of errors.
+    message: Option<Cow<'static, str>>,
+    /// See [`Error::is_collected`].
+    collected: bool,
     /// The HTTP status the engine chose, if it chose one.
     status: Option<u16>,
     data: Option<RawObject>,
     /// Seconds after which the client may retry.
     retry_after_secs: Option<u32>,
-}
-
-/// The two message formats of the reference server, and the empty one.
-#[derive(Debug)]
-enum ErrorText {
-    /// `{"errors":[]}`.
-    None,
-    /// `{"errors":["text"]}`.
-    Plain(String),
-    /// `{"errors":["1 error occurred:\n\t* text\n\n"]}`.
-    List(String),
+    /// The cause, boxed because most errors have none.
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error with one plain message: `{"errors":["text"]}`.
-    pub fn with_message(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: ErrorText::Plain(text.into()),
-            status: None,
-            data: None,
-            retry_after_secs: None,
-        }
+    /// An error that the client is told as it is, like the error response of an engine.
+    pub fn with_message(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: Some(message.into()), ..Self::without_message(kind) }
     }
 
-    /// An error whose message is formatted as a list with one item, as the reference server does
-    /// for some errors: `1 error occurred:\n\t* text\n\n`.
-    pub fn with_message_list(kind: ErrorKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: ErrorText::List(text.into()),
-            status: None,
-            data: None,
-            retry_after_secs: None,
-        }
+    /// An error that clients find as an item of a list: see [`Error::is_collected`].
+    pub fn collected(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { collected: true, ..Self::with_message(kind, message) }
     }
 
-    /// An error without a message: `{"errors":[]}`.
+    /// An error about which the client is told nothing but its status.
     pub fn without_message(kind: ErrorKind) -> Self {
-        Self { kind, text: ErrorText::None, status: None, data: None, retry_after_secs: None }
+        Self {
+            kind,
+            message: None,
+            collected: false,
+            status: None,
+            data: None,
+            retry_after_secs: None,
+            source: None,
+        }
     }
 
-    /// An `Invalid` error with a plain message: the request cannot succeed unchanged.
-    pub fn invalid(text: impl Into<String>) -> Self {
-        Self::with_message(ErrorKind::Invalid, text)
+    /// An `Invalid` error: the request cannot succeed unchanged.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_message(ErrorKind::Invalid, message)
     }
 
     /// The error for a missing or invalid token. The client learns no more than "permission
@@ -74,7 +67,7 @@ impl Error {
 
     /// The error for a valid token whose policies do not allow the request.
     pub fn denied() -> Self {
-        Self::with_message_list(ErrorKind::Denied, "permission denied")
+        Self::collected(ErrorKind::Denied, "permission denied")
     }
 
     /// The error for a path that exists but does not support the operation.
@@ -98,9 +91,21 @@ impl Error {
         Self::with_message(ErrorKind::Sealed, "Vault is sealed")
     }
 
-    /// An `Internal` error: something failed in the server, and the cause is in the log.
-    pub fn internal(text: impl Into<String>) -> Self {
-        Self::with_message_list(ErrorKind::Internal, text)
+    /// An `Internal` error: something failed in the server. Add the cause with
+    /// [`Error::caused_by`]; the message should not repeat it, because clients receive the message.
+    pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::collected(ErrorKind::Internal, message)
+    }
+
+    /// The `Internal` error for a response or record that could not be encoded as JSON.
+    pub fn unencodable(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::internal("the response could not be encoded").caused_by(cause)
+    }
+
+    /// Adds the cause, for the server's log. Clients never receive it.
+    #[must_use]
+    pub fn caused_by(self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(cause)), ..self }
     }
 
     /// Adds the number of seconds after which the client may retry.
@@ -109,15 +114,17 @@ impl Error {
         Self { retry_after_secs: Some(secs), ..self }
     }
 
-    /// Converts a list-formatted message into a plain one, which is the format that unauthenticated
-    /// paths use.
+    /// Replaces the client's message by one made from it. The cause stays.
     #[must_use]
-    pub fn into_plain_message(self) -> Self {
-        let text = match self.text {
-            ErrorText::List(text) => ErrorText::Plain(text),
-            other => other,
-        };
-        Self { text, ..self }
+    pub fn map_message(self, change: impl FnOnce(&str) -> String) -> Self {
+        let message = self.message.as_deref().map(|message| change(message).into());
+        Self { message, ..self }
+    }
+
+    /// The error as an item of no list, which is how unauthenticated paths report all of theirs.
+    #[must_use]
+    pub fn uncollected(self) -> Self {
+        Self { collected: false, ..self }
     }
 
     /// The category of the failure, from which `http` chooses the status.
@@ -130,13 +137,16 @@ impl Error {
         self.status
     }
 
-    /// The entries of `errors` in the response body; empty if there is no message.
-    pub fn messages(&self) -> Vec<String> {
-        match &self.text {
-            ErrorText::None => Vec::new(),
-            ErrorText::Plain(text) => vec![text.clone()],
-            ErrorText::List(text) => vec![format!("1 error occurred:\n\t* {text}\n\n")],
-        }
+    /// The message for the client; `None` if it is told nothing but the status.
+    pub fn client_message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Whether the reference servers report this error as an item of a list of errors, as they do
+    /// for most errors that a handler returns instead of a response. Clients match on the text of
+    /// such lists, so `http` renders it.
+    pub fn is_collected(&self) -> bool {
+        self.collected
     }
 
     /// The number of seconds after which the client may retry, if known.
@@ -152,14 +162,15 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.text {
-            ErrorText::None => f.write_str("nothing found"),
-            ErrorText::Plain(text) | ErrorText::List(text) => f.write_str(text),
-        }
+        f.write_str(self.client_message().unwrap_or("nothing found"))
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
 
 /// An engine's message is text from a plug-in or an outside system, so it is sanitised to printable
 /// characters on one line.
@@ -172,13 +183,33 @@ impl From<EngineError> for Error {
             }
             EngineError::Coded { status, message } => {
                 let status = Some(status.clamp(400, 599));
-                Self { status, ..Self::with_message_list(kind, sanitise_message(&message)) }
+                Self { status, ..Self::collected(kind, sanitise_message(&message)) }
             }
-            EngineError::Unavailable { message, .. } => {
-                Self::with_message_list(ErrorKind::Internal, sanitise_message(&message))
+            EngineError::Internal { message, source } => {
+                let error = Self::internal(sanitise_message(&message));
+                match source {
+                    Some(source) => error.caused_by(SharedError(source)),
+                    None => error,
+                }
             }
-            other => Self::with_message_list(kind, sanitise_message(&other.to_string())),
+            other => Self::collected(kind, sanitise_message(&other.to_string())),
         }
+    }
+}
+
+/// An error of an engine, which several errors may share.
+#[derive(Debug)]
+struct SharedError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for SharedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for SharedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 
@@ -190,12 +221,12 @@ pub fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
 }
 
-/// Messages of storage errors name keys and causes, never values.
+/// The client learns the kind of the failure. Which file or key it concerns is for the log.
 impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {
             ErrorKind::Sealed => Self::sealed(),
-            kind => Self::with_message_list(kind, error.client_message()),
+            kind => Self::collected(kind, error.to_string()).caused_by(error),
         }
     }
 }
@@ -232,7 +263,7 @@ impl From<strongroom_policy::password_store::PasswordStoreError> for Error {
     fn from(error: strongroom_policy::password_store::PasswordStoreError) -> Self {
         match error {
             strongroom_policy::password_store::PasswordStoreError::Barrier(error) => error.into(),
-            other => Self::with_message_list(other.kind(), other.to_string()),
+            other => Self::collected(other.kind(), other.to_string()),
         }
     }
 }
@@ -247,7 +278,7 @@ impl From<SerialQueueError> for Error {
     }
 }
 
-/// Messages of the `Internal` kind are formatted as a list, all others are plain.
+/// Errors of the `Internal` kind are collected in a list, all others are not.
 impl From<strongroom_mounts::Error> for Error {
     fn from(error: strongroom_mounts::Error) -> Self {
         match error {
@@ -256,7 +287,7 @@ impl From<strongroom_mounts::Error> for Error {
             strongroom_mounts::Error::Queue(error) => error.into(),
             strongroom_mounts::Error::Barrier(error) => error.into(),
             other => match other.kind() {
-                ErrorKind::Internal => Self::internal(other.to_string()),
+                ErrorKind::Internal => Self::internal(other.to_string()).caused_by(other),
                 kind => Self::with_message(kind, other.to_string()),
             },
         }
@@ -294,41 +325,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_mounts_keep_kind_and_message_format() {
-        let list = |text: &str| format!("1 error occurred:\n\t* {text}\n\n");
+    fn errors_of_mounts_keep_kind_and_message() {
         let lacking = EngineError::user("no\nkey");
         let unopened = |error: PluginError| MountError::Open(error);
         let (class, path) = (MountClass::Auth, "x/".to_owned());
-        for (error, kind, text) in [
+        for (error, kind, collected, text) in [
             (
                 MountError::ReservedPath("sys/".into()),
                 ErrorKind::Invalid,
+                false,
                 "cannot mount \"sys/\"".into(),
             ),
             (
                 MountError::NothingToReload { class, path },
                 ErrorKind::Invalid,
+                false,
                 "No auth engine at x/".into(),
             ),
-            (MountError::Sealed, ErrorKind::Sealed, "Vault is sealed".to_owned()),
-            (MountError::InvalidUuid, ErrorKind::Internal, list("a UUID could not be made")),
-            (unopened(PluginError::Invalid("a\nb".into())), ErrorKind::Invalid, "a b".into()),
-            (unopened(PluginError::Start("a\nb".into())), ErrorKind::Internal, list("a b")),
+            (MountError::Sealed, ErrorKind::Sealed, false, "Vault is sealed".to_owned()),
+            (MountError::InvalidUuid, ErrorKind::Internal, true, "a UUID could not be made".into()),
+            (
+                unopened(PluginError::Invalid("a\nb".into())),
+                ErrorKind::Invalid,
+                false,
+                "a b".into(),
+            ),
+            (unopened(PluginError::Start("a\nb".into())), ErrorKind::Internal, true, "a b".into()),
             (
                 unopened(lacking.clone().into()),
                 ErrorKind::Invalid,
+                false,
                 "invalid backend version: no key".into(),
             ),
-            (lacking.into(), ErrorKind::Invalid, "no key".into()),
-            (strongroom_barrier::Error::Sealed.into(), ErrorKind::Sealed, "Vault is sealed".into()),
+            (lacking.into(), ErrorKind::Invalid, false, "no key".into()),
+            (
+                strongroom_barrier::Error::Sealed.into(),
+                ErrorKind::Sealed,
+                false,
+                "Vault is sealed".into(),
+            ),
             (
                 strongroom_barrier::Error::Exhausted.into(),
                 ErrorKind::Internal,
-                list(&strongroom_barrier::Error::Exhausted.to_string()),
+                true,
+                strongroom_barrier::Error::Exhausted.to_string(),
             ),
         ] {
             let error = Error::from(error);
-            assert_eq!((error.kind(), error.messages()), (kind, vec![text]));
+            assert_eq!((error.kind(), error.is_collected()), (kind, collected), "{text}");
+            assert_eq!(error.client_message(), Some(&*text));
         }
         let busy = Error::from(MountError::Queue(SerialQueueError::Full));
         assert_eq!((busy.kind(), busy.retry_after_secs()), (ErrorKind::Unavailable, Some(1)));
@@ -338,9 +383,29 @@ mod tests {
 
     /// Paths of server files and messages of the OS are only for the server's log.
     #[test]
-    fn the_words_of_the_store_do_not_reach_clients() {
+    fn causes_of_storage_errors_reach_the_log_and_not_the_client() {
         let io = strongroom_storage::Error::Io("open /var/lib/x: Os { code: 5 }".to_owned());
         let error = Error::from(strongroom_barrier::Error::from(io));
         assert_eq!(error.to_string(), "the server's store failed; its log says more");
+        assert_eq!(
+            strongroom_types::chain(&error).to_string(),
+            "the server's store failed; its log says more: \
+             storage I/O failed: open /var/lib/x: Os { code: 5 }"
+        );
+    }
+
+    #[test]
+    fn the_cause_of_an_engines_error_reaches_the_log_and_not_the_client() {
+        let cause = std::io::Error::other("connection reset by 192.0.2.1");
+        let error = EngineError::Internal {
+            message: "the database can't be reached".to_owned(),
+            source: Some(Arc::new(cause)),
+        };
+        let error = Error::from(error).map_message(|text| format!("no lease: {text}"));
+        assert_eq!(error.client_message(), Some("no lease: the database can't be reached"));
+        assert_eq!(
+            strongroom_types::chain(&error).to_string(),
+            "no lease: the database can't be reached: connection reset by 192.0.2.1"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
 
 use futures_util::StreamExt;
 use strongroom_engine::EngineError;
@@ -47,7 +48,7 @@ impl PeriodicCalls {
                     }
                 };
                 let mount = &mounted.info.path;
-                tracing::warn!(mount, %error, "an engine's periodic work failed");
+                tracing::warn!(mount, error = %chain(&error), "an engine's periodic work failed");
                 Some(())
             });
             // Run concurrently, so that a slow engine does not delay the others.

@@ -80,29 +80,27 @@ impl RefusalLog {
         if !self.may_log(refusal) {
             return;
         }
-        let OriginLogFields { request_id, path, address, accessor, display_name } =
-            origin.log_fields();
+        let OriginLogFields { path, address, display_name } = origin.log_fields();
         let reason = printable(reason, MAX_FIELD_BYTES);
         let text = refusal.log_message();
         match refusal {
             RefusalKind::Unseal | RefusalKind::Initialisation => {
-                tracing::warn!(request_id, path, address, %reason, "{text}");
+                tracing::warn!(path, address, %reason, "{text}");
             }
             RefusalKind::InvalidToken => {
-                tracing::info!(request_id, path, address, %reason, "{text}");
+                tracing::info!(path, address, %reason, "{text}");
             }
             RefusalKind::PermissionDenied => {
-                tracing::info!(request_id, path, address, accessor, display_name, "{text}");
+                tracing::info!(path, address, display_name, "{text}");
             }
         }
     }
 
     /// Logs who requested a seal. Not rate-limited: few tokens may do it.
     pub fn log_seal_request(origin: &RequestOrigin<'_>) {
-        let OriginLogFields { request_id, path, address, accessor, display_name } =
-            origin.log_fields();
+        let OriginLogFields { path, address, display_name } = origin.log_fields();
         let text = "the seal was requested";
-        tracing::warn!(request_id, path, address, accessor, display_name, "{text}");
+        tracing::warn!(path, address, display_name, "{text}");
     }
 
     fn may_log(&self, refusal: RefusalKind) -> bool {
@@ -150,12 +148,10 @@ impl RefusalLog {
 }
 
 /// A [`RequestOrigin`] formatted for the log: fields are bounded in length, and empty where
-/// unknown.
+/// unknown. The id of the request and the hash of the accessor are in the request's span.
 struct OriginLogFields {
-    request_id: String,
     path: String,
     address: String,
-    accessor: String,
     display_name: String,
 }
 
@@ -165,10 +161,8 @@ impl RequestOrigin<'_> {
         let address = self.address.map(|address| address.to_string());
         let name = token.map(|token| printable(&token.display_name, MAX_FIELD_BYTES).into_owned());
         OriginLogFields {
-            request_id: self.id.to_string(),
             path: redact_tokens_in_path(self.path),
             address: address.unwrap_or_default(),
-            accessor: token.map(|token| token.accessor.to_string()).unwrap_or_default(),
             display_name: name.unwrap_or_default(),
         }
     }

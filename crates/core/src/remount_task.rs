@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
 
 use strongroom_mounts::MountEntry;
 use strongroom_mounts::handle::Blocked;
@@ -54,11 +55,13 @@ impl RemountService {
         let left = self.drain_old_path(&entry).await;
         match &left {
             Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
-            Err(error) => tracing::warn!(mount = route, id, %error, "a mount could not be moved"),
+            Err(error) => {
+                tracing::warn!(mount = route, id, error = %chain(error), "a mount could not be moved")
+            }
         }
         let ended = self.unmounts.leases.mounts.end_remount(uuid, id, left.is_ok()).await;
         if let Err(error) = ended.map_err(Error::from) {
-            tracing::warn!(mount = route, %error, "the result of a remount could not be stored; it will be retried");
+            tracing::warn!(mount = route, error = %chain(&error), "the result of a remount could not be stored; it will be retried");
         }
     }
 

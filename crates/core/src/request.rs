@@ -6,6 +6,8 @@ use strongroom_engine::{ConnectionInfo, RawResponse};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
+use crate::request_span::RequestSpan;
+
 /// The operation of a request, from its HTTP method. Whether a write is a create or an update is
 /// decided later, by the engine's existence check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +26,24 @@ pub enum Verb {
     Help,
 }
 
+impl Verb {
+    /// The operation's name in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Write => "write",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::Help => "help",
+        }
+    }
+}
+
 /// A decoded request that was not checked yet: neither its path nor its token is known to be valid.
 pub struct CoreRequest {
+    /// The request's id and span, from [`Core::begin_request`](crate::Core::begin_request).
+    pub span: RequestSpan,
     /// The requested operation, which `http` derives from the method and query.
     pub verb: Verb,
     /// The path below `/v1/`, percent-decoded; [`crate::Core::handle`] checks that it is in normal

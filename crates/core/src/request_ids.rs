@@ -8,7 +8,7 @@ use strongroom_types::{Entropy, RequestId};
 /// Generates request ids from random bytes drawn in blocks: the generator needs nearly as long for
 /// 16 bytes as for 1024. Ids appear in responses and logs and are not secret, so unused bytes may
 /// stay in memory.
-pub struct RequestIds {
+pub(crate) struct RequestIds {
     entropy: Arc<dyn Entropy>,
     buffer: Mutex<RandomBuffer>,
 }

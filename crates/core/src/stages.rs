@@ -12,15 +12,16 @@ use strongroom_mounts::ActiveMount;
 use strongroom_mounts::handle::InFlight;
 use strongroom_policy::Acl;
 use strongroom_token::StoredToken;
-use strongroom_types::{Fields, RequestId, RequestPath, Secret, Ttl};
+use strongroom_types::{Fields, RequestPath, Secret, Ttl};
 
 use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::{RequestHeaders, Verb};
+use crate::request_span::RequestSpan;
 
 /// A request whose path is in normal form, with its request id.
 pub struct AdmittedRequest {
-    /// The id of the request, as it appears in the log and the response.
-    pub id: RequestId,
+    /// The request's id and span.
+    pub span: RequestSpan,
     /// The operation, before the backend tells creates from updates.
     pub verb: Verb,
     /// The path; of a list request always with a trailing slash.
@@ -43,17 +44,12 @@ impl AdmittedRequest {
         self.connection.map(|connection| connection.address)
     }
 
-    /// The request's id, path, address and caller, for the refusal log.
+    /// The request's path, address and caller, for the refusal log.
     pub fn request_origin<'a>(
         &'a self,
         caller: Option<&'a AuthenticatedCaller>,
     ) -> RequestOrigin<'a> {
-        RequestOrigin {
-            id: &self.id,
-            path: self.path.as_str(),
-            address: self.remote_address(),
-            caller,
-        }
+        RequestOrigin { path: self.path.as_str(), address: self.remote_address(), caller }
     }
 }
 
@@ -76,6 +72,13 @@ pub struct RoutedRequest {
 }
 
 impl RoutedRequest {
+    /// Records the mount, the operation and the caller in the request's span.
+    pub fn record_in_span(&self, caller: Option<&AuthenticatedCaller>) {
+        let mount = self.mounted.as_deref().map_or("", |mounted| &mounted.info.path);
+        let accessor = caller.map(|caller| &caller.stored_token.token.accessor);
+        self.request.span.record(mount, self.request.verb, accessor);
+    }
+
     /// Whether the path requires no token.
     pub fn is_unauthenticated(&self) -> bool {
         self.access.token != TokenRequirement::Required
@@ -106,10 +109,8 @@ pub struct AuthorizedRequest {
     pub in_flight: Option<InFlight>,
 }
 
-/// The id, path, address and caller of a request, as far as known.
+/// The path, address and caller of a request, as far as known.
 pub struct RequestOrigin<'a> {
-    /// The id of the request, as in the response.
-    pub id: &'a RequestId,
     /// The request's path; tokens in it are redacted when it is logged.
     pub path: &'a str,
     /// The client's IP address; `None` on a Unix socket.

@@ -60,7 +60,9 @@ impl TokenService {
         if created.token.expires.is_some() {
             let id = LeaseId::parse(&created.token.lease_id(&created.key));
             let lease = NewLease {
-                id: id.map_err(|error| Error::internal(error.to_string()))?,
+                id: id.map_err(|error| {
+                    Error::internal("a token's lease id is invalid").caused_by(error)
+                })?,
                 kind: LeaseKind::Token { key: created.key.as_str().to_owned(), login },
                 token: None,
                 issued: now,

@@ -12,7 +12,7 @@ use strongroom_engine::EngineError;
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER};
 use strongroom_mounts::handle::Blocked;
 use strongroom_mounts::{EngineHandle, MountEntry};
-use strongroom_types::{Clock, ErrorKind};
+use strongroom_types::{Clock, ErrorKind, chain};
 
 use crate::error::{Error, sanitise_message};
 use crate::leases::LeaseService;
@@ -52,7 +52,7 @@ impl UnmountService {
             for mounted in table.all_mounts().filter(|mounted| mounted.entry.tainted) {
                 if let Err(error) = self.remove_mount(mounted.entry.clone()).await {
                     let mount = &mounted.info.path;
-                    tracing::warn!(mount, %error, "the removal of a mount could not be completed; it will be retried");
+                    tracing::warn!(mount, error = %chain(&error), "the removal of a mount could not be completed; it will be retried");
                 }
             }
             self.clock().sleep(self.retry_interval).await;
@@ -138,7 +138,9 @@ impl Unmount<'_> {
             return error;
         }
         let way_out = self.revoke_force_hint();
-        Error::internal(format!("{error} (if it never can be, {way_out} gives the leases up)"))
+        error.map_message(|text| {
+            format!("{text} (if it never can be, {way_out} gives the leases up)")
+        })
     }
 
     /// The command and the API path that remove the leases by force.

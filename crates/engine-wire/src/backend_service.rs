@@ -16,7 +16,7 @@ use strongroom_plugin_protocol::generated::multiplexing::plugin_multiplexing_ser
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::metadata::{NO_INSTANCE, instance_id};
 use strongroom_plugin_protocol::transport::{Channel, TransportSecurity};
-use strongroom_types::{Clock, Entropy, Timestamp};
+use strongroom_types::{Clock, Entropy, Timestamp, chain};
 use tonic::metadata::MetadataValue;
 use tonic::{Request as Call, Response as Reply, Status, async_trait};
 
@@ -113,7 +113,7 @@ impl BackendService {
     async fn open_instance(&self, id: String, args: pb::SetupArgs) -> Result<(), String> {
         let dialled = self.0.broker.dial(args.broker_id, self.0.security.clone()).await;
         let host = dialled.map_err(|error| {
-            tracing::error!(%error, "the host's services can't be dialled");
+            tracing::error!(error = %chain(&error), "the host's services can't be dialled");
             "the host's services can't be dialled".to_owned()
         })?;
         let is_ours = args.config.get(HOST_CONFIG_KEY).is_some_and(|value| value == "1");
@@ -152,10 +152,20 @@ fn parse_grpc_timeout(header: &str) -> Option<Duration> {
     })
 }
 
+/// Logs the cause of an internal error, because the wire transmits only its message.
+fn log_cause(error: &EngineError) {
+    if let EngineError::Internal { source: Some(_), .. } = error {
+        tracing::error!(error = %chain(error), "a call failed");
+    }
+}
+
 fn handle_request_reply(outcome: Result<EngineResponse, EngineError>) -> pb::HandleRequestReply {
     let (response, err) = match outcome {
         Ok(response) => (response_to_wire(response), None),
-        Err(error) => error_to_wire(error),
+        Err(error) => {
+            log_cause(&error);
+            error_to_wire(error)
+        }
     };
     pb::HandleRequestReply { response: response.map(Box::new), err, wal_index: None }
 }
@@ -181,7 +191,10 @@ impl pb::backend_server::Backend for BackendService {
         let err = match catch_panic(instance.engine.initialize()).await {
             Ok(()) => None,
             // This call has no response message that could carry a user error.
-            Err(error) => error_to_wire(EngineError::internal(error.to_string())).1,
+            Err(error) => {
+                log_cause(&error);
+                error_to_wire(EngineError::internal(error.to_string())).1
+            }
         };
         Ok(Reply::new(pb::InitializeReply { err }))
     }
@@ -237,6 +250,7 @@ impl pb::backend_server::Backend for BackendService {
                 ..Default::default()
             },
             Err(error) => {
+                log_cause(&error);
                 pb::HandleExistenceCheckReply { err: error_to_wire(error).1, ..Default::default() }
             }
         };

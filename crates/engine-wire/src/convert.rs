@@ -422,7 +422,7 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
 /// If there is a response beside the error, an internal error counts as a user error.
 fn as_user_error_with_response(error: EngineError, has_response: bool) -> EngineError {
     match error {
-        EngineError::Internal { message } if has_response => {
+        EngineError::Internal { message, .. } if has_response => {
             EngineError::Coded { status: 400, message }
         }
         error => error,

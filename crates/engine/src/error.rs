@@ -1,5 +1,7 @@
 //! [`EngineError`]: how a call to an engine fails, and what the client sees of it.
 
+use std::sync::Arc;
+
 use strongroom_types::{ErrorKind, RawObject};
 
 /// The error of a call to an [`Engine`](super::Engine). Code behind a blueprint of the SDK returns
@@ -26,12 +28,15 @@ pub enum EngineError {
         /// The error text that the client receives.
         message: String,
     },
-    /// Something failed that isn't the user's fault. The core logs the message and returns it to
-    /// the client, as the reference servers do.
+    /// Something failed that isn't the user's fault. The core logs the message and the cause. The
+    /// client receives the message, as from the reference servers.
     #[error("{message}")]
     Internal {
         /// What failed. Must not contain secrets.
         message: String,
+        /// The cause, for the log of the process that the engine runs in; the plug-in wire doesn't
+        /// transmit it. Must not contain secrets.
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     },
     /// The plug-in process can't be reached: it exited, is being restarted, or didn't respond.
     #[error("{message}")]
@@ -96,7 +101,7 @@ impl EngineError {
     /// An [`EngineError::Internal`]: something failed that isn't the user's fault. The message must
     /// not contain secrets.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self::Internal { message: message.into() }
+        Self::Internal { message: message.into(), source: None }
     }
 
     /// An [`EngineError::Coded`] with status 413: a write exceeds a size limit of the store, which

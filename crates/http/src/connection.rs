@@ -9,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use strongroom_types::chain;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Version};
@@ -151,7 +152,9 @@ fn wipe_buffer(buffer: Bytes) -> Bytes {
 fn log_outcome(ended: DriveOutcome<hyper::Result<()>>) -> bool {
     match ended {
         DriveOutcome::Done(Ok(())) | DriveOutcome::Idle => {}
-        DriveOutcome::Done(Err(error)) => tracing::debug!(%error, "a connection failed"),
+        DriveOutcome::Done(Err(error)) => {
+            tracing::debug!(error = %chain(&error), "a connection failed")
+        }
         DriveOutcome::TimedOut(TimedOut::Idle) => return true,
         DriveOutcome::Evicted => tracing::debug!("a connection was evicted"),
         DriveOutcome::TimedOut(late) => {

@@ -2,6 +2,7 @@
 //! when all connections are taken.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use strongroom_types::chain;
 
 /// The maximum number of connections of a listener if the operator sets none.
 const DEFAULT_MAX_CONNECTIONS: usize = 16_384;
@@ -15,7 +16,7 @@ pub fn raise_file_limit() -> usize {
     if limit.current != limit.maximum {
         let wanted = Rlimit { current: limit.maximum, ..limit };
         if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-            tracing::warn!(%error, "the limit of open files could not be raised");
+            tracing::warn!(error = %chain(&error), "the limit of open files could not be raised");
         }
     }
     let current = getrlimit(Resource::Nofile).current;

@@ -1,9 +1,9 @@
-//! Maps errors to status codes. This table is the only one; `docs/src/api/status-codes.md` shows
-//! it.
+//! Renders errors: the status code, the JSON body, and the line in the log. This is the only table
+//! of status codes; `docs/src/api/status-codes.md` shows it.
 
 use http::{Response, StatusCode, header};
 use strongroom_core::Error;
-use strongroom_types::ErrorKind;
+use strongroom_types::{ErrorKind, RequestId, chain};
 
 use crate::{Body, response};
 
@@ -29,18 +29,39 @@ pub fn status_of(error: &Error) -> StatusCode {
     chosen.unwrap_or_else(|| status_of_kind(error.kind()))
 }
 
-/// Builds the response to a failed request: its status, messages and data as JSON, and
-/// `Retry-After` if the error has one. Errors that are faults of the server are logged.
-pub fn to_http(error: &Error) -> Response<Body> {
-    let status = status_of(error);
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-        tracing::error!(%error, "a request failed");
+/// The entries of `errors` in the response body; empty if the client is told only the status.
+///
+/// Clients match on the text of collected errors, which has the format of the error lists of Go
+/// programs.
+pub fn messages_of(error: &Error) -> Vec<String> {
+    match error.client_message() {
+        None => Vec::new(),
+        Some(text) if error.is_collected() => vec![format!("1 error occurred:\n\t* {text}\n\n")],
+        Some(text) => vec![text.to_owned()],
     }
-    let mut response = response::errors_response(status, &error.messages(), error.data());
+}
+
+/// Builds the response to a failed request: its status, messages and data as JSON, and
+/// `Retry-After` if the error has one. Faults of the server are logged with their causes, and their
+/// response contains the id of the request, by which the line in the log is found.
+pub fn to_http(error: &Error, request_id: &RequestId) -> Response<Body> {
+    let status = status_of(error);
+    log_fault(status, error);
+    let messages = messages_of(error);
+    let mut response = response::errors_response(status, &messages, error.data(), Some(request_id));
     if let Some(secs) = error.retry_after_secs() {
         response.headers_mut().insert(header::RETRY_AFTER, secs.into());
     }
     response
+}
+
+/// Logs an error that operators have to look at. That the server is sealed or busy is none, unless
+/// something failed on the way.
+fn log_fault(status: StatusCode, error: &Error) {
+    let has_cause = std::error::Error::source(error).is_some();
+    if status.is_server_error() && (status != StatusCode::SERVICE_UNAVAILABLE || has_cause) {
+        tracing::error!(error = %chain(error), "a request failed");
+    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl ForwardedForRules {
 
     /// The response to a refused request: status 400 with the given text.
     pub(crate) fn refusal_response(text: String) -> Response<Body> {
-        response::errors_response(StatusCode::BAD_REQUEST, &[text], None)
+        response::errors_response(StatusCode::BAD_REQUEST, &[text], None, None)
     }
 }
 

@@ -48,6 +48,8 @@ mod freed_memory_scan;
 #[cfg(test)]
 mod fuzzed;
 #[cfg(test)]
+mod request_log_tests;
+#[cfg(test)]
 mod tests;
 
 pub use body::{BodyMemoryPool, max_request_memory};
@@ -65,11 +67,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
+use strongroom_core::request_span::RequestSpan;
 use strongroom_core::{Core, CoreRequest, CoreResponse, RequestHead};
 use strongroom_engine::ConnectionInfo;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument;
 
-use crate::request::{HttpRefusal, ParsedHead};
+use crate::request::{HttpRefusal, ParsedHead, RequestSource};
 
 /// The body of every response: complete and in memory, never streamed from an engine.
 pub type Body = Full<Bytes>;
@@ -119,7 +123,9 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let head_only = request.method() == http::Method::HEAD;
-    let mut response = match process_request(core, limits, request, connection).await {
+    let span = core.begin_request();
+    let response = process_request(core, limits, &span, request, connection);
+    let mut response = match response.instrument(span.span().clone()).await {
         Ok(answer) => response::to_http(answer),
         Err(response) => response,
     };
@@ -132,6 +138,7 @@ where
 async fn process_request<B>(
     core: &Core,
     limits: &HttpLimits,
+    span: &RequestSpan,
     request: http::Request<B>,
     connection: ConnectionContext,
 ) -> Result<CoreResponse, Response<Body>>
@@ -139,7 +146,8 @@ where
     B: hyper::body::Body<Data = Bytes> + Send,
 {
     let (head, body) = request.into_parts();
-    let begun = ParsedHead::new(head).map_err(HttpRefusal::into_response)?;
+    let refuse = |refusal: HttpRefusal| refusal.into_response(span.id());
+    let begun = ParsedHead::new(head).map_err(refuse)?;
     let token = begun.sent_token();
     let client = connection.client;
     let head = RequestHead { path: begun.path(), token: token.as_ref(), connection: client };
@@ -147,7 +155,7 @@ where
         Ok(permit) => permit,
         Err(error) => {
             begun.drain_body(body, limits).await;
-            return Err(error::to_http(&error));
+            return Err(error::to_http(&error, span.id()));
         }
     };
     if !connection.is_trusted.load(Ordering::Relaxed) {
@@ -155,25 +163,22 @@ where
     }
     // Both permits are released once the request is answered.
     let _places = match permit.is_exempt() {
-        true => Some(
-            acquire_exempt_permits(&connection, &begun)
-                .await
-                .map_err(HttpRefusal::into_response)?,
-        ),
+        true => Some(acquire_exempt_permits(&connection, &begun).await.map_err(refuse)?),
         false => None,
     };
     let class = request::body_class(&permit);
     let read = {
         let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
-        request::read_request(begun, body, class, check_token, limits, client).await
+        let source = RequestSource { span: span.clone(), connection: client };
+        request::read_request(begun, body, class, check_token, limits, source).await
     };
-    let (request, share) = read.map_err(HttpRefusal::into_response)?;
+    let (request, share) = read.map_err(refuse)?;
     // The parsed fields stay in memory until the work ends, even if the client disconnects first.
     if share.has_reserved() {
         permit.hold_until_done(share);
     }
     let answer = core.handle(permit, CoreRequest { token, ..request }).await;
-    answer.map_err(|error| error::to_http(&error))
+    answer.map_err(|error| error::to_http(&error, span.id()))
 }
 
 /// Acquires the permits for a request to an exempt path. Such requests are not charged to the

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -138,7 +139,7 @@ impl Listener {
                 Err(error) => {
                     // Most likely the process is out of file descriptors: pause until some are
                     // closed.
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(error = %chain(&error), "a connection could not be accepted");
                     let pause = tokio::time::timeout(Duration::from_millis(100), stop.cancelled());
                     let _ = pause.await;
                     continue;
@@ -208,7 +209,7 @@ impl ListenerContext {
                     }
                     Some(Ok(Ok(None))) => tracing::debug!(?peer, "plain HTTP on a TLS port"),
                     Some(Ok(Err(error))) => {
-                        tracing::debug!(%error, ?peer, "a TLS handshake failed");
+                        tracing::debug!(error = %chain(&error), ?peer, "a TLS handshake failed");
                     }
                     Some(Err(_)) => tracing::debug!(?peer, "a TLS handshake took too long"),
                     None => tracing::debug!(?peer, "a connection was evicted"),

@@ -89,7 +89,7 @@ fn serve_unauthenticated<B>(
     max_fields: usize,
 ) -> Response<Body> {
     if request.method() != Method::GET {
-        return response::errors_response(StatusCode::METHOD_NOT_ALLOWED, &[], None);
+        return response::errors_response(StatusCode::METHOD_NOT_ALLOWED, &[], None, None);
     }
     let query = query_fields(request.uri().query().unwrap_or_default(), max_fields);
     let format = match query {
@@ -109,5 +109,5 @@ fn accept_values(headers: &HeaderMap) -> Vec<String> {
 }
 
 fn error_response(status: StatusCode, text: &str) -> Response<Body> {
-    response::errors_response(status, &[text.to_owned()], None)
+    response::errors_response(status, &[text.to_owned()], None, None)
 }

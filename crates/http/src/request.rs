@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
+use strongroom_core::request_span::RequestSpan;
 use strongroom_core::{CoreRequest, Error, HeaderSource, RequestHeaders, RequestPermit, Verb};
 use strongroom_engine::ConnectionInfo;
 use strongroom_types::fields::{FIELD_OVERHEAD, JsonLimits};
-use strongroom_types::{Fields, Secret, parse_bool};
+use strongroom_types::{Fields, RequestId, Secret, parse_bool};
 
 use crate::body::{
     BodyBudget, BodyClaim, BodyError, BodyLimits, MemoryClass, begins_json, discard_body, read_body,
@@ -59,8 +60,8 @@ impl HttpRefusal {
     }
 
     /// The response: the status with the texts as JSON errors, or a redirect without a body.
-    pub fn into_response(self) -> Response<Body> {
-        let mut response = response::errors_response(self.status, &self.texts, None);
+    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+        let mut response = response::errors_response(self.status, &self.texts, None, Some(id));
         if let Some(secs) = self.retry_after_secs {
             response.headers_mut().insert(header::RETRY_AFTER, secs.into());
         }
@@ -137,6 +138,13 @@ impl ParsedHead {
     }
 }
 
+/// Which request it is, and where it comes from.
+pub(crate) struct RequestSource {
+    pub(crate) span: RequestSpan,
+    /// The client's address and port; `None` on a Unix socket.
+    pub(crate) connection: Option<ConnectionInfo>,
+}
+
 /// Reads the body of an admitted request, or refuses it. Returns the request and the memory it
 /// keeps reserved. For [`MemoryClass::Authenticated`], `check_token` is awaited before anything is
 /// reserved. The request's token is left empty; the caller sets it.
@@ -152,7 +160,7 @@ pub(crate) async fn read_request<B, P>(
     class: MemoryClass,
     check_token: Pin<&mut P>,
     limits: &HttpLimits,
-    connection: Option<ConnectionInfo>,
+    source: RequestSource,
 ) -> Result<(CoreRequest, BodyBudget), HttpRefusal>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
@@ -183,7 +191,9 @@ where
         vault_headers: of_the_api,
         passthrough: Some(Box::new(PassthroughHeaders(head.headers))),
     };
-    Ok((CoreRequest { verb, path, fields, token: None, headers, connection }, share))
+    let RequestSource { span, connection } = source;
+    let request = CoreRequest { span, verb, path, fields, token: None, headers, connection };
+    Ok((request, share))
 }
 
 /// Which memory pool an admitted request reserves from.
@@ -330,7 +340,7 @@ where
             let error = claim.take_refusal().unwrap_or_else(Error::invalid_token);
             HttpRefusal {
                 status: error::status_of(&error),
-                texts: error.messages(),
+                texts: error::messages_of(&error),
                 location: None,
                 retry_after_secs: error.retry_after_secs(),
             }
@@ -552,6 +562,10 @@ mod tests {
     }
 
     /// Reads a request with a valid token, as after admission.
+    fn request_id() -> RequestId {
+        RequestId::parse("4a3f5bd6").unwrap()
+    }
+
     async fn read_authenticated<B>(
         request: http::Request<B>,
         limits: &HttpLimits,
@@ -569,7 +583,8 @@ mod tests {
         };
         let token = begun.sent_token();
         let valid = pin!(std::future::ready(Ok(())));
-        let (request, share) = read_request(begun, body, class, valid, limits, connection).await?;
+        let source = RequestSource { span: RequestSpan::new(request_id()), connection };
+        let (request, share) = read_request(begun, body, class, valid, limits, source).await?;
         Ok((CoreRequest { token, ..request }, share))
     }
 
@@ -744,7 +759,7 @@ mod tests {
             async move {
                 match read_authenticated(request, &limits, None).await {
                     Ok(_) => Response::new(Body::default()),
-                    Err(refusal) => refusal.into_response(),
+                    Err(refusal) => refusal.into_response(&request_id()),
                 }
             }
         };
@@ -926,7 +941,7 @@ mod tests {
             match read_authenticated(request, &limits, None).await {
                 Ok((_, share)) => shares.push(share),
                 Err(refusal) => {
-                    let response = refusal.into_response();
+                    let response = refusal.into_response(&request_id());
                     assert_eq!(response.status(), 503);
                     assert_eq!(response.headers()[header::RETRY_AFTER], "1");
                     refused += 1;

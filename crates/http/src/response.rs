@@ -6,7 +6,7 @@ use strongroom_core::request::WrapInfo;
 use strongroom_core::{CoreResponse, ResponseEnvelope};
 use strongroom_engine::RawResponse;
 use strongroom_types::fields::write_string;
-use strongroom_types::{RawObject, Secret};
+use strongroom_types::{RawObject, RequestId, Secret};
 
 use crate::Body;
 use crate::body::zeroize_on_drop;
@@ -28,17 +28,23 @@ pub fn to_http(answer: CoreResponse) -> Response<Body> {
     }
 }
 
-/// An error response: `{"errors":[...]}`, with `data` if there is any.
+/// An error response: `{"errors":[...]}`, with `data` if there is any. If the status is 5xx, the id
+/// of the request follows, by which operators find its lines in the log.
 pub fn errors_response(
     status: StatusCode,
     texts: &[String],
     data: Option<&RawObject>,
+    request_id: Option<&RequestId>,
 ) -> Response<Body> {
     let mut body = b"{\"errors\":".to_vec();
     write_list(&mut body, texts);
     if let Some(data) = data {
         body.extend_from_slice(b",\"data\":");
         body.extend_from_slice(data.as_bytes());
+    }
+    if let (Some(request_id), true) = (request_id, status.is_server_error()) {
+        body.extend_from_slice(b",\"request_id\":");
+        write_string(&mut body, request_id.as_str());
     }
     body.extend_from_slice(b"}\n");
     json_response(status, body)
@@ -429,7 +435,8 @@ mod tests {
 
     #[test]
     fn errors_are_a_list_with_no_store() {
-        let response = errors_response(StatusCode::FORBIDDEN, &["permission denied".into()], None);
+        let response =
+            errors_response(StatusCode::FORBIDDEN, &["permission denied".into()], None, None);
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     }

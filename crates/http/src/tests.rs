@@ -97,11 +97,11 @@ impl Physical for HangingPhysical {
 }
 
 /// A sealed core with the given admission limits.
-fn sealed_core(admission: AdmissionLimits) -> Core {
+pub(crate) fn sealed_core(admission: AdmissionLimits) -> Core {
     sealed_core_over(Arc::new(MemoryStorage::new()), admission)
 }
 
-fn sealed_core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> Core {
+pub(crate) fn sealed_core_over(physical: Arc<dyn Physical>, admission: AdmissionLimits) -> Core {
     let parts = CoreDependencies {
         physical,
         plugin_launcher: Arc::new(NoPlugins),

@@ -14,10 +14,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strongroom_barrier::Batch;
 use strongroom_types::clock::wait_for_deadline;
-use strongroom_types::{Clock, LeaseId, Timestamp};
+use strongroom_types::{Clock, LeaseId, Timestamp, chain};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::lease::{Lease, LeaseState};
 use crate::mount_limits::{MountLimits, RevocationPermit};
@@ -159,7 +160,7 @@ impl ExpirationManager {
                 () = stop.cancelled() => break,
             };
             let next = next.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the lease table can't be read; trying again");
+                tracing::warn!(error = %chain(&error), "the lease table can't be read; trying again");
                 self.0.clock.now().plus(STORE_RETRY_DELAY)
             });
             let next = next.min(self.0.clock.now().plus(MAX_SLEEP));
@@ -329,7 +330,7 @@ impl ExpirationManager {
             under_way.insert(id.clone(), outcome.clone());
         }
         let manager = self.clone();
-        self.0.tasks.spawn(async move {
+        let attempt = async move {
             let asked = slot.is_none();
             let (ended, next) = manager.try_revoke(&id, asked).await;
             let tried = matches!(ended, AttemptOutcome::Attempted(_));
@@ -351,14 +352,15 @@ impl ExpirationManager {
                 FollowUp::Due(due) => manager.notify_due(due),
                 FollowUp::NotRecorded => manager.0.wake.notify_one(),
             }
-        });
+        };
+        self.0.tasks.spawn(attempt.in_current_span());
         outcome
     }
 
     /// Makes one attempt if it was requested explicitly or the lease is due.
     async fn try_revoke(&self, id: &LeaseId, asked: bool) -> (AttemptOutcome, FollowUp) {
         let lost = |error: Error| {
-            tracing::warn!(lease = %id, %error, "the lease table can't be changed; trying again");
+            tracing::warn!(lease = %id, error = %chain(&error), "the lease table can't be changed; trying again");
             (
                 AttemptOutcome::Attempted(Err(RevokeError::Transient(error.to_string()))),
                 FollowUp::NotRecorded,
@@ -385,7 +387,8 @@ impl ExpirationManager {
     /// Calls the revoker with a timeout. A panic counts as a transient failure.
     async fn call_revoker(&self, lease: Arc<Lease>) -> RevokeResult {
         let revoker = self.0.revoker.clone();
-        let call = self.0.tasks.spawn(async move { revoker.revoke(&lease).await });
+        let call = async move { revoker.revoke(&lease).await };
+        let call = self.0.tasks.spawn(call.in_current_span());
         let stop_call = call.abort_handle();
         let late = self.0.clock.sleep(self.0.options.attempt_timeout);
         tokio::select! {

@@ -3,6 +3,7 @@
 //! mount from there on, and scans skip the leases that this task will reach.
 
 use std::sync::Arc;
+use strongroom_types::chain;
 
 use strongroom_types::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ impl ExpirationManager {
                     if failures == MAX_FAILURES {
                         return Err(error);
                     }
-                    tracing::warn!(lease = %entry.id, %error, "a due lease is skipped for now");
+                    tracing::warn!(lease = %entry.id, error = %chain(&error), "a due lease is skipped for now");
                     again = now.plus(STORE_RETRY_DELAY);
                 }
                 after = Some(entry.key);
@@ -78,7 +79,7 @@ impl ExpirationManager {
             let ended = stop.run_until_cancelled(manager.drain_lane(&limit, after)).await;
             limit.set_backlog(false);
             if let Some(Err(error)) = ended {
-                tracing::warn!(%error, "the lease table can't be read; trying again");
+                tracing::warn!(error = %chain(&error), "the lease table can't be read; trying again");
             }
             // Leases that became due behind the task's position were skipped by all scans until
             // now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
 
 use futures_util::future::join_all;
 use strongroom_types::MountUuid;
@@ -91,7 +92,7 @@ impl MountRegistry {
                 }
             }
             Err(error) => {
-                tracing::error!(mount = route, %error, "the engine of a mount could not be started");
+                tracing::error!(mount = route, error = %chain(&error), "the engine of a mount could not be started");
                 attempt.record_failure(
                     error.to_string(),
                     self.engine_loader.barrier.clock().monotonic_time(),

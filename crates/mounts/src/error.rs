@@ -8,9 +8,8 @@ use strongroom_types::serial_queue::SerialQueueError;
 use crate::entry::MountClass;
 use crate::plugins::PluginError;
 
-/// Why an operation on mounts failed. The display text is the client's message, except for
-/// [`Error::Barrier`], whose message for clients is [`strongroom_barrier::Error::client_message`].
-/// [`Error::kind`] gives the category. Routes are paths with the `auth/` prefix of auth methods.
+/// Why an operation on mounts failed. The display text is the client's message. [`Error::kind`]
+/// gives the category. Routes are paths with the `auth/` prefix of auth methods.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
+use tracing::Instrument;
 
 use crate::entry::{MountClass, MountEntry};
 use crate::error::Error;
@@ -83,11 +85,12 @@ impl MountRegistry {
             {
                 // The engine may have to convert the old instance's data; the periodic call starts
                 // that now instead of at the next interval.
-                mounts.background.spawn(async move {
+                let first_call = async move {
                     if let Err(error) = instance.engine.periodic().await {
-                        tracing::warn!(%error, "the periodic call of a new instance failed");
+                        tracing::warn!(error = %chain(&error), "the periodic call of a new instance failed");
                     }
-                });
+                };
+                mounts.background.spawn(first_call.in_current_span());
             }
             Ok(())
         };
@@ -177,7 +180,7 @@ impl MountRegistry {
     fn close_after_drain(&self, old: Arc<MountInstance>, new: Arc<MountInstance>) {
         let clock = self.engine_loader.barrier.clock().clone();
         let closing = self.closing.clone();
-        self.background.spawn(async move {
+        let close = async move {
             tokio::select! {
                 () = old.wait_until_drained() => {}
                 () = closing.cancelled() => {}
@@ -188,6 +191,7 @@ impl MountRegistry {
             new.storage.notify_peer(None);
             old.engine.close().await;
             old.storage.close();
-        });
+        };
+        self.background.spawn(close.in_current_span());
     }
 }

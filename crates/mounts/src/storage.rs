@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use strongroom_types::chain;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
@@ -247,8 +248,11 @@ impl InstanceStorage {
             other => other.clone(),
         };
         match error.kind() {
-            ErrorKind::TooLarge => StorageError::TooLarge(error.client_message()),
-            _ => StorageError::Failed(error.client_message()),
+            ErrorKind::TooLarge => StorageError::TooLarge(error.to_string()),
+            _ => {
+                tracing::error!(error = %chain(&error), "an engine's storage failed");
+                StorageError::Failed(error.to_string())
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, View};
 use strongroom_types::serial_queue::{SerialQueue, SerialQueueError};
-use strongroom_types::{ErrorKind, PolicyName};
+use strongroom_types::{ErrorKind, PolicyName, chain};
 
 use crate::acl::Acl;
 use crate::built_in::{DEFAULT_POLICY, RESERVED_POLICIES, RESPONSE_WRAPPING_POLICY};
@@ -105,7 +105,7 @@ impl PolicyStore {
                     continue;
                 };
                 let policy = Policy::parse(&record.text).unwrap_or_else(|error| {
-                    tracing::error!(policy = %name, %error, "a stored policy can't be read; its tokens may do nothing");
+                    tracing::error!(policy = %name, error = %chain(&error), "a stored policy can't be read; its tokens may do nothing");
                     Policy::from_unreadable(record.text)
                 });
                 policies.insert(name, Arc::new(policy));

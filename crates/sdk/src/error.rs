@@ -1,6 +1,8 @@
 //! [`Error`]: the error type of an engine's own code. The caller has to decide whether the user or
 //! the engine is at fault; no foreign error type converts into it implicitly.
 
+use std::sync::Arc;
+
 use strongroom_engine::{EngineError, StatusKind, StorageError, SystemError};
 use strongroom_types::RawObject;
 use strongroom_types::serial_queue::SerialQueueError;
@@ -10,15 +12,15 @@ const BUSY_STATUS: u16 = 503;
 
 /// An error returned by an engine's code. The constructor decides what the client sees.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct Error(ErrorRepr);
 
 #[derive(Clone, Debug, thiserror::Error)]
 enum ErrorRepr {
     #[error("{0}")]
     User(String),
-    #[error("{0}")]
-    Internal(String),
+    #[error("{message}")]
+    Internal { message: String, source: Option<Arc<dyn std::error::Error + Send + Sync>> },
     #[error("{system}: {call} answered {status}")]
     Answered { system: &'static str, call: String, status: u16 },
     #[error("{system}: {call} answered {status}")]
@@ -41,7 +43,26 @@ impl Error {
 
     /// Something failed that isn't the user's fault. The message must not contain secrets.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self(ErrorRepr::Internal(message.into()))
+        Self(ErrorRepr::Internal { message: message.into(), source: None })
+    }
+
+    /// Something failed that isn't the user's fault, because of `cause`. The client receives only
+    /// the message; the log contains the cause and its sources too. Neither must contain secrets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use strongroom_sdk::Error;
+    ///
+    /// let read = std::fs::read("/no/such/file");
+    /// let error = read.map_err(|cause| Error::internal_caused_by("the CA can't be read", cause));
+    /// assert_eq!(error.unwrap_err().to_string(), "the CA can't be read");
+    /// ```
+    pub fn internal_caused_by(
+        message: impl Into<String>,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self(ErrorRepr::Internal { message: message.into(), source: Some(Arc::new(cause)) })
     }
 
     /// The outside system responded to `call` with a status that means failure. A status of 429 is
@@ -79,7 +100,7 @@ impl Error {
             ErrorRepr::User(_) | ErrorRepr::Busy(_) => false,
             ErrorRepr::Answered { status, .. } => matches!(status, 408 | 502..=504),
             ErrorRepr::InDoubt { .. }
-            | ErrorRepr::Internal(_)
+            | ErrorRepr::Internal { .. }
             | ErrorRepr::Unanswered { .. }
             | ErrorRepr::Storage(_) => true,
         }
@@ -122,7 +143,8 @@ impl From<Error> for EngineError {
             // Servers recognise this error by its text, so it must not be changed.
             ErrorRepr::Storage(StorageError::ReadOnly) => Self::Status(StatusKind::ReadOnly),
             ErrorRepr::Storage(StorageError::TooLarge(message)) => Self::too_large(message),
-            other => Self::Internal { message: other.to_string() },
+            ErrorRepr::Internal { message, source } => Self::Internal { message, source },
+            other => Self::internal(other.to_string()),
         }
     }
 }

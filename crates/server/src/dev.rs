@@ -96,6 +96,7 @@ async fn write_as_root(
     fields: Fields,
 ) -> Result<(), Error> {
     let request = CoreRequest {
+        span: running.core().begin_request(),
         verb: Verb::Write,
         path: path.to_owned(),
         fields,

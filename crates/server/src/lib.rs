@@ -42,7 +42,7 @@ use strongroom_http::{
 use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::{BoxFuture, with_timeout};
 use strongroom_types::fields::JsonLimits;
-use strongroom_types::{Clock, Entropy, Ttl};
+use strongroom_types::{Clock, Entropy, Ttl, chain};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -271,7 +271,7 @@ impl RunningServer {
                 tracing::warn!("some tasks did not end in time; the server is sealed without them");
             }
             if let Err(error) = self.core.shut_down().await {
-                tracing::warn!(%error, "the server could not be sealed in order");
+                tracing::warn!(error = %chain(&error), "the server could not be sealed in order");
             }
             self.engines.close().await;
         };
@@ -300,7 +300,7 @@ impl fmt::Debug for RunningServer {
 fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "other processes of this user may read the server's memory");
+        tracing::warn!(error = %chain(&error), "other processes of this user may read the server's memory");
     }
 }
 

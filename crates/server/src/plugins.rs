@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::chain;
 
 use async_trait::async_trait;
 use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
@@ -78,7 +79,7 @@ impl EngineLauncher {
             && let Err(error) = tokio::fs::remove_dir_all(folder).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::debug!(folder = %folder.display(), %error, "plug-in copies stay behind");
+            tracing::debug!(folder = %folder.display(), error = %chain(&error), "plug-in copies stay behind");
         }
     }
 

@@ -153,6 +153,7 @@ impl RestoreFixture {
         let permit =
             core.admit(RequestHead { path, token: Some(&token), connection: None }).await?;
         let request = CoreRequest {
+            span: core.begin_request(),
             verb: Verb::Write,
             path: path.to_owned(),
             fields: Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap(),

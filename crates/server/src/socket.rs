@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use strongroom_types::chain;
 
 use nix::unistd::{Group, User};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid, chownat, fchmod, fstat, openat};
@@ -133,7 +134,7 @@ fn remove_if_same(path: &Path, expected: (u64, u64)) -> io::Result<()> {
 impl Drop for SocketFileGuard {
     fn drop(&mut self) {
         if let Err(error) = remove_if_same(&self.path, self.identity) {
-            tracing::warn!(%error, path = %self.path.display(), "a socket file is left behind");
+            tracing::warn!(error = %chain(&error), path = %self.path.display(), "a socket file is left behind");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The physical store, with metrics.
 
 use std::sync::Arc;
+use strongroom_types::chain;
 
 use async_trait::async_trait;
 use metrics::Histogram;
@@ -66,7 +67,7 @@ impl ServerStore {
         if let Self::Embedded(store) = self
             && let Err(error) = store.start_checkpoint(at_least).await
         {
-            tracing::debug!(%error, "the log could not be carried over early");
+            tracing::debug!(error = %chain(&error), "the log could not be carried over early");
         }
     }
 

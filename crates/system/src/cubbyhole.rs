@@ -113,7 +113,7 @@ async fn handle(core: &UnsealedCore, allowed: &AuthorizedRequest) -> Result<Core
             write_object(core, caller, path, fields, allowed.operation).await
         }
         Operation::Read if caller.stored_token.token.is_wrapping() => {
-            let id = &allowed.routed.request.id;
+            let id = allowed.routed.request.span.id();
             core.wrapping.read_cubbyhole_response(caller, path, id).await
         }
         Operation::Read if is_folder => Err(not_found()),

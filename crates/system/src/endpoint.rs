@@ -142,7 +142,7 @@ impl EndpointCall {
 
     /// The request's id, path, address and caller, for the refusal log.
     pub(crate) fn request_origin<'a>(&'a self, path: &'a str) -> RequestOrigin<'a> {
-        RequestOrigin { id: &self.id, path, address: self.address, caller: self.caller.as_ref() }
+        RequestOrigin { path, address: self.address, caller: self.caller.as_ref() }
     }
 
     /// The value of the first capture in the path pattern.

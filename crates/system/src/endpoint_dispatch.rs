@@ -32,7 +32,7 @@ pub(crate) async fn call_endpoint(
     let warnings = move_captures_to_fields(endpoint, &captures, &mut fields);
     let call = EndpointCall {
         clock: core.clock().clone(),
-        id: request.id.clone(),
+        id: request.span.id().clone(),
         fields,
         captures,
         token: request.token.take(),

@@ -14,6 +14,7 @@ pub mod log_file;
 pub mod names;
 mod printable_fields;
 mod printable_json;
+mod span_fields;
 
 pub use export::MetricsExporter;
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::str::FromStr;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -12,6 +13,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 use crate::log_file::LogFile;
 use crate::printable_fields::PrintableFields;
 use crate::printable_json::PrintableJson;
+use crate::span_fields::SpanFields;
 
 /// The log level of the server. It applies to messages of the server and of plug-ins; libraries log
 /// warnings and errors at most.
@@ -113,8 +115,14 @@ where
 {
     let lines = fmt::layer().with_ansi(colours);
     match format {
-        LogFormat::Standard => lines.with_writer(to).fmt_fields(PrintableFields).boxed(),
-        LogFormat::Json => lines.with_writer(PrintableJson(to)).json().flatten_event(true).boxed(),
+        LogFormat::Standard => {
+            let lines = lines.with_writer(to).fmt_fields(PrintableFields);
+            SpanFields::new(lines, PrintableFields).boxed()
+        }
+        LogFormat::Json => {
+            let lines = lines.with_writer(PrintableJson(to)).json().flatten_event(true);
+            SpanFields::new(lines.with_span_list(false), JsonFields::new()).boxed()
+        }
     }
 }
 

@@ -27,11 +27,15 @@ impl<'a> MakeVisitor<Writer<'a>> for PrintableFields {
     type Visitor = FieldsVisitor<'a>;
 
     fn make_visitor(&self, writer: Writer<'a>) -> FieldsVisitor<'a> {
-        FieldsVisitor { writer, is_first: true, outcome: Ok(()) }
+        FieldsVisitor::new(writer)
     }
 }
 
-impl FieldsVisitor<'_> {
+impl<'a> FieldsVisitor<'a> {
+    pub(crate) fn new(writer: Writer<'a>) -> Self {
+        Self { writer, is_first: true, outcome: Ok(()) }
+    }
+
     fn write_field(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         if !std::mem::replace(&mut self.is_first, false) {
             self.writer.write_char(' ')?;

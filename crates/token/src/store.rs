@@ -10,9 +10,10 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_crypto::MacKey;
-use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl};
+use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl, chain};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::batch_cipher::BatchTokenCipher;
 use crate::cidr::Cidr;
@@ -692,14 +693,15 @@ impl TokenStore {
         mark: Option<RevocationMark>,
     ) -> Result<(), strongroom_barrier::Error> {
         let store = self.clone();
-        let work = self.0.tasks.spawn(async move {
+        let work = async move {
             let done = store.0.view.commit(batch).await;
             let _carrying = store.0.mark_reload.lock().await;
             for key in &keys {
                 store.reload_mark(key, mark.filter(|_| done.is_ok())).await;
             }
             done.map(|_| ())
-        });
+        };
+        let work = self.0.tasks.spawn(work.in_current_span());
         work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted))
     }
 
@@ -716,7 +718,7 @@ impl TokenStore {
         let mark = match read {
             Ok(record) => record.map(|record: MarkRecord| record.children),
             Err(error) => {
-                tracing::warn!(%error, "a revocation mark can't be read back");
+                tracing::warn!(error = %chain(&error), "a revocation mark can't be read back");
                 if made.is_none() {
                     return;
                 }

@@ -18,6 +18,7 @@
 //! - [`read_cache`]: [`ReadCache`], a cache of store reads that also remembers absent keys
 //! - [`run_to_completion`]: [`RunToCompletion`], work that continues after its caller is dropped
 //! - [`error`]: [`ErrorKind`], the category of an error, independent of HTTP
+//! - [`error_chain`]: [`chain`], an error with its sources, for the log
 // The fuzz checks are compiled into this crate's tests and refer to it by its external name.
 #[cfg(test)]
 extern crate self as strongroom_types;
@@ -27,6 +28,7 @@ pub mod clock;
 pub mod duration;
 pub mod entropy;
 pub mod error;
+pub mod error_chain;
 pub mod fields;
 pub mod id;
 pub mod path;
@@ -44,6 +46,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use duration::Ttl;
 pub use entropy::Entropy;
 pub use error::ErrorKind;
+pub use error_chain::chain;
 pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
 pub use path::{MountPath, RequestPath};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Polls the work in the caller's own task, which avoids a task switch. If the caller is dropped
 /// before the work ends, the rest of it runs in a task tracked by `owner`.
@@ -57,7 +58,8 @@ impl<T: Send + 'static> Drop for RunToCompletion<T> {
         if let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            self.owner.spawn_on(async move { drop(work.await) }, &runtime);
+            // A caller that is polled in a span is dropped in it, too.
+            self.owner.spawn_on(async move { drop(work.await) }.in_current_span(), &runtime);
         }
     }
 }

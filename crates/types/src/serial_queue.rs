@@ -11,6 +11,7 @@ use std::task::Poll;
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::RunToCompletion;
 
@@ -64,11 +65,12 @@ impl SerialQueue {
     ) -> Result<T, SerialQueueError> {
         let place = self.waiting.clone().try_acquire_owned().map_err(|_| SerialQueueError::Full)?;
         let queued = QueuePosition::join_queue(&self.permit).await;
-        let task = self.tasks.spawn(async move {
+        let work = async move {
             let _turn = queued.wait_turn().await;
             let _place = place;
             work.await
-        });
+        };
+        let task = self.tasks.spawn(work.in_current_span());
         task.await.map_err(|_| SerialQueueError::Interrupted)
     }
 }

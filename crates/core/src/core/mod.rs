@@ -10,18 +10,22 @@ use arc_swap::ArcSwapOption;
 use metrics::{Counter, Histogram};
 use strongroom_barrier::{SealConfig, UnsealAttempt};
 use strongroom_telemetry::{MetricsExporter, names};
-use strongroom_types::{Clock, Secret, SerialQueue, Timestamp};
+use strongroom_types::{Clock, Secret, SerialQueue, Timestamp, chain};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::sealed_paths::SealedPaths;
+
+use tracing::Instrument;
+
 use crate::admission::AdmissionControl;
 use crate::engine_backend::EngineBackend;
 use crate::error::Error;
 use crate::init::{InitResult, already_initialised_error, barrier_options, initialise_storage};
 use crate::refusal_log::RefusalLog;
 use crate::request_ids::RequestIds;
+use crate::request_span::RequestSpan;
 use crate::settings::{CoreDependencies, Settings};
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::{Backends, BuiltInMount};
@@ -144,9 +148,10 @@ impl Core {
         self.0.dependencies.clock.now()
     }
 
-    /// The generator of request ids.
-    pub fn request_ids(&self) -> &RequestIds {
-        &self.0.request_ids
+    /// Begins a request: gives it an id and a span. The caller enters the span while it handles the
+    /// request, and passes it on in the [`CoreRequest`](crate::CoreRequest).
+    pub fn begin_request(&self) -> RequestSpan {
+        RequestSpan::new(self.0.request_ids.next_id())
     }
 
     /// The rate-limited log of refused requests.
@@ -240,8 +245,11 @@ impl Core {
     /// `Sealed` if the process is shutting down.
     pub async fn unseal(&self, share: Secret<Vec<u8>>) -> Result<(), Error> {
         let core = self.clone();
-        let work = self.0.seal_tasks.spawn(async move { core.unseal_now(share).await });
-        work.await.unwrap_or_else(|_| Err(Error::internal("unsealing was interrupted")))
+        let work =
+            self.0.seal_tasks.spawn(async move { core.unseal_now(share).await }.in_current_span());
+        work.await.unwrap_or_else(|error| {
+            Err(Error::internal("unsealing was interrupted").caused_by(error))
+        })
     }
 
     /// Discards the key shares given so far, as `reset` of `sys/unseal` does.
@@ -265,8 +273,8 @@ impl Core {
     /// Continues when the caller's future is dropped.
     pub async fn seal(&self) -> Result<(), Error> {
         let core = self.clone();
-        let work = self.0.seal_tasks.spawn(async move { core.seal_now().await });
-        work.await.map_err(|_| Error::internal("sealing was interrupted"))
+        let work = self.0.seal_tasks.spawn(async move { core.seal_now().await }.in_current_span());
+        work.await.map_err(|error| Error::internal("sealing was interrupted").caused_by(error))
     }
 
     /// Seals the server for the end of the process: cancels an unseal in progress and prevents
@@ -340,7 +348,7 @@ impl Core {
             }
             Err(error) => {
                 barrier.close();
-                tracing::error!(%error, "the server can't be unsealed");
+                tracing::error!(error = %chain(&error), "the server can't be unsealed");
                 Err(error)
             }
         }
@@ -355,7 +363,7 @@ impl Core {
         }
         let clock = &*self.0.dependencies.clock;
         let failed = |error: &Error| {
-            tracing::error!(%error, "a requested seal failed; it will be retried");
+            tracing::error!(error = %chain(error), "a requested seal failed; it will be retried");
         };
         let seal = || {
             let core = self.clone();

@@ -15,7 +15,7 @@ use strongroom_mounts::ActiveMount;
 use strongroom_mounts::handle::InFlight;
 use strongroom_telemetry::names;
 use strongroom_token::{StoredToken, TokenKey};
-use strongroom_types::{RawObject, Timestamp, Ttl};
+use strongroom_types::{RawObject, Timestamp, Ttl, chain};
 
 use super::LeaseService;
 use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
@@ -192,7 +192,7 @@ impl LeaseService {
         let Err(error) = revoked else { return };
         let mount = &mounted.info.path;
         if leased.intent.is_some() {
-            tracing::warn!(mount, %error, "failed to revoke a credential without a lease; its intent will be retried");
+            tracing::warn!(mount, error = %chain(&error), "failed to revoke a credential without a lease; its intent will be retried");
             return;
         }
         let path = format!("{mount}{below}");
@@ -217,7 +217,7 @@ impl LeaseService {
         match self.barrier.commit(batch).await {
             Ok(_) => self.expiration.notify_due(now),
             Err(unwritten) => {
-                tracing::error!(mount, %error, %unwritten, "a credential could be neither leased nor revoked");
+                tracing::error!(mount, error = %chain(&error), unwritten = %chain(&unwritten), "a credential could be neither leased nor revoked");
             }
         }
     }

@@ -24,7 +24,7 @@ use strongroom_lease::{ExpirationManager, LeaseStore};
 use strongroom_mounts::MountRegistry;
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
-use strongroom_types::{Clock, LeaseId, Timestamp};
+use strongroom_types::{Clock, LeaseId, Timestamp, chain};
 
 use self::revoker::LeaseRevoker;
 use crate::detached::DetachedTasks;
@@ -85,7 +85,8 @@ impl LeaseService {
             self.expiration.mark_all_for_revocation(&ids).await?;
             let attempts = futures_util::stream::iter(ids).map(|id| async move {
                 self.expiration.revoke(&id).await?.map_err(|error| {
-                    Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
+                    let text = format!("failed to revoke {:?}: {error}", id.as_str());
+                    Error::internal(text).caused_by(error)
                 })
             });
             let mut ended = attempts.buffer_unordered(REVOCATION_CONCURRENCY);
@@ -104,7 +105,7 @@ impl LeaseService {
             }
             for id in &ids {
                 if let Err(error) = self.expiration.revoke_force(id).await? {
-                    tracing::warn!(lease = %id, %error, "a lease was removed by force; its credential may still be valid");
+                    tracing::warn!(lease = %id, error = %chain(&error), "a lease was removed by force; its credential may still be valid");
                 }
             }
         }

@@ -14,7 +14,7 @@ use strongroom_lease::{Lease, LeaseKind, RevokeError, Revoker};
 use strongroom_mounts::{ActiveMount, MountTable};
 use strongroom_telemetry::{Stopwatch, names};
 use strongroom_token::{RevocationMark, TokenKey};
-use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId};
+use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, RequestId, chain};
 
 use super::token_revoker::WeakTokenRevoker;
 use crate::error::sanitise_message;
@@ -72,7 +72,12 @@ impl LeaseRevoker {
             Err(EngineError::Status(StatusKind::Unrecoverable)) => {
                 RevokeError::Permanent(StatusKind::Unrecoverable.as_str().to_owned())
             }
-            Err(error) => later(error.to_string()),
+            Err(error) => {
+                if std::error::Error::source(&error).is_some() {
+                    tracing::warn!(error = %chain(&error), "an engine could not revoke a credential");
+                }
+                later(error.to_string())
+            }
         };
         metrics::counter!(names::LEASE_REVOKE_FAILED, "type" => mount).increment(1);
         Err(failed)

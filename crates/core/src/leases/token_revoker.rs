@@ -17,10 +17,11 @@ use strongroom_barrier::Batch;
 use strongroom_lease::{ExpirationManager, LeaseStore};
 use strongroom_telemetry::names;
 use strongroom_token::{RevocationMark, TokenKey, TokenStore};
-use strongroom_types::{Clock, LeaseId};
+use strongroom_types::{Clock, LeaseId, chain};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::cubbyhole_store::CubbyholeStore;
 
@@ -117,10 +118,11 @@ impl TokenRevoker {
         mark: RevocationMark,
     ) -> Result<Option<watch::Receiver<bool>>, strongroom_token::Error> {
         let (trees, key) = (self.clone(), key.clone());
-        let work = self.0.tasks.spawn(async move {
+        let work = async move {
             let marked = trees.0.tokens.mark_for_revocation(&key, mark).await?;
             Ok(marked.then(|| trees.enqueue(&key)))
-        });
+        };
+        let work = self.0.tasks.spawn(work.in_current_span());
         work.await.unwrap_or(Err(strongroom_barrier::Error::Interrupted.into()))
     }
 
@@ -220,7 +222,7 @@ impl TokenRevoker {
     async fn revoke_with_retries(&self, key: &TokenKey) -> bool {
         for _ in 0..MAX_ATTEMPTS {
             let Err(error) = self.revoke_subtree(key).await else { return true };
-            tracing::warn!(%error, "an attempt to revoke a token failed; it will be retried");
+            tracing::warn!(error = %chain(&error), "an attempt to revoke a token failed; it will be retried");
             self.0.clock.sleep(RETRY_DELAY).await;
         }
         false

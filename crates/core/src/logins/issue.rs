@@ -87,7 +87,7 @@ impl LoginService {
             bound_cidrs,
         };
         let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), &new.policies, &auth);
-        let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
+        let record = record.to_json().map_err(Error::unencodable)?;
         let tokens = self.tokens.clone();
         let writing = async move {
             let _inside = inside;
@@ -158,8 +158,9 @@ fn token_policies(auth: &EngineAuth) -> Result<Vec<PolicyName>, Error> {
     let mut all = BTreeSet::new();
     for text in auth.policies.iter().filter(|text| !text.trim().is_empty()) {
         let name = PolicyName::parse(text);
-        all.insert(name.map_err(|_| {
-            Error::with_message(ErrorKind::Internal, "the auth method named an invalid policy")
+        all.insert(name.map_err(|error| {
+            let text = "the auth method named an invalid policy";
+            Error::with_message(ErrorKind::Internal, text).caused_by(error)
         })?);
     }
     if all.iter().any(PolicyName::is_root) {

@@ -42,8 +42,9 @@ impl LoginService {
         increment: Ttl,
     ) -> Result<Option<(GrantedTtl, LoginRenewal)>, Error> {
         let leases = &self.tokens.leases;
-        let record: LoginRecord = serde_json::from_str(login.get())
-            .map_err(|_| Error::internal("the stored login record can't be read"))?;
+        let record: LoginRecord = serde_json::from_str(login.get()).map_err(|error| {
+            Error::internal("the stored login record can't be read").caused_by(error)
+        })?;
         let mounted = leases.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
         let gone = || Error::invalid("the auth method of this token is gone");
         let mounted = mounted.ok_or_else(gone)?;
@@ -88,7 +89,7 @@ impl LoginService {
         granted.warnings.extend(auth.data.warnings.iter().cloned());
         let (period, renewable) = (auth.period, auth.renewable);
         let record = record.after_renewal(&auth);
-        let record = record.to_json().map_err(|error| Error::internal(error.to_string()))?;
+        let record = record.to_json().map_err(Error::unencodable)?;
         Ok(Some((granted, LoginRenewal { record, period, renewable })))
     }
 }
@@ -96,8 +97,9 @@ impl LoginService {
 /// Prefixes internal errors as existing servers do. Errors meant for the user stay unchanged.
 fn renewal_error(error: EngineError) -> Error {
     match error {
-        EngineError::Internal { message } => {
-            Error::internal(format!("failed to renew entry: {message}"))
+        EngineError::Internal { message, source } => {
+            let message = format!("failed to renew entry: {message}");
+            EngineError::Internal { message, source }.into()
         }
         other => other.into(),
     }

@@ -7,7 +7,6 @@ use strongroom_types::path::InvalidPath;
 
 use crate::error::Error;
 use crate::request::{CoreRequest, Verb};
-use crate::request_ids::RequestIds;
 use crate::stages::AdmittedRequest;
 use crate::wrapping;
 
@@ -22,13 +21,13 @@ pub const UNSUPPORTED_HEADERS: [(&str, &str); 6] = [
     ("x-vault-recover-source-path", "recovery from snapshots"),
 ];
 
-/// Checks a request's path and headers, and gives the request its id.
+/// Checks a request's path and headers.
 ///
 /// # Errors
 ///
 /// `Invalid` for a path that is not in normal form, a header whose feature is not implemented, and a
 /// malformed wrapping TTL.
-pub fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRequest, Error> {
+pub fn admit(request: CoreRequest) -> Result<AdmittedRequest, Error> {
     let path = RequestPath::parse(&request.path).map_err(|error| match error {
         InvalidPath::Unprintable => Error::without_message(strongroom_types::ErrorKind::Invalid),
         other => other.into(),
@@ -43,7 +42,7 @@ pub fn admit(request: CoreRequest, ids: &RequestIds) -> Result<AdmittedRequest, 
     let wrap_ttl = request.headers.vault_header("x-vault-wrap-ttl");
     let wrap_ttl = wrap_ttl.map_or(Ok(None), wrapping::parse_wrap_ttl)?;
     Ok(AdmittedRequest {
-        id: ids.next_id(),
+        span: request.span,
         verb: request.verb,
         path,
         fields: request.fields,
@@ -67,19 +66,19 @@ fn is_set(header: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use strongroom_types::Fields;
     use strongroom_types::entropy::SeededEntropy;
+    use strongroom_types::{Fields, RequestId};
 
     use super::*;
     use crate::request::RequestHeaders;
+    use crate::request_span::RequestSpan;
 
     fn request(path: &str, header: Option<(&str, &str)>) -> CoreRequest {
         let header = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let headers =
             RequestHeaders { vault_headers: header.into_iter().collect(), passthrough: None };
         CoreRequest {
+            span: RequestSpan::new(RequestId::random(&SeededEntropy::new(1))),
             verb: Verb::Read,
             path: path.to_owned(),
             fields: Fields::new(),
@@ -90,8 +89,7 @@ mod tests {
     }
 
     fn admission_error(request: CoreRequest) -> Option<String> {
-        let ids = RequestIds::new(Arc::new(SeededEntropy::new(1)));
-        admit(request, &ids).err().map(|error| error.to_string())
+        admit(request).err().map(|error| error.to_string())
     }
 
     #[test]

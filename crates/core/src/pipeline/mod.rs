@@ -66,7 +66,9 @@ impl Core {
         // Runs in the caller's task while the client is connected: spawning would cost two context
         // switches per request.
         let work = RunToCompletion::new(&requests, work);
-        work.await.unwrap_or_else(|_| Err(Error::internal("the request ended without an answer")))
+        work.await.unwrap_or_else(|panic| {
+            Err(Error::internal("the request ended without an answer").caused_by(panic))
+        })
     }
 }
 
@@ -87,8 +89,9 @@ async fn run(
     permit: &mut RequestPermit,
     request: CoreRequest,
 ) -> Result<CoreResponse, Error> {
-    let admitted = admit::admit(request, core.request_ids())?;
+    let admitted = admit::admit(request)?;
     if core.sealed_paths().serves(admitted.path.as_str()) && admitted.verb != Verb::Help {
+        admitted.span.record("sys/", admitted.verb, None);
         return core.sealed_paths().handle(core, admitted).await;
     }
     let unsealed = match core.unsealed() {
@@ -131,6 +134,7 @@ pub async fn run_unsealed(
     // token counts as one.
     let awaited = routed.request.token.is_some().then(|| core.detached.count_request());
     let caller = authenticate::authenticate(&core, &routed).await;
+    routed.record_in_span(caller.as_ref().ok().and_then(Option::as_ref));
     let caller = caller.map_err(|error| wrapping::as_invalid_wrapping_token(&routed, error))?;
     let unauthenticated = routed.is_unauthenticated();
     if caller.is_some() && !unauthenticated {
@@ -140,15 +144,15 @@ pub async fn run_unsealed(
     let _revocation = RevokeOnDrop::after_last_use(&core, caller.as_ref());
     let wrap_request = WrapRequest::from_request(&routed, caller.as_ref());
     let response = authorize_and_dispatch(&core, routed, caller).await;
-    let response = response
-        .map_err(|error| if unauthenticated { error.into_plain_message() } else { error })?;
+    let response =
+        response.map_err(|error| if unauthenticated { error.uncollected() } else { error })?;
     match wrap_request {
         Some(wrap_request) => Box::pin(wrap_request.wrap_response(&core.wrapping, response)).await,
         None => Ok(response),
     }
 }
 
-/// The steps whose errors have the format of the path: see [`Error::into_plain_message`].
+/// The steps whose errors have the format of the path: see [`Error::uncollected`].
 async fn authorize_and_dispatch(
     core: &Arc<UnsealedCore>,
     routed: Box<RoutedRequest>,

@@ -33,7 +33,7 @@ pub(crate) async fn settle(
     if let CoreResponse::Envelope(envelope) = &mut response
         && envelope.wrap_info.is_none()
     {
-        envelope.request_id = request.routed.request.id.to_string();
+        envelope.request_id = request.routed.request.span.id().to_string();
         // An unwrapped response keeps the type of the mount that produced it.
         if let (true, Some(mounted)) = (envelope.mount_type.is_empty(), &request.routed.mounted) {
             envelope.mount_type.clone_from(&mounted.entry.mount_type);

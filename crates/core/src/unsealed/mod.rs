@@ -305,7 +305,8 @@ fn builtin_mount(
         path: path.to_owned(),
         mount_type: mount_type.to_owned(),
         description: mount.description.to_owned(),
-        uuid: MountUuid::parse(&uuid).map_err(|e| Error::internal(e.to_string()))?,
+        uuid: MountUuid::parse(&uuid)
+            .map_err(|error| Error::internal("a UUID could not be made").caused_by(error))?,
         accessor: format!("{prefix}{mount_type}_{}", part(32, 40)),
         local: mount.local,
         seal_wrap: mount.seal_wrap,

@@ -27,7 +27,7 @@ use strongroom_lease::{LeaseKind, NewLease};
 use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, RevocationMark, TokenKey};
 use strongroom_types::duration::parse_nanos;
-use strongroom_types::{LeaseId, Timestamp, Ttl};
+use strongroom_types::{LeaseId, Timestamp, Ttl, chain};
 pub(crate) use unwrap::as_invalid_wrapping_token;
 use wrapped_response::{WrapMetadata, WrappedResponse};
 
@@ -79,16 +79,14 @@ impl WrappingService {
     /// Revokes the lease or token of a response that won't be returned. A failure is logged.
     async fn revoke_issued(&self, issued: &IssuedSecret) {
         let failed = match issued {
-            IssuedSecret::Lease(id) => {
-                self.leases().revoke_issued(id).await.err().map(|error| error.to_string())
-            }
+            IssuedSecret::Lease(id) => self.leases().revoke_issued(id).await.err().map(Error::from),
             IssuedSecret::Token(key) => {
                 let begun = self.tokens.revoker.begin_revocation(key, RevocationMark::Tree).await;
-                begun.err().map(|error| error.to_string())
+                begun.err().map(Error::from)
             }
         };
         if let Some(error) = failed {
-            tracing::error!(%error, "failed to revoke what was issued for a response that could not be wrapped; it stays valid until it expires");
+            tracing::error!(error = %chain(&error), "failed to revoke what was issued for a response that could not be wrapped; it stays valid until it expires");
         }
     }
 }

@@ -75,6 +75,7 @@ impl WrappingService {
         let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
             // Logged, because this is how an interception shows: somebody else used the wrapping token.
+            routed.record_in_span(None);
             let origin = routed.request.request_origin(None);
             self.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());
         }

@@ -140,8 +140,9 @@ impl WrappedResponse {
                 Ok(CoreResponse::Raw(RawResponse {
                     status: kept.status,
                     content_type: kept.content_type,
-                    body: body
-                        .map_err(|_| Error::internal("the wrapped response can't be read"))?,
+                    body: body.map_err(|error| {
+                        Error::internal("the wrapped response can't be read").caused_by(error)
+                    })?,
                     headers: kept.headers,
                 }))
             }
@@ -167,7 +168,7 @@ impl WrappedResponse {
             http_raw_body: &'a str,
             http_status_code: u16,
         }
-        let unwritable = |_| Error::internal("the wrapped response can't be written");
+        let unwritable = Error::unencodable;
         let whole;
         let text = match self {
             Self::Envelope(kept) => ResponseJson {

@@ -109,9 +109,7 @@ fn lookup_response(id: &str, token: &Token, now: Timestamp) -> Result<CoreRespon
         ttl: token.ttl_left(now).as_secs(),
         token_type: token.kind.name(),
     };
-    Ok(data_response(
-        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
-    ))
+    Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }
 
 async fn lookup_token(call: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {

@@ -59,9 +59,9 @@ async fn token_by_accessor(
 ) -> Result<StoredToken, Error> {
     let input: TokenOrAccessorInput = call.parse_input_optional_token()?;
     if input.accessor.is_empty() {
-        return Err(Error::with_message_list(ErrorKind::Invalid, "missing accessor"));
+        return Err(Error::collected(ErrorKind::Invalid, "missing accessor"));
     }
-    let unknown = || Error::with_message_list(ErrorKind::Invalid, "invalid accessor");
+    let unknown = || Error::collected(ErrorKind::Invalid, "invalid accessor");
     let accessor = Accessor::parse(&input.accessor).map_err(|_| unknown())?;
     let now = call.clock.now();
     tokens.store.look_up_by_accessor(&accessor, now).await?.ok_or_else(unknown)

@@ -122,7 +122,7 @@ async fn renew_with_increment(
         return Err(Error::invalid("lease is not renewable"));
     }
     let lease_id = LeaseId::parse(&token.lease_id(&found.key))
-        .map_err(|error| Error::internal(error.to_string()))?;
+        .map_err(|error| Error::internal("a token's lease id is invalid").caused_by(error))?;
     let lease = leases.store.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
     let (GrantedLifetime { granted, expires }, login) = match &lease.lease.kind {

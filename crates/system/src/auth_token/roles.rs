@@ -135,9 +135,7 @@ async fn read_role(call: &EndpointCall, tokens: &TokenService) -> Result<CoreRes
         token_period: role.period.as_secs(),
         token_type: role.token_type.name(),
     };
-    Ok(data_response(
-        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
-    ))
+    Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }
 
 async fn write_role(

@@ -4,6 +4,8 @@ use strongroom_core::background::BackgroundTasks;
 use strongroom_core::error::Error;
 use strongroom_core::request::{CoreResponse, ResponseEnvelope};
 use strongroom_core::tokens::TokenService;
+use strongroom_types::chain;
+use tracing::Instrument;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
@@ -26,7 +28,7 @@ async fn tidy_tokens(
     let warning = match tokens.store.try_start_tidy() {
         None => "tokens are being tidied already",
         Some(turn) => {
-            background.spawn(async move {
+            let tidy = async move {
                 match turn.run().await {
                     Ok(done) => tracing::info!(
                         seen = done.seen,
@@ -34,9 +36,10 @@ async fn tidy_tokens(
                         children = done.children,
                         "tokens were tidied"
                     ),
-                    Err(error) => tracing::warn!(%error, "tidying tokens failed"),
+                    Err(error) => tracing::warn!(error = %chain(&error), "tidying tokens failed"),
                 }
-            });
+            };
+            background.spawn(tidy.in_current_span());
             "tokens are being tidied: what is found will be in the server's log"
         }
     };

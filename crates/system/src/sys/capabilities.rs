@@ -130,9 +130,9 @@ async fn capabilities_of_accessor(
 fn acl_of(
     policy_store: &PolicyStore,
     found: Option<StoredToken>,
-    unknown: &str,
+    unknown: &'static str,
 ) -> Result<Acl, Error> {
-    let found = found.ok_or_else(|| Error::with_message_list(ErrorKind::Invalid, unknown))?;
+    let found = found.ok_or_else(|| Error::collected(ErrorKind::Invalid, unknown))?;
     Ok(policy_store.acl_for(&found.token.policies))
 }
 

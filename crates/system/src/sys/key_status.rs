@@ -33,7 +33,6 @@ async fn read_key_status(_: &EndpointCall, barrier: &Barrier) -> Result<CoreResp
         install_time: term.installed.to_rfc3339(),
         encryptions: term.used_count(),
     };
-    let object =
-        RawObject::from_serialize(&status).map_err(|error| Error::internal(error.to_string()))?;
+    let object = RawObject::from_serialize(&status).map_err(Error::unencodable)?;
     Ok(data_response(object))
 }

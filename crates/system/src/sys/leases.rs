@@ -176,7 +176,7 @@ async fn lookup_lease(
         ttl: lease.ttl_left(call.clock.now()).as_secs(),
     };
     let object = strongroom_types::RawObject::from_serialize(&status);
-    Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
+    Ok(data_response(object.map_err(Error::unencodable)?))
 }
 
 /// Lists the top-level folders of lease ids.
@@ -229,7 +229,8 @@ async fn revoke_lease(
     };
     match outcome {
         Err(error) if input.sync => {
-            Err(Error::internal(format!("failed to revoke entry: {error}")))
+            let text = format!("failed to revoke entry: {error}");
+            Err(Error::internal(text).caused_by(error))
         }
         _ => Ok(CoreResponse::Nothing),
     }
@@ -257,7 +258,8 @@ async fn revoke_prefix(
             for id in &ids {
                 let outcome = leases.expiration.revoke(id).await?;
                 outcome.map_err(|error| {
-                    Error::internal(format!("failed to revoke {:?}: {error}", id.as_str()))
+                    let text = format!("failed to revoke {:?}: {error}", id.as_str());
+                    Error::internal(text).caused_by(error)
                 })?;
             }
         }

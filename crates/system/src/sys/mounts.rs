@@ -457,5 +457,5 @@ fn reject_builtin_tuning(mount: &str, fields: &Fields) -> Result<(), Error> {
 }
 
 fn to_object(value: &impl Serialize) -> Result<RawObject, Error> {
-    RawObject::from_serialize(value).map_err(|error| Error::internal(error.to_string()))
+    RawObject::from_serialize(value).map_err(Error::unencodable)
 }

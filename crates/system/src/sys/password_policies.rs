@@ -89,7 +89,7 @@ async fn write_password_policy(
         return Err(Error::unsupported_operation());
     }
     if policy.is_empty() {
-        return Err(Error::with_message_list(ErrorKind::Invalid, "missing policy"));
+        return Err(Error::collected(ErrorKind::Invalid, "missing policy"));
     }
     password_policies.put(call.first_capture(), &policy).await?;
     Ok(CoreResponse::Nothing)

@@ -227,7 +227,7 @@ async fn read_plugin(call: &EndpointCall, mounts: &MountRegistry) -> Result<Core
         _ => return Err(not_found()),
     };
     let object = strongroom_types::RawObject::from_serialize(&shown);
-    Ok(data_response(object.map_err(|error| Error::internal(error.to_string()))?))
+    Ok(data_response(object.map_err(Error::unencodable)?))
 }
 
 /// The requested version. If none was given and there is no builtin of the name, the registered

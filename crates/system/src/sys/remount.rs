@@ -105,7 +105,5 @@ async fn read_remount_status(
         status: moved.status,
     };
     let shown = RemountStatusResponse { migration_id: id, migration_info };
-    Ok(data_response(
-        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
-    ))
+    Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }

@@ -91,7 +91,7 @@ async fn read_visible_mount(
 
 fn to_fields(shown: &MountResponse<'_>) -> Result<Fields, Error> {
     let object = strongroom_types::RawObject::from_serialize(shown);
-    Ok(object.map_err(|error| Error::internal(error.to_string()))?.fields())
+    Ok(object.map_err(Error::unencodable)?.fields())
 }
 
 /// Serializes [`Fields`] as a nested JSON object.

@@ -82,9 +82,7 @@ async fn lookup_wrapping_token(
         creation_time: info.creation_time.to_rfc3339(),
         creation_ttl: info.creation_ttl.as_secs(),
     };
-    Ok(data_response(
-        RawObject::from_serialize(&shown).map_err(|error| Error::internal(error.to_string()))?,
-    ))
+    Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }
 
 async fn unwrap_token(

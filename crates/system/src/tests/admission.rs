@@ -13,6 +13,7 @@ use strongroom_types::{ErrorKind, Secret};
 
 use super::TestCore;
 use super::blocking_storage::BlockingStorage;
+use super::test_core::ReportedMessages;
 use super::test_counters::TestCounters;
 
 const LIMITS: AdmissionLimits = AdmissionLimits {

@@ -8,6 +8,7 @@ use strongroom_types::{Clock, ErrorKind};
 use super::TestCore;
 use super::fake_auth_method::PeriodicBehavior;
 use super::fake_outside_system::OutsideBehavior;
+use super::test_core::ReportedMessages;
 
 async fn intent_count(bench: &TestCore) -> usize {
     let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
@@ -106,7 +107,7 @@ async fn missing_config_and_roles_are_user_errors() {
     assert_eq!(bench.read("out/config").await.json("password"), "");
     assert_eq!(
         bench.fails(Verb::Read, "out/nope", "").await.messages(),
-        ["1 error occurred:\n\t* unsupported path\n\n"]
+        ["unsupported path (collected)"]
     );
     assert_eq!(
         bench.fails(Verb::Write, "out/creds/dev", "{}").await.kind(),
@@ -157,8 +158,15 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
             ("out/creds/dev".to_owned(), strongroom_core::RequestHeaders::default());
         let fields = strongroom_types::Fields::new();
         let verb = Verb::Read;
-        let request =
-            strongroom_core::CoreRequest { verb, path, fields, token, headers, connection: None };
+        let request = strongroom_core::CoreRequest {
+            span: core.begin_request(),
+            verb,
+            path,
+            fields,
+            token,
+            headers,
+            connection: None,
+        };
         super::test_core::admit_and_handle(&core, request).await
     });
     bench.run_until_idle().await;
@@ -413,6 +421,7 @@ async fn the_last_use_revokes_the_token_if_its_request_is_dropped() {
     bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
     bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let request = strongroom_core::CoreRequest {
+        span: bench.core.begin_request(),
         verb: Verb::Read,
         path: "out/creds/dev".to_owned(),
         fields: strongroom_types::Fields::new(),
@@ -420,8 +429,7 @@ async fn the_last_use_revokes_the_token_if_its_request_is_dropped() {
         headers: strongroom_core::RequestHeaders::default(),
         connection: None,
     };
-    let admitted =
-        strongroom_core::pipeline::admit::admit(request, bench.core.request_ids()).unwrap();
+    let admitted = strongroom_core::pipeline::admit::admit(request).unwrap();
     let mut permit = bench.admit("out/creds/dev", &token).await.unwrap();
     let last = strongroom_core::pipeline::run_unsealed(
         bench.core.unsealed().unwrap(),

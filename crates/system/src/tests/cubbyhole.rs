@@ -8,6 +8,7 @@ use strongroom_types::ErrorKind;
 
 use super::TestCore;
 use super::interleaving_storage::InterleavingStorage;
+use super::test_core::ReportedMessages;
 
 /// The storage keys of all cubbyholes.
 pub(super) async fn stored_keys(bench: &TestCore) -> Vec<String> {

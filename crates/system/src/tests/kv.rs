@@ -4,6 +4,7 @@ use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
+use super::test_core::ReportedMessages;
 
 const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
 

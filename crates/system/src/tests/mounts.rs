@@ -2,6 +2,7 @@ use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
+use super::test_core::ReportedMessages;
 
 #[tokio::test]
 async fn kv_returns_json_values_unchanged() {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use strongroom_core::request::{CoreResponse, Verb};
 
 use super::TestCore;
+use super::test_core::ReportedMessages;
 use crate::endpoint::ApiEndpoint;
 
 /// Stands for a secret put into the wrong field. Tests also send it in upper case, since some
@@ -114,7 +115,7 @@ async fn assert_no_echo(
                             strongroom_types::ErrorKind::Internal,
                             "{verb:?} {path} {body}: bad input is not an internal error: {error}"
                         );
-                        error.messages()
+                        reported_texts(&error)
                     }
                 };
                 let repeats = said.iter().any(|text| contains_marker(text));
@@ -122,6 +123,13 @@ async fn assert_no_echo(
             }
         }
     }
+}
+
+/// The texts of an error that reach a client, and what the log says of it.
+fn reported_texts(error: &strongroom_core::Error) -> Vec<String> {
+    let mut texts = error.messages();
+    texts.push(strongroom_types::chain(error).to_string());
+    texts
 }
 
 /// Covers settings of existing mounts, and those nested in `config` and `options` of a new one. The
@@ -155,7 +163,7 @@ async fn cve_2025_4166_no_setting_of_a_mount_is_repeated() {
                 {
                     let said = match bench.send(Verb::Write, &path, &bench.root, &body).await {
                         Ok(answer) => super::test_core::into_test_response(answer).warnings,
-                        Err(error) => error.messages(),
+                        Err(error) => reported_texts(&error),
                     };
                     assert!(
                         !said.iter().any(|text| contains_marker(text)),
@@ -181,7 +189,7 @@ async fn cve_2025_4166_no_header_is_repeated() {
             let asked = bench.send_with(Verb::Read, "sys/mounts", &bench.root, "", &headers).await;
             if let Err(error) = asked {
                 assert!(
-                    !error.messages().iter().any(|text| contains_marker(text)),
+                    !reported_texts(&error).iter().any(|text| contains_marker(text)),
                     "{header}: {error}"
                 );
             }

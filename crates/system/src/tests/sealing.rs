@@ -103,6 +103,7 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     let (core, root) = (bench.core.clone(), bench.root.clone());
     let hanging = TaskTracker::new().spawn(async move {
         let request = strongroom_core::CoreRequest {
+            span: core.begin_request(),
             verb: Verb::Read,
             path: "out/creds/dev".to_owned(),
             fields: strongroom_types::Fields::new(),
@@ -212,6 +213,7 @@ async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
 async fn anonymous_init(core: strongroom_core::Core) -> String {
     let fields = strongroom_types::fields::JsonLimits::default();
     let request = strongroom_core::CoreRequest {
+        span: core.begin_request(),
         verb: Verb::Write,
         path: "sys/init".to_owned(),
         fields: strongroom_types::Fields::parse(ONE_SHARE.as_bytes(), &fields).unwrap(),
@@ -277,6 +279,7 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     let core = bench.core.clone();
     let hanging = TaskTracker::new().spawn(async move {
         let request = strongroom_core::CoreRequest {
+            span: core.begin_request(),
             verb: Verb::Write,
             path: "auth/door/login/x".to_owned(),
             fields: strongroom_types::Fields::new(),
@@ -334,6 +337,7 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
         let (core, root) = (bench.core.clone(), bench.root.clone());
         TaskTracker::new().spawn(async move {
             let request = strongroom_core::CoreRequest {
+                span: core.begin_request(),
                 verb: Verb::Read,
                 path: "out/creds/dev".to_owned(),
                 fields: strongroom_types::Fields::new(),

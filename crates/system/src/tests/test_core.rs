@@ -265,7 +265,16 @@ impl TestCore {
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
         let headers = headers.iter().map(header).collect::<BTreeMap<_, _>>().into();
         let path = path.to_owned();
-        self.handle(CoreRequest { verb, path, fields, token, headers, connection: None }).await
+        self.handle(CoreRequest {
+            span: self.core.begin_request(),
+            verb,
+            path,
+            fields,
+            token,
+            headers,
+            connection: None,
+        })
+        .await
     }
 
     pub(crate) async fn handle(&self, request: CoreRequest) -> Result<CoreResponse, Error> {
@@ -298,7 +307,16 @@ impl TestCore {
         let connection = Some(ConnectionInfo { address: address.parse().unwrap(), port: 4711 });
         let (fields, token) = (Fields::new(), Some(Secret::from_text(token)));
         let (path, headers) = (path.to_owned(), strongroom_core::RequestHeaders::default());
-        self.handle(CoreRequest { verb, path, fields, token, headers, connection }).await
+        self.handle(CoreRequest {
+            span: self.core.begin_request(),
+            verb,
+            path,
+            fields,
+            token,
+            headers,
+            connection,
+        })
+        .await
     }
 
     /// Sends a request as root, which must succeed.
@@ -391,10 +409,14 @@ pub(crate) async fn admit_and_handle(
     core: &Core,
     request: CoreRequest,
 ) -> Result<CoreResponse, Error> {
-    let (path, connection) = (request.path.as_str(), request.connection);
-    let head = RequestHead { path, token: request.token.as_ref(), connection };
-    let permit = core.admit(head).await?;
-    core.handle(permit, request).await
+    let span = request.span.span().clone();
+    let work = async {
+        let (path, connection) = (request.path.as_str(), request.connection);
+        let head = RequestHead { path, token: request.token.as_ref(), connection };
+        let permit = core.admit(head).await?;
+        core.handle(permit, request).await
+    };
+    tracing::Instrument::instrument(work, span).await
 }
 
 pub(crate) fn make_core(
@@ -431,5 +453,19 @@ pub(crate) fn into_test_response(answer: CoreResponse) -> TestResponse {
         lease_id: envelope.lease_id,
         ttl: envelope.lease_duration.as_secs(),
         warnings: envelope.warnings,
+    }
+}
+
+/// What `http` makes the messages of a response from, in a form that is short to compare.
+pub(crate) trait ReportedMessages {
+    /// The message for the client, with ` (collected)` appended if `http` puts it into a list;
+    /// empty if there is none.
+    fn messages(&self) -> Vec<String>;
+}
+
+impl ReportedMessages for Error {
+    fn messages(&self) -> Vec<String> {
+        let list = if self.is_collected() { " (collected)" } else { "" };
+        self.client_message().map(|text| format!("{text}{list}")).into_iter().collect()
     }
 }

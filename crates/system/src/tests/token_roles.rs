@@ -2,6 +2,7 @@ use strongroom_core::request::Verb;
 use strongroom_types::ErrorKind;
 
 use super::TestCore;
+use super::test_core::ReportedMessages;
 
 const ALL: &str = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
 

@@ -86,6 +86,7 @@ pub(super) fn token_body(token: &str) -> String {
 /// The wrap request of a token, and the token's key.
 pub(super) async fn wrap_request(bench: &TestCore, token: &str) -> (WrapRequest, TokenKey) {
     let request = strongroom_core::CoreRequest {
+        span: bench.core.begin_request(),
         verb: Verb::Write,
         path: "sys/wrapping/wrap".to_owned(),
         fields: Fields::new(),
@@ -98,7 +99,7 @@ pub(super) async fn wrap_request(bench: &TestCore, token: &str) -> (WrapRequest,
         connection: None,
     };
     let core = bench.core.unsealed().unwrap();
-    let routed = route(&core, admit(request, bench.core.request_ids()).unwrap());
+    let routed = route(&core, admit(request).unwrap());
     let caller = authenticate(&core, &routed).await.unwrap();
     let order = WrapRequest::from_request(&routed, caller.as_ref()).unwrap();
     (order, caller.unwrap().stored_token.key)

@@ -20,7 +20,7 @@ use strongroom_server::{Options, RunningServer};
 use strongroom_telemetry::MetricsExporter;
 use strongroom_telemetry::log::{self, LogLevelHandle};
 use strongroom_telemetry::log_file::LogFile;
-use strongroom_types::{Clock, Secret, SystemClock};
+use strongroom_types::{Clock, Secret, SystemClock, chain};
 
 use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
@@ -166,7 +166,7 @@ impl ServerCommand {
         while lifecycle.next_signal().await == ShutdownSignal::Reload {
             context.printer.line("==> Reload triggered");
             if let Some(Err(error)) = log_file.map(LogFile::reopen) {
-                tracing::error!(%error, "the log file can't be opened anew; the old one stays");
+                tracing::error!(error = %chain(&error), "the log file can't be opened anew; the old one stays");
             }
             let certificates = running.reload_certificates();
             match settings::read_config(self, &context.environment) {
