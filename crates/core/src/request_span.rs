@@ -1,8 +1,8 @@
 //! [`RequestSpan`]: the id and the tracing span of a request. Log lines written while a request is
 //! handled, and by work that it started, contain the fields of its span.
 
-use strongroom_crypto::digest::sha256;
-use strongroom_types::{Accessor, RequestId};
+use strongroom_token::Token;
+use strongroom_types::RequestId;
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -42,34 +42,14 @@ impl RequestSpan {
     }
 
     /// Records where the request is routed to, and whose token it has, in one call, because each
-    /// call takes time. `mount` is the path of the mount, empty if there is none. `accessor` is
-    /// that of a valid token.
-    ///
-    /// The accessor itself would allow whoever reads the log to look up and revoke the token, so
-    /// the log has the first 16 hexadecimal digits of its SHA-256.
-    pub fn record(&self, mount: &str, verb: Verb, accessor: Option<&Accessor>) {
-        if self.span.is_disabled() {
-            return;
-        }
+    /// call takes time. `mount` is the path of the mount, empty if there is none.
+    pub fn record(&self, mount: &str, verb: Verb, token: Option<&Token>) {
         let operation = verb.as_str();
-        match accessor.filter(|accessor| !accessor.as_str().is_empty()) {
-            Some(accessor) => {
-                let hash = hash_prefix(accessor);
-                tracing::record_all!(
-                    self.span,
-                    mount,
-                    operation,
-                    accessor_sha256 = %format_args!("{hash:016x}")
-                );
+        match token.and_then(Token::accessor_hash) {
+            Some(hash) => {
+                tracing::record_all!(self.span, mount, operation, accessor_sha256 = hash);
             }
-            // No valid token, or a batch token, which has no accessor.
             None => tracing::record_all!(self.span, mount, operation),
         }
     }
-}
-
-/// The first 8 bytes of the accessor's SHA-256.
-fn hash_prefix(accessor: &Accessor) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(accessor.as_str().as_bytes());
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }

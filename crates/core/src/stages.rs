@@ -75,8 +75,8 @@ impl RoutedRequest {
     /// Records the mount, the operation and the caller in the request's span.
     pub fn record_in_span(&self, caller: Option<&AuthenticatedCaller>) {
         let mount = self.mounted.as_deref().map_or("", |mounted| &mounted.info.path);
-        let accessor = caller.map(|caller| &caller.stored_token.token.accessor);
-        self.request.span.record(mount, self.request.verb, accessor);
+        let token = caller.map(|caller| &*caller.stored_token.token);
+        self.request.span.record(mount, self.request.verb, token);
     }
 
     /// Whether the path requires no token.

@@ -10,6 +10,7 @@
 //! - [`EngineAuth`]: a successful login, as an auth method returns it
 //! - [`FoldedPaths`] and [`FieldKinds`]: how an engine normalises paths and field values, so that
 //!   policies are checked against the same form
+//! - [`LifetimeLimits`]: how long leases and tokens live
 //! - [`EngineError`]: what a call to an engine can fail with
 //! - [`Storage`] and [`SystemView`]: the two services that the host provides to an engine
 //! - [`intent`] and [`mount_config`]: keys and folders that both sides know
@@ -20,6 +21,7 @@ mod canonical;
 mod data_response;
 mod error;
 pub mod intent;
+mod lifetime;
 pub mod mount_config;
 mod panics;
 mod request;
@@ -36,6 +38,7 @@ pub use auth::{EngineAuth, IdentityAlias, TokenType};
 pub use canonical::{CanonicalPath, FieldKinds, FoldedPaths};
 pub use data_response::DataResponse;
 pub use error::{EngineError, StatusKind};
+pub use lifetime::{GrantedLifetime, LifetimeLimits};
 pub use panics::{PANIC_MESSAGE, catch_panic};
 pub use request::{CallerInfo, ConnectionInfo, EngineRequest, LeaseContext, MountInfo, Operation};
 pub use response::{EngineResponse, LeasedResponse, RawResponse};

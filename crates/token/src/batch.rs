@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_barrier::Version;
 use strongroom_types::{Accessor, PolicyName, Secret, Timestamp, Ttl};
 
+use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::{BATCH_TOKEN_PREFIX, MAX_BATCH_CHARS};
 use crate::cidr::Cidr;
 use crate::error::Error;
@@ -128,6 +129,7 @@ impl BatchTokenPayload {
             v: 1,
             kind: TokenKind::Batch,
             accessor: Accessor::empty(),
+            accessor_hash: AccessorHash::default(),
             parent: self.parent,
             policies: self.policies,
             path: self.path,

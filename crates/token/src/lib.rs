@@ -18,7 +18,8 @@
 #[cfg(test)]
 extern crate self as strongroom_token;
 
-pub mod batch;
+pub mod accessor_hash;
+mod batch;
 mod batch_cipher;
 pub mod cidr;
 pub mod error;

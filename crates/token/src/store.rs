@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::BatchTokenCipher;
 use crate::cidr::Cidr;
 use crate::error::Error;
@@ -290,6 +291,7 @@ impl TokenStore {
             v: 1,
             kind: TokenKind::Service,
             accessor,
+            accessor_hash: AccessorHash::default(),
             parent: new.parent,
             policies: new.policies,
             path: new.path,

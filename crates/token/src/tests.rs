@@ -12,6 +12,7 @@ use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
 
+use crate::accessor_hash::AccessorHash;
 use crate::{
     Error, IssuedToken, MAX_DEPTH, NewToken, RevocationMark, TidyReport, Token, TokenKey,
     TokenStore, UseOutcome,
@@ -179,6 +180,7 @@ fn a_token_is_a_wrapping_token_by_that_policy_alone() {
         let token = Token {
             v: 1,
             accessor: strongroom_types::Accessor::parse("a").unwrap(),
+            accessor_hash: AccessorHash::default(),
             parent: None,
             policies,
             path: "kv/".to_owned(),

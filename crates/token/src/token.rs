@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use strongroom_types::{Accessor, PolicyName, Timestamp, Ttl};
 
+use crate::accessor_hash::AccessorHash;
 use crate::cidr::Cidr;
 
 /// The keyed hash of a token's id, in hex. Identifies the token in storage, in leases and in
@@ -70,6 +71,8 @@ pub struct Token {
     pub kind: TokenKind,
     /// Refers to the token without granting its permissions; empty for a batch token.
     pub accessor: Accessor,
+    #[serde(skip)]
+    pub(crate) accessor_hash: AccessorHash,
     /// The token it was created with; `None` for an orphan.
     pub parent: Option<TokenKey>,
     /// Names of the policies that determine what it may do; sorted, without duplicates.
@@ -111,6 +114,12 @@ impl Token {
     /// encrypted data that the client keeps.
     pub fn is_batch(&self) -> bool {
         self.kind == TokenKind::Batch
+    }
+
+    /// The accessor as the log shows it: the first 16 hexadecimal digits of its SHA-256. `None` for a
+    /// batch token, which has no accessor.
+    pub fn accessor_hash(&self) -> Option<&str> {
+        (!self.is_batch()).then(|| self.accessor_hash.of(&self.accessor))
     }
 
     /// Whether a client at this address may use the token. A token bound to networks can't be used

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
-use strongroom_engine::intent::INTENT_FOLDER;
 use strongroom_engine::{LeaseContext, LeasedResponse};
+use strongroom_engine::{LifetimeLimits, intent::INTENT_FOLDER};
 use strongroom_lease::{Lease, LeaseKind, NewLease, RevokeError};
 use strongroom_mounts::ActiveMount;
 use strongroom_mounts::handle::InFlight;
@@ -18,7 +18,6 @@ use strongroom_token::{StoredToken, TokenKey};
 use strongroom_types::{RawObject, Timestamp, Ttl, chain};
 
 use super::LeaseService;
-use super::lifetimes::{TtlBounds, bounded_by, ttl_at_issue};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
 
@@ -100,11 +99,12 @@ impl LeaseService {
     ) -> Result<IssuedLease, Error> {
         let now = self.clock().now();
         let mount = mounted.entry.effective_lifetimes(self.lifetimes);
-        let bounds = TtlBounds { max: leased.max_ttl, ..TtlBounds::from_mount(mount) };
-        let mut granted = ttl_at_issue(leased.ttl, bounds);
+        let limits = LifetimeLimits { max: leased.max_ttl, ..LifetimeLimits::of_mount(mount) };
+        let granted = limits.grant(Ttl::ZERO, leased.ttl, now, now);
+        let mut granted = granted.ok_or_else(|| Error::internal("the maximum TTL is zero"))?;
         let (owner, not_after) = lease_owner(token);
         if let Some(end) = not_after {
-            granted = bounded_by(granted, end, now).ok_or_else(Error::invalid_token)?;
+            granted = granted.ending_by(end, now).ok_or_else(Error::invalid_token)?;
         }
         let id = random_lease_id(path, &**self.barrier.entropy())
             .ok_or_else(|| Error::internal("no lease id can be formed from the path"))?;

@@ -2,14 +2,12 @@
 //! scheduling are in `strongroom-lease`.
 //!
 //! - this file: [`LeaseService`], and the revocation of leases by prefix
-//! - [`lifetimes`]: the arithmetic of lease and token lifetimes
 //! - [`issue`]: registering an engine's credential as a lease, before the response is sent
 //! - [`renew`]: renewing a lease through its engine
 //! - [`revoker`]: revokes leases for the expiration manager
 //! - [`token_revoker`]: revokes a token with its descendants
 
 pub mod issue;
-pub mod lifetimes;
 pub mod renew;
 pub mod revoker;
 pub mod token_revoker;

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use strongroom_barrier::Batch;
-use strongroom_engine::{EngineResponse, Operation};
+use strongroom_engine::{EngineResponse, LifetimeLimits, Operation};
 use strongroom_lease::{Lease, LeaseKind, StoredLease};
 use strongroom_telemetry::{Stopwatch, names};
-use strongroom_types::{LeaseId, Ttl};
+use strongroom_types::{LeaseId, Timestamp, Ttl};
 
 use super::LeaseService;
-use super::lifetimes::{TtlBounds, bounded_by, ttl_at_renewal};
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, lease_context};
 use crate::error::Error;
 
@@ -69,17 +68,19 @@ impl LeaseService {
         };
         let gone = || Error::invalid("the mount of this lease is gone");
         let mounted = self.mounts.table().find_by_uuid(mount).cloned().ok_or_else(gone)?;
-        let bounds = mounted.entry.effective_lifetimes(self.lifetimes);
+        let lifetimes = mounted.entry.effective_lifetimes(self.lifetimes);
         let past = || Error::invalid("past the max TTL, cannot renew");
         // Check before calling the engine, so that it doesn't extend a credential whose lease can't
         // be renewed.
-        let known = TtlBounds { max: lease.max_ttl, ..TtlBounds::from_mount(bounds) };
-        let now = self.clock().now();
-        let left =
-            ttl_at_renewal(increment, lease.ttl, lease.issued, now, known).ok_or_else(past)?;
-        if let Some(end) = lease.not_after {
-            bounded_by(left, end, now).ok_or_else(past)?;
-        }
+        let grant = |max: Ttl, usual: Ttl, now: Timestamp| {
+            let limits = LifetimeLimits { max, ..LifetimeLimits::of_mount(lifetimes) };
+            let granted = limits.grant(increment, usual, lease.issued, now)?;
+            match lease.not_after {
+                Some(end) => granted.ending_by(end, now),
+                None => Some(granted),
+            }
+        };
+        grant(lease.max_ttl, lease.ttl, self.clock().now()).ok_or_else(past)?;
         let engine = mounted.engine_handle().ok_or_else(gone)?;
         let mut context = lease_context(lease, internal);
         context.increment = increment;
@@ -100,14 +101,10 @@ impl LeaseService {
             },
             _ => RenewalTerms { ttl: lease.ttl, max_ttl: lease.max_ttl, internal: None },
         };
-        let limits = TtlBounds { max: terms.max_ttl, ..TtlBounds::from_mount(bounds) };
         let now = self.clock().now();
-        let mut granted =
-            ttl_at_renewal(increment, terms.ttl, lease.issued, now, limits).ok_or_else(past)?;
-        if let Some(end) = lease.not_after {
-            granted = bounded_by(granted, end, now).ok_or_else(past)?;
-        }
+        let granted = grant(terms.max_ttl, terms.ttl, now).ok_or_else(past)?;
         let mut renewed = lease.after_renewal(now, granted.ttl);
+        renewed.expires = granted.expires;
         renewed.max_ttl = terms.max_ttl;
         if let (Some(new), LeaseKind::Credential { internal, .. }) =
             (terms.internal, &mut renewed.kind)

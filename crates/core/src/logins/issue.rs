@@ -5,19 +5,18 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_engine::{EngineAuth, TokenType};
+use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes, TokenType};
 use strongroom_mounts::handle::InFlight;
 use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
 use strongroom_token::{Cidr, NewToken};
-use strongroom_types::path::is_printable;
 use strongroom_types::{ErrorKind, PolicyName};
+use strongroom_types::{Ttl, path::is_printable};
 
 use super::LoginService;
 use super::record::LoginRecord;
 use crate::auth_response::auth_response;
 use crate::error::{Error, sanitise_warnings};
 use crate::headers;
-use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_issue, ttl_at_issue};
 use crate::request::{CoreResponse, IssuedSecret};
 
 /// A login that an auth method has accepted.
@@ -69,7 +68,7 @@ impl LoginService {
             return Err(Error::invalid_token());
         }
         let policies = token_policies(&auth)?;
-        let GrantedTtl { ttl, mut warnings } = self.login_ttl(entry, &auth);
+        let GrantedLifetime { ttl, mut warnings, .. } = self.login_lifetime(entry, &auth)?;
         let path = path.trim_end_matches('/').to_owned();
         let new = NewToken {
             id: None,
@@ -109,13 +108,26 @@ impl LoginService {
         Ok(if batch { answer } else { answer.with_issued_secret(IssuedSecret::Token(created.key)) })
     }
 
-    fn login_ttl(&self, entry: &MountEntry, auth: &EngineAuth) -> GrantedTtl {
-        let mount = entry.effective_lifetimes(self.tokens.leases.lifetimes);
-        if !auth.period.is_zero() {
-            return periodic_at_issue(auth.period, mount, auth.explicit_max_ttl);
-        }
-        let explicit_max = auth.explicit_max_ttl;
-        ttl_at_issue(auth.ttl, TtlBounds { mount, max: auth.max_ttl, explicit_max })
+    fn login_lifetime(
+        &self,
+        entry: &MountEntry,
+        auth: &EngineAuth,
+    ) -> Result<GrantedLifetime, Error> {
+        let leases = &self.tokens.leases;
+        let limits = login_limits(entry.effective_lifetimes(leases.lifetimes), auth);
+        let now = leases.clock().now();
+        let granted = limits.grant(Ttl::ZERO, auth.ttl, now, now);
+        granted.ok_or_else(|| Error::internal("the maximum TTL of the auth method is zero"))
+    }
+}
+
+/// The limits on the token of a login, at login and at renewal.
+pub(super) fn login_limits(mount: MountLifetimes, auth: &EngineAuth) -> LifetimeLimits {
+    LifetimeLimits {
+        mount,
+        period: auth.period,
+        max: auth.max_ttl,
+        explicit_max: auth.explicit_max_ttl,
     }
 }
 

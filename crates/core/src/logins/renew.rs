@@ -2,15 +2,17 @@
 //! maximum TTL of the login can't be raised.
 
 use serde_json::value::RawValue;
-use strongroom_engine::{EngineAuth, EngineError, EngineResponse, LeaseContext, Operation};
+use strongroom_engine::{
+    EngineAuth, EngineError, EngineResponse, GrantedLifetime, LeaseContext, Operation,
+};
 use strongroom_lease::{Lease, LeaseKind};
 use strongroom_token::Token;
 use strongroom_types::Ttl;
 
+use super::issue::login_limits;
 use super::record::LoginRecord;
 use super::{LoginService, past_max_ttl};
 use crate::error::Error;
-use crate::leases::lifetimes::{GrantedTtl, TtlBounds, periodic_at_renewal, ttl_at_renewal};
 use crate::leases::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT};
 
 /// The changes by a renewal other than to the lifetime.
@@ -40,7 +42,7 @@ impl LoginService {
         login: &RawValue,
         lease: &Lease,
         increment: Ttl,
-    ) -> Result<Option<(GrantedTtl, LoginRenewal)>, Error> {
+    ) -> Result<Option<(GrantedLifetime, LoginRenewal)>, Error> {
         let leases = &self.tokens.leases;
         let record: LoginRecord = serde_json::from_str(login.get()).map_err(|error| {
             Error::internal("the stored login record can't be read").caused_by(error)
@@ -79,12 +81,7 @@ impl LoginService {
         let auth = EngineAuth { explicit_max_ttl: explicit_max, ..auth };
         let mount = mounted.entry.effective_lifetimes(leases.lifetimes);
         let (issued, now) = (lease.issued, leases.clock().now());
-        let granted = if auth.period.is_zero() {
-            let bounds = TtlBounds { mount, max: auth.max_ttl, explicit_max };
-            ttl_at_renewal(increment, auth.ttl, issued, now, bounds)
-        } else {
-            periodic_at_renewal(auth.period, issued, now, mount, explicit_max)
-        };
+        let granted = login_limits(mount, &auth).grant(increment, auth.ttl, issued, now);
         let mut granted = granted.ok_or_else(past_max_ttl)?;
         granted.warnings.extend(auth.data.warnings.iter().cloned());
         let (period, renewable) = (auth.period, auth.renewable);

@@ -1,6 +1,6 @@
 //! [`TestLease`]: what the test server stores about a credential.
 
-use strongroom_engine::{LeaseContext, LeasedResponse, MountLifetimes};
+use strongroom_engine::{LeaseContext, LeasedResponse, LifetimeLimits, MountLifetimes};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 /// A lease of the test server.
@@ -40,8 +40,9 @@ impl TestLease {
         mount: MountLifetimes,
         now: Timestamp,
     ) -> Self {
-        let longest = mount.max.capped_by(leased.max_ttl);
-        let ttl = leased.ttl.nonzero_or(mount.default).min(longest);
+        let limits = LifetimeLimits { max: leased.max_ttl, ..LifetimeLimits::of_mount(mount) };
+        let granted = limits.grant(Ttl::ZERO, leased.ttl, now, now);
+        let (ttl, expires) = granted.map_or((Ttl::ZERO, now), |it| (it.ttl, it.expires));
         Self {
             id,
             path: path.to_owned(),
@@ -49,7 +50,7 @@ impl TestLease {
             max_ttl: leased.max_ttl,
             renewable: leased.renewable,
             issued: now,
-            expires: now.plus(ttl.as_duration()),
+            expires,
             internal: leased.internal.clone(),
             data: leased.keep_data.then(|| leased.data.object.clone()),
         }
@@ -63,11 +64,9 @@ impl TestLease {
         mount: MountLifetimes,
         now: Timestamp,
     ) -> Option<Self> {
-        let end = self.issued.plus(mount.max.capped_by(self.max_ttl).as_duration());
-        let left = Ttl::from_duration(end.since(now));
-        let ttl = asked.nonzero_or(usual).nonzero_or(mount.default).min(left);
-        let expires = now.plus(ttl.as_duration());
-        (!left.is_zero()).then(|| Self { ttl, expires, ..self.clone() })
+        let limits = LifetimeLimits { max: self.max_ttl, ..LifetimeLimits::of_mount(mount) };
+        let granted = limits.grant(asked, usual, self.issued, now)?;
+        Some(Self { ttl: granted.ttl, expires: granted.expires, ..self.clone() })
     }
 
     pub(super) fn to_context(&self, increment: Ttl) -> LeaseContext {

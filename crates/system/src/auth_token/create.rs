@@ -1,10 +1,10 @@
 //! `auth/token/create`, `create-orphan` and `create/<role>`: creating tokens.
 
 use std::collections::BTreeSet;
+use strongroom_engine::{LifetimeLimits, MountLifetimes};
 
 use strongroom_core::auth_response::auth_response;
 use strongroom_core::error::Error;
-use strongroom_core::leases::lifetimes::GrantedTtl;
 use strongroom_core::request::{CoreResponse, IssuedSecret};
 use strongroom_core::tokens::TokenService;
 use strongroom_policy::PolicyStore;
@@ -14,7 +14,6 @@ use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{PolicyName, Secret, Ttl};
 
-use super::lifetime::TokenLimits;
 use super::policies::PolicyRequest;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
@@ -204,7 +203,7 @@ async fn create_with_mode(
         return Err(Error::invalid("batch tokens cannot be root tokens"));
     }
     let expiring = parent.token.expires.is_some();
-    let GrantedTtl { ttl, mut warnings } =
+    let (ttl, mut warnings) =
         compute_lifetime(call, tokens, &times, making.role(), is_root, expiring)?;
     warnings.extend(unknown_policy_warnings(policy_store, &policies));
     let renewable = input.renewable
@@ -369,7 +368,7 @@ fn compute_lifetime(
     role: Option<&TokenRole>,
     is_root: bool,
     expiring: bool,
-) -> Result<GrantedTtl, Error> {
+) -> Result<(Ttl, Vec<String>), Error> {
     let mut warnings = Vec::new();
     let mut lesser = |asked: Ttl, given: Ttl, what: &str| {
         let lesser = asked.nonzero_or(given).capped_by(given);
@@ -391,17 +390,27 @@ fn compute_lifetime(
                 "expiring root tokens cannot create non-expiring root tokens",
             ));
         }
-        return Ok(GrantedTtl { ttl: Ttl::ZERO, warnings });
+        return Ok((Ttl::ZERO, warnings));
     }
-    let terms = TokenLimits { mount_lifetimes: tokens.lifetimes(), period, explicit_max };
+    let limits = token_limits(tokens.lifetimes(), period, explicit_max);
     // A root token with only an explicit maximum gets that as its TTL.
     let asked =
         if is_root && period.is_zero() { times.ttl.nonzero_or(explicit_max) } else { times.ttl };
     let now = call.clock.now();
-    let life = terms.grant_lifetime(asked, Ttl::ZERO, now, now);
-    let life = life.ok_or_else(|| Error::internal("the maximum TTL of tokens is zero"))?;
-    warnings.extend(life.granted.warnings);
-    Ok(GrantedTtl { ttl: life.granted.ttl, warnings })
+    let granted = limits.grant(asked, Ttl::ZERO, now, now);
+    let granted = granted.ok_or_else(|| Error::internal("the maximum TTL of tokens is zero"))?;
+    warnings.extend(granted.warnings);
+    Ok((granted.ttl, warnings))
+}
+
+/// The limits on a token that was not created by a login. The roles of `auth/token` have no other
+/// maximum than the explicit one.
+pub(super) fn token_limits(
+    mount: MountLifetimes,
+    period: Ttl,
+    explicit_max: Ttl,
+) -> LifetimeLimits {
+    LifetimeLimits { period, explicit_max, ..LifetimeLimits::of_mount(mount) }
 }
 
 fn validate_custom_id(

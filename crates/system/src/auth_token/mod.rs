@@ -3,7 +3,6 @@
 
 mod backend;
 mod create;
-mod lifetime;
 mod lookup;
 mod policies;
 mod renew;

@@ -1,6 +1,7 @@
 //! `renew`, `renew-self` and `renew-accessor`: extending tokens.
 
 use std::sync::Arc;
+use strongroom_engine::LifetimeLimits;
 
 use strongroom_barrier::Batch;
 use strongroom_core::auth_response::auth_response;
@@ -15,7 +16,7 @@ use strongroom_schema::{DurationSecs, Input};
 use strongroom_token::{StoredToken, Token};
 use strongroom_types::{ErrorKind, LeaseId, Secret, Ttl};
 
-use super::lifetime::{GrantedLifetime, TokenLimits};
+use super::create::token_limits;
 use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
@@ -125,36 +126,33 @@ async fn renew_with_increment(
         .map_err(|error| Error::internal("a token's lease id is invalid").caused_by(error))?;
     let lease = leases.store.get(&lease_id).await?;
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
-    let (GrantedLifetime { granted, expires }, login) = match &lease.lease.kind {
+    let (granted, login) = match &lease.lease.kind {
         LeaseKind::Token { login: Some(login), .. } => {
             match logins.renew(login, &lease.lease, increment).await? {
-                Some((granted, renewed)) => {
-                    let expires = call.clock.now().plus(granted.ttl.as_duration());
-                    (GrantedLifetime { granted, expires }, Some(renewed))
-                }
+                Some((granted, renewed)) => (granted, Some(renewed)),
                 // The auth method returned no auth block, so nothing is renewed.
                 None => return Ok(CoreResponse::Nothing),
             }
         }
         _ => {
-            let terms = token_limits(tokens, token).await?;
+            let limits = current_limits(tokens, token).await?;
             // Without an increment, the last granted TTL is used again.
             let now = call.clock.now();
-            let life = terms.grant_lifetime(increment, lease.lease.ttl, token.created, now);
-            (life.ok_or_else(past_max_ttl)?, None)
+            let granted = limits.grant(increment, lease.lease.ttl, token.created, now);
+            (granted.ok_or_else(past_max_ttl)?, None)
         }
     };
     let now = call.clock.now();
-    let mut renewed = token.after_renewal(now, expires);
+    let mut renewed = token.after_renewal(now, granted.expires);
     let mut moved = lease.lease.after_renewal(now, granted.ttl);
-    moved.expires = expires;
+    moved.expires = granted.expires;
     if let Some(login) = login {
         login.apply_to(&mut renewed, &mut moved);
     }
     let mut batch = Batch::new();
     tokens.store.update(&mut batch, found, &renewed);
     leases.store.update(&mut batch, &lease, &moved);
-    match leases.commit_and_notify(batch, expires).await {
+    match leases.commit_and_notify(batch, granted.expires).await {
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
             return Err(Error::with_message(
@@ -169,7 +167,7 @@ async fn renew_with_increment(
 
 /// The limits that apply to a renewal. If the token was created by a role, the role's current
 /// settings apply, capped by those requested when the token was created.
-async fn token_limits(tokens: &TokenService, token: &Token) -> Result<TokenLimits, Error> {
+async fn current_limits(tokens: &TokenService, token: &Token) -> Result<LifetimeLimits, Error> {
     let (mut period, mut explicit_max) = (token.period, token.explicit_max_ttl);
     if let Some(name) = &token.role {
         let role = tokens.roles.get(name).await?;
@@ -182,5 +180,5 @@ async fn token_limits(tokens: &TokenService, token: &Token) -> Result<TokenLimit
         explicit_max =
             explicit_max.nonzero_or(role.explicit_max_ttl).capped_by(role.explicit_max_ttl);
     }
-    Ok(TokenLimits { mount_lifetimes: tokens.lifetimes(), period, explicit_max })
+    Ok(token_limits(tokens.lifetimes(), period, explicit_max))
 }
