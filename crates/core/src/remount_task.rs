@@ -56,7 +56,7 @@ impl RemountService {
         match &left {
             Ok(()) => tracing::info!(mount = route, id, "a mount is moved"),
             Err(error) => {
-                tracing::warn!(mount = route, id, error = %chain(error), "a mount could not be moved")
+                tracing::warn!(mount = route, id, error = %chain(error), "a mount could not be moved");
             }
         }
         let ended = self.unmounts.leases.mounts.end_remount(uuid, id, left.is_ok()).await;

@@ -51,7 +51,7 @@ impl TokenService {
         login: Option<Box<RawValue>>,
     ) -> Result<IssuedToken, Error> {
         let now = self.leases.clock().now();
-        let parent = new.parent.clone();
+        let parent = new.parent().cloned();
         if let Some(parent) = &parent {
             self.store.check_depth(parent).await?;
         }

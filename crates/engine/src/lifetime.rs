@@ -111,6 +111,7 @@ impl GrantedLifetime {
 }
 
 /// What was capped, for the warning.
+#[derive(Clone, Copy)]
 enum Capped {
     Ttl,
     Period,

@@ -153,7 +153,7 @@ fn log_outcome(ended: DriveOutcome<hyper::Result<()>>) -> bool {
     match ended {
         DriveOutcome::Done(Ok(())) | DriveOutcome::Idle => {}
         DriveOutcome::Done(Err(error)) => {
-            tracing::debug!(error = %chain(&error), "a connection failed")
+            tracing::debug!(error = %chain(&error), "a connection failed");
         }
         DriveOutcome::TimedOut(TimedOut::Idle) => return true,
         DriveOutcome::Evicted => tracing::debug!("a connection was evicted"),

@@ -19,7 +19,8 @@ use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::{BATCH_TOKEN_PREFIX, MAX_BATCH_CHARS};
 use crate::cidr::Cidr;
 use crate::error::Error;
-use crate::store::{IssuedToken, NewToken, StoredToken, TokenStore};
+use crate::new_token::NewToken;
+use crate::store::{IssuedToken, StoredToken, TokenStore};
 use crate::token::{Token, TokenKey, TokenKind};
 
 /// The encrypted payload of a batch token. The field names are the format; they are short because

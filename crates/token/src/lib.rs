@@ -18,13 +18,14 @@
 #[cfg(test)]
 extern crate self as strongroom_token;
 
-pub mod accessor_hash;
-mod batch;
+mod accessor_hash;
+pub mod batch;
 mod batch_cipher;
 pub mod cidr;
 pub mod error;
 #[cfg(test)]
 mod fuzzed;
+pub mod new_token;
 pub mod revocation_marks;
 pub mod roles;
 pub mod store;
@@ -36,8 +37,9 @@ pub mod token;
 pub use batch_cipher::MAX_BATCH_CHARS;
 pub use cidr::Cidr;
 pub use error::Error;
+pub use new_token::{NewToken, TokenLifetime, TokenOptions};
 pub use revocation_marks::RevocationMark;
 pub use roles::{LegacyFieldNames, TokenRole, TokenRoleStore, TokenTypePolicy};
-pub use store::{IssuedToken, NewToken, StoredToken, TokenStore, UseOutcome};
+pub use store::{IssuedToken, StoredToken, TokenStore, UseOutcome};
 pub use tidy::{TidyGuard, TidyReport};
 pub use token::{MAX_DEPTH, Token, TokenKey, TokenKind};

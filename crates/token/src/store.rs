@@ -1,6 +1,6 @@
 //! [`TokenStore`]: creates, finds, changes and removes tokens.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,15 +10,15 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_crypto::MacKey;
-use strongroom_types::{Accessor, Entropy, PolicyName, Secret, Timestamp, Ttl, chain};
+use strongroom_types::{Accessor, Entropy, Secret, Timestamp, chain};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::BatchTokenCipher;
-use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::new_token::NewToken;
 use crate::revocation_marks::{RevocationMark, RevocationMarks};
 use crate::token::{MAX_DEPTH, Token, TokenKey, TokenKind};
 
@@ -72,78 +72,6 @@ pub struct StoredToken {
     pub token: Arc<Token>,
     /// The version of the record, on which a change is conditional. Zero for batch tokens.
     pub version: Version,
-}
-
-/// The properties of a token to be created by [`TokenStore::create`] or
-/// [`TokenStore::create_batch_token`].
-pub struct NewToken {
-    /// A custom id; `None` for a random one.
-    pub id: Option<Secret<String>>,
-    /// The token it is created with; `None` for an orphan.
-    pub parent: Option<TokenKey>,
-    /// Names of the policies that determine what it may do.
-    pub policies: Vec<PolicyName>,
-    /// The API path it is created at, such as `auth/token/create`.
-    pub path: String,
-    /// A name for people, shown by look-ups and passed to engines.
-    pub display_name: String,
-    /// Metadata stored with the token.
-    pub meta: Option<BTreeMap<String, String>>,
-    /// Its lifetime; zero for a token that doesn't expire.
-    pub ttl: Ttl,
-    /// Whether the token can be renewed.
-    pub renewable: bool,
-    /// Lifetime given by each renewal of a periodic token; zero for others.
-    pub period: Ttl,
-    /// Maximum age, which no renewal can extend; zero for none.
-    pub explicit_max_ttl: Ttl,
-    /// Number of requests the token may make; zero for no limit.
-    pub num_uses: u32,
-    /// Name of the token role it is created through.
-    pub role: Option<String>,
-    /// Networks the token may be used from; empty for no restriction.
-    pub bound_cidrs: Vec<Cidr>,
-}
-
-impl NewToken {
-    /// The initial root token: an orphan with the policy `root` that never expires. `id` is a chosen
-    /// id; `None` for a random one.
-    pub fn root(id: Option<Secret<String>>) -> Self {
-        Self {
-            id,
-            policies: vec![PolicyName::root()],
-            ..Self::orphan("auth/token/root", "root", Ttl::ZERO)
-        }
-    }
-
-    /// A token that unwraps one response: an orphan with one use, which cannot be renewed. `path` is
-    /// that of the request whose response is wrapped.
-    pub fn wrapping(path: &str, display_name: &str, ttl: Ttl) -> Self {
-        Self {
-            policies: vec![PolicyName::response_wrapping()],
-            explicit_max_ttl: ttl,
-            num_uses: 1,
-            ..Self::orphan(path, display_name, ttl)
-        }
-    }
-
-    fn orphan(path: &str, display_name: &str, ttl: Ttl) -> Self {
-        Self {
-            id: None,
-            parent: None,
-            policies: Vec::new(),
-            path: path.to_owned(),
-            display_name: display_name.to_owned(),
-            meta: None,
-            ttl,
-            renewable: false,
-            period: Ttl::ZERO,
-            explicit_max_ttl: Ttl::ZERO,
-            num_uses: 0,
-            role: None,
-            bound_cidrs: Vec::new(),
-        }
-    }
 }
 
 /// A token that a batch will create, or a batch token. A service token exists only once that batch

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes, TokenType};
 use strongroom_mounts::handle::InFlight;
 use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
-use strongroom_token::{Cidr, NewToken};
+use strongroom_token::{Cidr, NewToken, TokenLifetime, TokenOptions};
 use strongroom_types::{ErrorKind, PolicyName};
 use strongroom_types::{Ttl, path::is_printable};
 
@@ -70,22 +70,21 @@ impl LoginService {
         let policies = token_policies(&auth)?;
         let GrantedLifetime { ttl, mut warnings, .. } = self.login_lifetime(entry, &auth)?;
         let path = path.trim_end_matches('/').to_owned();
-        let new = NewToken {
-            id: None,
-            parent: None,
-            policies,
-            path,
-            display_name: login_display_name(entry, &auth.display_name),
-            meta: (!auth.metadata.is_empty()).then(|| auth.metadata.clone()),
+        let lifetime = TokenLifetime {
             ttl,
-            renewable: auth.renewable && !batch,
             period: auth.period,
-            explicit_max_ttl: auth.explicit_max_ttl,
+            explicit_max: auth.explicit_max_ttl,
+            renewable: auth.renewable && !batch,
+        };
+        let name = login_display_name(entry, &auth.display_name);
+        let new = NewToken::orphan(path, name, policies, lifetime).with_options(TokenOptions {
+            id: None,
+            meta: (!auth.metadata.is_empty()).then(|| auth.metadata.clone()),
             num_uses: auth.num_uses,
             role: None,
             bound_cidrs,
-        };
-        let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), &new.policies, &auth);
+        });
+        let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), new.policies(), &auth);
         let record = record.to_json().map_err(Error::unencodable)?;
         let tokens = self.tokens.clone();
         let writing = async move {

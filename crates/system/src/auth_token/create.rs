@@ -10,7 +10,9 @@ use strongroom_core::tokens::TokenService;
 use strongroom_policy::PolicyStore;
 use strongroom_schema::{CommaList, Input, KeyValues};
 use strongroom_telemetry::names;
-use strongroom_token::{NewToken, TokenKind, TokenRole, TokenTypePolicy};
+use strongroom_token::{
+    NewToken, TokenKey, TokenKind, TokenLifetime, TokenOptions, TokenRole, TokenTypePolicy,
+};
 use strongroom_types::duration::parse_nanos;
 use strongroom_types::{PolicyName, Secret, Ttl};
 
@@ -99,6 +101,22 @@ impl CreateMode {
     }
 
     /// The path recorded in the token, which is also the prefix of its lease id.
+    /// A token as its parent's child or as an orphan.
+    fn new_token(
+        &self,
+        parent: &TokenKey,
+        display_name: String,
+        policies: Vec<PolicyName>,
+        lifetime: TokenLifetime,
+    ) -> NewToken {
+        let path = self.token_path();
+        if self.orphan {
+            NewToken::orphan(path, display_name, policies, lifetime)
+        } else {
+            NewToken::child(parent.clone(), path, display_name, policies, lifetime)
+        }
+    }
+
     fn token_path(&self) -> String {
         match self.role().filter(|role| !role.path_suffix.is_empty()) {
             Some(role) => format!("{}/{}", self.path, role.path_suffix),
@@ -210,21 +228,18 @@ async fn create_with_mode(
         && making.role().is_none_or(|role| role.renewable)
         && !ttl.is_zero()
         && kind == TokenKind::Service;
-    let new = NewToken {
+    let (period, explicit_max) = (times.period, times.explicit_max);
+    let lifetime = TokenLifetime { ttl, period, explicit_max, renewable };
+    let options = TokenOptions {
         id: validate_custom_id(input.id, kind)?,
-        parent: (!making.orphan).then(|| parent.key.clone()),
-        policies,
-        path: making.token_path(),
-        display_name: token_display_name(&input.display_name),
         meta: input.meta.map(|meta| meta.0),
-        ttl,
-        renewable,
-        period: times.period,
-        explicit_max_ttl: times.explicit_max,
         num_uses,
         bound_cidrs: making.role().map(|role| role.bound_cidrs.clone()).unwrap_or_default(),
-        role: making.role.map(|(name, _)| name),
+        role: making.role.as_ref().map(|(name, _)| name.clone()),
     };
+    let display_name = token_display_name(&input.display_name);
+    let new = making.new_token(&parent.key, display_name, policies, lifetime);
+    let new = new.with_options(options);
     let created = match kind {
         TokenKind::Service => tokens.create(new).await?,
         TokenKind::Batch => {

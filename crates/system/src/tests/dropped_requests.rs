@@ -17,7 +17,7 @@ use strongroom_lease::{
     RevokeError, Revoker,
 };
 use strongroom_storage::memory::MemoryStorage;
-use strongroom_token::{NewToken, RevocationMark, TokenKey, TokenStore};
+use strongroom_token::{NewToken, RevocationMark, TokenKey, TokenLifetime, TokenStore};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Clock, Fields, LeaseId, Ttl};
 use tokio_util::sync::CancellationToken;
@@ -171,21 +171,9 @@ impl RevocationFixture {
 
     /// Creates a token that owns one lease with the given id.
     async fn create_token(&self, lease: &str) -> TokenKey {
-        let new = NewToken {
-            id: None,
-            parent: None,
-            policies: Vec::new(),
-            path: "auth/token/create".to_owned(),
-            display_name: "token".to_owned(),
-            meta: None,
-            ttl: Ttl::ZERO,
-            renewable: true,
-            period: Ttl::ZERO,
-            explicit_max_ttl: Ttl::ZERO,
-            num_uses: 0,
-            role: None,
-            bound_cidrs: Vec::new(),
-        };
+        let lifetime = TokenLifetime::of_ttl(Ttl::ZERO);
+        let (path, name) = ("auth/token/create".to_owned(), "token".to_owned());
+        let new = NewToken::orphan(path, name, Vec::new(), lifetime);
         let mut batch = Batch::new();
         let key = self.tokens.create(&mut batch, new, self.clock.now()).key;
         self.add_lease(&mut batch, &key, lease);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_barrier::{Batch, testing};
 use strongroom_storage::memory::MemoryStorage;
-use strongroom_token::{NewToken, Token, TokenKey, TokenStore};
+use strongroom_token::{NewToken, Token, TokenKey, TokenLifetime, TokenOptions, TokenStore};
 use strongroom_types::clock::ManualClock;
 use strongroom_types::{Accessor, Clock, PolicyName, Secret, Timestamp, Ttl};
 
@@ -42,21 +42,11 @@ impl FuzzTokenStore {
 }
 
 fn the_only_token() -> NewToken {
-    NewToken {
-        id: Some(Secret::from_text(KNOWN)),
-        parent: None,
-        policies: vec![PolicyName::default_policy()],
-        path: "auth/token/create".to_owned(),
-        display_name: "token".to_owned(),
-        meta: None,
-        ttl: Ttl::from_secs(60),
-        renewable: true,
-        period: Ttl::ZERO,
-        explicit_max_ttl: Ttl::ZERO,
-        num_uses: 0,
-        role: None,
-        bound_cidrs: Vec::new(),
-    }
+    let (path, name) = ("auth/token/create".to_owned(), "token".to_owned());
+    let lifetime = TokenLifetime { renewable: true, ..TokenLifetime::of_ttl(Ttl::from_secs(60)) };
+    NewToken::orphan(path, name, vec![PolicyName::default_policy()], lifetime).with_options(
+        TokenOptions { id: Some(Secret::from_text(KNOWN)), ..TokenOptions::default() },
+    )
 }
 
 thread_local! {
