@@ -5,6 +5,7 @@
 //!
 //! - [`lease`]: [`Lease`], one record of the table
 //! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
+//! - [`id_pages`]: [`LeaseIdPages`](id_pages::LeaseIdPages), ids read page by page
 //! - [`expiration`]: [`ExpirationManager`], which revokes due leases, with limits and backoff
 //! - `schedule`: how the expiration manager scans the due index
 //! - `mount_limits`: how many concurrent revocations each mount may have
@@ -13,6 +14,7 @@
 //! and start-up reads none. Formats and crash safety: `docs/src/design/leases.md`.
 
 pub mod expiration;
+pub mod id_pages;
 pub mod lease;
 mod mount_limits;
 mod schedule;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_barrier::{Batch, KeyPages, Version, View};
 use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
 
+use crate::id_pages::LeaseIdPages;
 use crate::lease::{Lease, LeaseKind, LeaseState};
 
 /// The leases of a server: their records and indexes. Cheap to clone. Reads and changes go to the
@@ -286,20 +287,27 @@ impl LeaseStore {
         self.list_ids(&format!("token/{token}/"), after, limit).await
     }
 
-    /// Lists the ids that start with `prefix`, at most `limit` of those after `after`.
+    /// Lists the ids that start with `prefix`, at most the first `limit`.
     ///
     /// # Errors
     ///
     /// The error of the barrier.
-    pub async fn ids_by_prefix(
-        &self,
-        prefix: &str,
-        after: Option<&LeaseId>,
-        limit: usize,
-    ) -> Result<Vec<LeaseId>, Error> {
-        let (folder, after) = (format!("{ID_PREFIX}{prefix}"), after.map(record_key));
+    pub async fn ids_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<LeaseId>, Error> {
+        let folder = format!("{ID_PREFIX}{prefix}");
         let parse = |key: String| LeaseId::parse(key.get(ID_PREFIX.len()..)?).ok();
-        self.list_parsed(&folder, after, limit, parse).await
+        self.list_parsed(&folder, None, limit, parse).await
+    }
+
+    /// Reads the ids of all leases whose id begins with `prefix`, page by page.
+    pub fn id_pages(&self, prefix: &str) -> LeaseIdPages<'_> {
+        let keys = self.view.key_pages(format!("{ID_PREFIX}{prefix}"));
+        LeaseIdPages { store: self, keys, folder: ID_PREFIX }
+    }
+
+    /// Reads the ids of all irrevocable leases, page by page.
+    pub fn irrevocable_id_pages(&self) -> LeaseIdPages<'_> {
+        let keys = self.view.key_pages(IRREVOCABLE_PREFIX);
+        LeaseIdPages { store: self, keys, folder: IRREVOCABLE_PREFIX }
     }
 
     /// Lists the leases and folders directly under `prefix`; names of folders end in a slash.
@@ -311,17 +319,13 @@ impl LeaseStore {
         Ok(self.view.list_children(&format!("{ID_PREFIX}{prefix}"), None, limit).await?)
     }
 
-    /// Lists the ids of irrevocable leases, at most `limit` of those after `after`.
+    /// Lists the ids of irrevocable leases, at most the first `limit`.
     ///
     /// # Errors
     ///
     /// The error of the barrier.
-    pub async fn irrevocable_ids(
-        &self,
-        after: Option<&LeaseId>,
-        limit: usize,
-    ) -> Result<Vec<LeaseId>, Error> {
-        self.list_ids(IRREVOCABLE_PREFIX, after.map(irrevocable_key), limit).await
+    pub async fn irrevocable_ids(&self, limit: usize) -> Result<Vec<LeaseId>, Error> {
+        self.list_ids(IRREVOCABLE_PREFIX, None, limit).await
     }
 
     /// Lists irrevocable leases with their errors, also those whose record can't be decoded.
@@ -330,7 +334,7 @@ impl LeaseStore {
     ///
     /// The error of the barrier, except for records that can't be decoded.
     pub async fn irrevocable_leases(&self, limit: usize) -> Result<Vec<IrrevocableLease>, Error> {
-        let ids = self.irrevocable_ids(None, limit).await?;
+        let ids = self.irrevocable_ids(limit).await?;
         let mut all = Vec::with_capacity(ids.len());
         for id in ids {
             let error = match self.get(&id).await {
@@ -378,7 +382,7 @@ impl LeaseStore {
     }
 
     /// Parses keys that were read under a prefix. Those that can't be parsed are left out.
-    fn parse_keys<T>(
+    pub(crate) fn parse_keys<T>(
         &self,
         prefix: &str,
         keys: Vec<String>,

@@ -189,14 +189,11 @@ async fn a_lease_is_found_by_id_token_path_and_due_time() {
     let bench = LeaseFixture::new().await;
     let (a, b) = (bench.add_lease("a", 20).await, bench.add_lease("b", 10).await);
     assert_eq!(bench.store.ids_by_token("t", None, 10).await.unwrap(), [a.clone(), b.clone()]);
-    assert_eq!(
-        bench.store.ids_by_prefix("custom/", None, 10).await.unwrap(),
-        [a.clone(), b.clone()]
-    );
-    assert_eq!(
-        bench.store.ids_by_prefix("custom/", Some(&a), 10).await.unwrap(),
-        std::slice::from_ref(&b)
-    );
+    assert_eq!(bench.store.ids_by_prefix("custom/", 10).await.unwrap(), [a.clone(), b.clone()]);
+    let mut pages = bench.store.id_pages("custom/").with_page_size(1);
+    assert_eq!(pages.next_page().await.unwrap().as_deref(), Some([a.clone()].as_slice()));
+    assert_eq!(pages.next_page().await.unwrap().as_deref(), Some([b.clone()].as_slice()));
+    assert_eq!(pages.next_page().await.unwrap(), None);
     assert_eq!(bench.store.list_children("", 10).await.unwrap(), ["custom/"]);
     assert_eq!(bench.store.list_children("custom/", 10).await.unwrap(), ["a", "b"]);
     assert_eq!(bench.due_ids().await, [b, a], "the earliest first");
@@ -278,10 +275,7 @@ async fn failures_are_retried_with_backoff_then_irrevocable() {
             }
             let gave_up = LeaseState::Irrevocable { error: "service is down".to_owned() };
             assert_eq!(bench.state_of(&id).await, Some(gave_up));
-            assert_eq!(
-                bench.store.irrevocable_ids(None, 10).await.unwrap(),
-                std::slice::from_ref(&id)
-            );
+            assert_eq!(bench.store.irrevocable_ids(10).await.unwrap(), std::slice::from_ref(&id));
             bench.advance_secs(100_000).await;
             assert!(bench.state_of(&id).await.is_some(), "kept, not dropped");
             // An operator may revoke it again, and then it succeeds.
@@ -424,10 +418,10 @@ async fn an_unreadable_lease_can_be_marked_and_force_revoked() {
     bench.manager.mark_all_for_revocation(&[bad.clone(), good.clone()]).await.unwrap();
     assert!(matches!(bench.state_of(&good).await, Some(LeaseState::Revoking { .. })));
     assert!(matches!(bench.manager.revoke(&bad).await.unwrap(), Err(RevokeError::Permanent(_))));
-    assert_eq!(bench.store.irrevocable_ids(None, 10).await.unwrap(), std::slice::from_ref(&bad));
+    assert_eq!(bench.store.irrevocable_ids(10).await.unwrap(), std::slice::from_ref(&bad));
     assert!(bench.manager.revoke_force(&bad).await.unwrap().is_err());
-    assert_eq!(bench.store.ids_by_prefix("", None, 10).await.unwrap(), [good]);
-    assert!(bench.store.irrevocable_ids(None, 10).await.unwrap().is_empty());
+    assert_eq!(bench.store.ids_by_prefix("", 10).await.unwrap(), [good]);
+    assert!(bench.store.irrevocable_ids(10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -438,8 +432,13 @@ async fn an_unparsable_key_does_not_end_the_index_scan() {
         bench.corrupt_record(key).await;
     }
     assert_eq!(bench.due_ids().await, [a.clone(), b.clone()]);
-    assert_eq!(bench.store.ids_by_prefix("", None, 1).await.unwrap(), std::slice::from_ref(&a));
-    assert_eq!(bench.store.ids_by_prefix("", Some(&a), 1).await.unwrap(), [b]);
+    assert_eq!(bench.store.ids_by_prefix("", 1).await.unwrap(), std::slice::from_ref(&a));
+    let mut pages = bench.store.id_pages("").with_page_size(1);
+    let mut found = Vec::new();
+    while let Some(page) = pages.next_page().await.unwrap() {
+        found.extend(page);
+    }
+    assert_eq!(found, [a, b]);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@
 extern crate self as strongroom_token;
 
 mod accessor_hash;
+pub mod accessor_pages;
 pub mod batch;
 mod batch_cipher;
 pub mod cidr;

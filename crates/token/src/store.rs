@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::accessor_hash::AccessorHash;
+use crate::accessor_pages::AccessorPages;
 use crate::batch_cipher::BatchTokenCipher;
 use crate::error::Error;
 use crate::new_token::NewToken;
@@ -333,28 +334,21 @@ impl TokenStore {
         Ok(Some(StoredToken { key: key.clone(), token, version }))
     }
 
-    /// Lists the accessors of all tokens, unordered, at most `limit` at a time. Returns the
-    /// position to pass as `after` for the next page; `None` after the last one.
-    ///
-    /// # Errors
-    ///
-    /// If a record can't be decoded, or the error of the barrier.
-    pub async fn list_accessors(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<Accessor>, Option<String>), Error> {
-        let keys = self.0.view.list_keys("accessor/", after, limit).await?;
-        let next = (keys.len() == limit).then(|| keys.last().cloned()).flatten();
+    /// Reads the accessors of all tokens, page by page and in no particular order.
+    pub fn accessor_pages(&self) -> AccessorPages<'_> {
+        AccessorPages { store: self, keys: self.0.view.key_pages("accessor/") }
+    }
+
+    /// Reads the accessors in these index entries.
+    pub(crate) async fn read_accessors(&self, keys: Vec<String>) -> Result<Vec<Accessor>, Error> {
         let mut accessors = Vec::with_capacity(keys.len());
         for key in keys {
-            let entry = self.0.view.get_uncached(&key).await?;
-            if let Some(entry) = entry {
+            if let Some(entry) = self.0.view.get_uncached(&key).await? {
                 let record: AccessorRecord = self.0.view.decode_json(&key, &entry.value)?;
                 accessors.push(record.accessor);
             }
         }
-        Ok((accessors, next))
+        Ok(accessors)
     }
 
     /// Durably counts one use of the token, if its uses are limited. The last use also marks the

@@ -278,14 +278,10 @@ async fn accessors_are_listed_in_pages() {
     for _ in 0..5 {
         all.push(bench.create_child(None).await.token.accessor);
     }
-    let (mut listed, mut after) = (Vec::new(), None);
-    loop {
-        let (page, next) = bench.tokens.list_accessors(after.as_deref(), 2).await.unwrap();
+    let mut listed = Vec::new();
+    let mut pages = bench.tokens.accessor_pages().with_page_size(2);
+    while let Some(page) = pages.next_page().await.unwrap() {
         listed.extend(page);
-        after = next;
-        if after.is_none() {
-            break;
-        }
     }
     all.sort();
     listed.sort();

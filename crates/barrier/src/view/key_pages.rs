@@ -1,5 +1,7 @@
 //! [`KeyPages`]: reads the keys of a view page by page.
 
+use std::borrow::Cow;
+
 use super::View;
 use crate::Error;
 
@@ -22,7 +24,7 @@ use crate::Error;
 #[derive(Debug)]
 pub struct KeyPages<'a> {
     view: &'a View,
-    prefix: &'a str,
+    prefix: Cow<'a, str>,
     /// The key after which the next page begins.
     position: Option<String>,
     page_size: usize,
@@ -35,7 +37,8 @@ const PAGE_SIZE: usize = 256;
 impl View {
     /// Reads all keys under `prefix`, in pages of 256. The prefix and the keys are relative to the
     /// view. Nothing is read until the first page is asked for.
-    pub fn key_pages<'a>(&'a self, prefix: &'a str) -> KeyPages<'a> {
+    pub fn key_pages<'a>(&'a self, prefix: impl Into<Cow<'a, str>>) -> KeyPages<'a> {
+        let prefix = prefix.into();
         KeyPages { view: self, prefix, position: None, page_size: PAGE_SIZE, is_finished: false }
     }
 }
@@ -76,7 +79,7 @@ impl KeyPages<'_> {
             return Ok(None);
         }
         let after = self.position.as_deref();
-        let page = self.view.list_keys(self.prefix, after, self.page_size).await?;
+        let page = self.view.list_keys(&self.prefix, after, self.page_size).await?;
         self.is_finished = page.len() < self.page_size;
         let Some(last) = page.last() else { return Ok(None) };
         self.position = Some(last.clone());

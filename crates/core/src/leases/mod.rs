@@ -76,7 +76,7 @@ impl LeaseService {
     /// Revokes all leases under a prefix, and stops at the first that cannot be revoked.
     pub(crate) async fn revoke_prefix(&self, prefix: &str) -> Result<(), Error> {
         loop {
-            let ids = self.store.ids_by_prefix(prefix, None, LEASE_PAGE).await?;
+            let ids = self.store.ids_by_prefix(prefix, LEASE_PAGE).await?;
             if ids.is_empty() {
                 return Ok(());
             }
@@ -97,7 +97,7 @@ impl LeaseService {
     /// Removes all leases under a prefix, even those whose engine fails to revoke them.
     pub async fn revoke_force_prefix(&self, prefix: &str) -> Result<(), Error> {
         loop {
-            let ids = self.store.ids_by_prefix(prefix, None, LEASE_PAGE).await?;
+            let ids = self.store.ids_by_prefix(prefix, LEASE_PAGE).await?;
             if ids.is_empty() {
                 return Ok(());
             }
@@ -122,21 +122,23 @@ impl LeaseService {
     pub(crate) async fn report_lease_counts(&self) {
         const PAGE: usize = 1000;
         loop {
-            let mut total = 0;
-            let mut after = None;
-            while let Ok(ids) = self.store.ids_by_prefix("", after.as_ref(), PAGE).await {
-                total += ids.len();
-                after = ids.last().cloned();
-                if ids.len() < PAGE {
-                    metrics::gauge!(names::LEASE_COUNT).set(gauge_value(total));
-                    break;
-                }
-                tokio::task::yield_now().await;
+            if let Ok(total) = self.count_leases(PAGE).await {
+                metrics::gauge!(names::LEASE_COUNT).set(gauge_value(total));
             }
-            if let Ok(ids) = self.store.irrevocable_ids(None, PAGE).await {
+            if let Ok(ids) = self.store.irrevocable_ids(PAGE).await {
                 metrics::gauge!(names::LEASES_IRREVOCABLE).set(gauge_value(ids.len()));
             }
             self.clock().sleep(LEASE_COUNT_INTERVAL).await;
         }
+    }
+
+    async fn count_leases(&self, page_size: usize) -> Result<usize, strongroom_lease::Error> {
+        let mut total = 0;
+        let mut pages = self.store.id_pages("").with_page_size(page_size);
+        while let Some(ids) = pages.next_page().await? {
+            total += ids.len();
+            tokio::task::yield_now().await;
+        }
+        Ok(total)
     }
 }

@@ -137,16 +137,10 @@ async fn lookup_accessor(
 }
 
 async fn list_accessors(_: &EndpointCall, tokens: &TokenService) -> Result<CoreResponse, Error> {
-    const PAGE_SIZE: usize = 500;
     let mut all = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let (page, next) = tokens.store.list_accessors(after.as_deref(), PAGE_SIZE).await?;
+    let mut pages = tokens.store.accessor_pages();
+    while let Some(page) = pages.next_page().await? {
         all.extend(page.iter().map(ToString::to_string));
-        after = next;
-        if after.is_none() {
-            break;
-        }
     }
     all.sort_unstable();
     keys_response(&all)

@@ -238,7 +238,6 @@ async fn revoke_lease(
 
 /// How long a revocation request without `sync` waits for the revocation before it returns.
 pub(crate) const REVOKE_WAIT: Duration = Duration::from_secs(5);
-const PAGE_SIZE: usize = 256;
 
 async fn revoke_prefix(
     call: &EndpointCall,
@@ -246,13 +245,8 @@ async fn revoke_prefix(
 ) -> Result<CoreResponse, Error> {
     let input: LeaseInput = call.parse_input()?;
     let prefix = captured_prefix(call)?;
-    let mut after: Option<LeaseId> = None;
-    loop {
-        let ids = leases.store.ids_by_prefix(&prefix, after.as_ref(), PAGE_SIZE).await?;
-        if ids.is_empty() {
-            break;
-        }
-        after = ids.last().cloned();
+    let mut pages = leases.store.id_pages(&prefix);
+    while let Some(ids) = pages.next_page().await? {
         leases.expiration.mark_all_for_revocation(&ids).await?;
         if input.sync {
             for id in &ids {
@@ -334,18 +328,13 @@ async fn count_irrevocable_leases(
     }
     let table = mounts.table();
     let (mut counts, mut all) = (BTreeMap::<String, usize>::new(), 0);
-    let mut after: Option<LeaseId> = None;
-    loop {
-        let ids = leases.store.irrevocable_ids(after.as_ref(), PAGE_SIZE).await?;
+    let mut pages = leases.store.irrevocable_id_pages();
+    while let Some(ids) = pages.next_page().await? {
         all += ids.len();
         for id in &ids {
             if let Some((mounted, _)) = table.longest_match(id.as_str()) {
                 *counts.entry(mounted.entry.route()).or_default() += 1;
             }
-        }
-        after = ids.last().cloned();
-        if after.is_none() {
-            break;
         }
     }
     let mut answer = Fields::new();

@@ -70,7 +70,7 @@ async fn a_credential_whose_request_is_dropped_is_leased_and_expires() {
         inside,
     ))
     .await;
-    let ids = core.leases.store.ids_by_prefix("out/", None, 10).await.unwrap();
+    let ids = core.leases.store.ids_by_prefix("out/", 10).await.unwrap();
     assert_eq!(ids.len(), 1);
     bench.advance_secs(10).await;
     let found = core.leases.store.get(&ids[0]).await.unwrap().unwrap();
@@ -102,7 +102,7 @@ async fn an_unleased_credential_is_revoked_when_its_request_is_dropped() {
     ))
     .await;
     // The engine refused to revoke it, so the expiration manager retries.
-    let ids = core.leases.store.ids_by_prefix("out/", None, 10).await.unwrap();
+    let ids = core.leases.store.ids_by_prefix("out/", 10).await.unwrap();
     let found = core.leases.store.get(&ids[0]).await.unwrap().unwrap();
     assert!(!found.lease.is_alive(core.clock().now()) && found.lease.token.is_none());
 }
@@ -291,7 +291,7 @@ async fn a_hanging_engine_delays_revocation_only_briefly() {
             assert!(!grove.is_removed(&good).await);
             grove.advance_secs(10).await;
             assert!(grove.is_removed(&good).await && grove.is_removed(&hanging[0]).await);
-            let left = grove.leases.ids_by_prefix("hang/", None, 10).await.unwrap();
+            let left = grove.leases.ids_by_prefix("hang/", 10).await.unwrap();
             assert_eq!(left.len(), 8, "these are the keeper's now");
             let found = grove.leases.get(&left[0]).await.unwrap().unwrap();
             assert!(matches!(found.lease.state, LeaseState::Revoking { .. }));

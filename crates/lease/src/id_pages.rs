@@ -1,0 +1,42 @@
+//! [`LeaseIdPages`]: reads the ids of leases page by page.
+
+use strongroom_barrier::KeyPages;
+use strongroom_types::LeaseId;
+
+use crate::store::{Error, LeaseStore};
+
+/// The ids of leases in byte order, read a page at a time. [`LeaseStore::id_pages`] and
+/// [`LeaseStore::irrevocable_id_pages`] create it.
+///
+/// Each page is read when it is asked for, so a lease that is created or removed meanwhile is seen
+/// or not.
+pub struct LeaseIdPages<'a> {
+    pub(crate) store: &'a LeaseStore,
+    pub(crate) keys: KeyPages<'a>,
+    /// The folder of the view in which the keys are; the rest of a key is the id.
+    pub(crate) folder: &'static str,
+}
+
+impl LeaseIdPages<'_> {
+    /// Reads pages of at most this many ids instead of 256.
+    #[must_use]
+    pub fn with_page_size(self, ids: usize) -> Self {
+        Self { keys: self.keys.with_page_size(ids), ..self }
+    }
+
+    /// Reads the next page; `None` after the last one. Keys that can't be parsed are left out, so a
+    /// page may have fewer ids than others, or none.
+    ///
+    /// # Errors
+    ///
+    /// The error of the barrier. The next call reads the same page again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Writes nothing. If the future is dropped, the next call reads the same page again.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<LeaseId>>, Error> {
+        let Some(keys) = self.keys.next_page().await? else { return Ok(None) };
+        let parse = |key: String| LeaseId::parse(key.get(self.folder.len()..)?).ok();
+        Ok(Some(self.store.parse_keys(self.folder, keys, parse)))
+    }
+}
