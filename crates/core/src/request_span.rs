@@ -6,8 +6,6 @@ use strongroom_types::RequestId;
 use tracing::Span;
 use tracing::field::Empty;
 
-use crate::request::Verb;
-
 /// The id of one request, and its span, which has the fields `request_id`, `mount`, `operation` and
 /// `accessor_sha256`. Clones are handles of the same span.
 #[derive(Clone, Debug)]
@@ -42,9 +40,9 @@ impl RequestSpan {
     }
 
     /// Records where the request is routed to, and whose token it has, in one call, because each
-    /// call takes time. `mount` is the path of the mount, empty if there is none.
-    pub fn record(&self, mount: &str, verb: Verb, token: Option<&Token>) {
-        let operation = verb.as_str();
+    /// call takes time. `mount` is the path of the mount, empty if there is none; `operation` is a
+    /// name from [`Verb::as_str`](crate::Verb::as_str).
+    pub fn record(&self, mount: &str, operation: &'static str, token: Option<&Token>) {
         match token.and_then(Token::accessor_hash) {
             Some(hash) => {
                 tracing::record_all!(self.span, mount, operation, accessor_sha256 = hash);

@@ -76,7 +76,7 @@ impl RoutedRequest {
     pub fn record_in_span(&self, caller: Option<&AuthenticatedCaller>) {
         let mount = self.mounted.as_deref().map_or("", |mounted| &mounted.info.path);
         let token = caller.map(|caller| &*caller.stored_token.token);
-        self.request.span.record(mount, self.request.verb, token);
+        self.request.span.record(mount, self.request.verb.as_str(), token);
     }
 
     /// Whether the path requires no token.

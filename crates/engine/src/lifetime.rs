@@ -20,7 +20,7 @@ pub struct LifetimeLimits {
     pub explicit_max: Ttl,
 }
 
-/// A granted lifetime.
+/// A lifetime as granted at issue or renewal, within all limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantedLifetime {
     /// The lifetime from now on, in whole seconds.

@@ -5,7 +5,6 @@
 //!
 //! - [`lease`]: [`Lease`], one record of the table
 //! - [`store`]: [`LeaseStore`], the table and its indexes: by due time, by token, by path
-//! - [`id_pages`]: [`LeaseIdPages`](id_pages::LeaseIdPages), ids read page by page
 //! - [`expiration`]: [`ExpirationManager`], which revokes due leases, with limits and backoff
 //! - `schedule`: how the expiration manager scans the due index
 //! - `mount_limits`: how many concurrent revocations each mount may have
@@ -14,7 +13,6 @@
 //! and start-up reads none. Formats and crash safety: `docs/src/design/leases.md`.
 
 pub mod expiration;
-pub mod id_pages;
 pub mod lease;
 mod mount_limits;
 mod schedule;
@@ -24,4 +22,6 @@ mod tests;
 
 pub use expiration::{ExpirationManager, ExpirationOptions, RevokeError, Revoker};
 pub use lease::{Lease, LeaseKind, LeaseState};
-pub use store::{DueEntry, Error, IrrevocableLease, LeaseStore, NewLease, StoredLease};
+pub use store::{
+    DueEntry, Error, IrrevocableLease, LeaseIdPages, LeaseStore, NewLease, StoredLease,
+};

@@ -8,13 +8,16 @@
 //! irrevocable/<lease id>       the leases whose revocation is no longer attempted
 //! ```
 
+mod id_pages;
+
+pub use id_pages::LeaseIdPages;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_barrier::{Batch, KeyPages, Version, View};
 use strongroom_types::{ErrorKind, LeaseId, Timestamp, Ttl};
 
-use crate::id_pages::LeaseIdPages;
 use crate::lease::{Lease, LeaseKind, LeaseState};
 
 /// The leases of a server: their records and indexes. Cheap to clone. Reads and changes go to the
@@ -382,7 +385,7 @@ impl LeaseStore {
     }
 
     /// Parses keys that were read under a prefix. Those that can't be parsed are left out.
-    pub(crate) fn parse_keys<T>(
+    fn parse_keys<T>(
         &self,
         prefix: &str,
         keys: Vec<String>,

@@ -19,7 +19,6 @@
 extern crate self as strongroom_token;
 
 mod accessor_hash;
-pub mod accessor_pages;
 pub mod batch;
 mod batch_cipher;
 pub mod cidr;
@@ -41,6 +40,6 @@ pub use error::Error;
 pub use new_token::{NewToken, TokenLifetime, TokenOptions};
 pub use revocation_marks::RevocationMark;
 pub use roles::{LegacyFieldNames, TokenRole, TokenRoleStore, TokenTypePolicy};
-pub use store::{IssuedToken, StoredToken, TokenStore, UseOutcome};
+pub use store::{AccessorPages, IssuedToken, StoredToken, TokenStore, UseOutcome};
 pub use tidy::{TidyGuard, TidyReport};
 pub use token::{MAX_DEPTH, Token, TokenKey, TokenKind};

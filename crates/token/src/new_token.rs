@@ -116,7 +116,7 @@ impl NewToken {
             .with_options(TokenOptions { num_uses: 1, ..TokenOptions::default() })
     }
 
-    /// Replaces the options.
+    /// Replaces the options, which constructors leave at their defaults unless they say otherwise.
     #[must_use]
     pub fn with_options(self, options: TokenOptions) -> Self {
         let TokenOptions { id, meta, num_uses, role, bound_cidrs } = options;

@@ -1,5 +1,9 @@
 //! [`TokenStore`]: creates, finds, changes and removes tokens.
 
+mod accessor_pages;
+
+pub use accessor_pages::AccessorPages;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -16,7 +20,6 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::accessor_hash::AccessorHash;
-use crate::accessor_pages::AccessorPages;
 use crate::batch_cipher::BatchTokenCipher;
 use crate::error::Error;
 use crate::new_token::NewToken;
@@ -340,7 +343,7 @@ impl TokenStore {
     }
 
     /// Reads the accessors in these index entries.
-    pub(crate) async fn read_accessors(&self, keys: Vec<String>) -> Result<Vec<Accessor>, Error> {
+    async fn read_accessors(&self, keys: Vec<String>) -> Result<Vec<Accessor>, Error> {
         let mut accessors = Vec::with_capacity(keys.len());
         for key in keys {
             if let Some(entry) = self.0.view.get_uncached(&key).await? {

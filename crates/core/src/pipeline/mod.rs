@@ -91,7 +91,7 @@ async fn run(
 ) -> Result<CoreResponse, Error> {
     let admitted = admit::admit(request)?;
     if core.sealed_paths().serves(admitted.path.as_str()) && admitted.verb != Verb::Help {
-        admitted.span.record("sys/", admitted.verb, None);
+        admitted.span.record("sys/", admitted.verb.as_str(), None);
         return core.sealed_paths().handle(core, admitted).await;
     }
     let unsealed = match core.unsealed() {

@@ -3,14 +3,14 @@
 use strongroom_barrier::KeyPages;
 use strongroom_types::Accessor;
 
+use super::TokenStore;
 use crate::error::Error;
-use crate::store::TokenStore;
 
 /// The accessors of all stored tokens, read a page at a time and in no particular order.
 /// [`TokenStore::accessor_pages`] creates it.
 pub struct AccessorPages<'a> {
-    pub(crate) store: &'a TokenStore,
-    pub(crate) keys: KeyPages<'a>,
+    pub(super) store: &'a TokenStore,
+    pub(super) keys: KeyPages<'a>,
 }
 
 impl AccessorPages<'_> {

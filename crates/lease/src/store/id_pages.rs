@@ -3,7 +3,7 @@
 use strongroom_barrier::KeyPages;
 use strongroom_types::LeaseId;
 
-use crate::store::{Error, LeaseStore};
+use super::{Error, LeaseStore};
 
 /// The ids of leases in byte order, read a page at a time. [`LeaseStore::id_pages`] and
 /// [`LeaseStore::irrevocable_id_pages`] create it.
@@ -11,10 +11,10 @@ use crate::store::{Error, LeaseStore};
 /// Each page is read when it is asked for, so a lease that is created or removed meanwhile is seen
 /// or not.
 pub struct LeaseIdPages<'a> {
-    pub(crate) store: &'a LeaseStore,
-    pub(crate) keys: KeyPages<'a>,
+    pub(super) store: &'a LeaseStore,
+    pub(super) keys: KeyPages<'a>,
     /// The folder of the view in which the keys are; the rest of a key is the id.
-    pub(crate) folder: &'static str,
+    pub(super) folder: &'static str,
 }
 
 impl LeaseIdPages<'_> {
