@@ -7,6 +7,7 @@
 //! - [`BUILT_INS`]: what this crate provides
 //! - `endpoint`: `ApiEndpoint`, a path with its handlers and fields; `endpoint_dispatch`: calls the
 //!   one that handles a request
+//! - `document_endpoints`: the two endpoints of documents that have a name, such as policies
 //! - `endpoint_docs`, `endpoint_readings`: the documentation of endpoints, and how policies compare
 //!   their fields
 //! - `sys`, `auth_token`: the endpoints below `sys/` and `auth/token/`, a file per group
@@ -25,6 +26,7 @@
 mod auth_token;
 mod built_ins;
 mod cubbyhole;
+mod document_endpoints;
 mod endpoint;
 mod endpoint_dispatch;
 mod endpoint_docs;

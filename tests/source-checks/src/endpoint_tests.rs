@@ -25,7 +25,8 @@ pub struct DeclaredEndpoint {
     pub pattern: String,
 }
 
-/// The patterns of all `ApiEndpoint { … }` in the files of a folder, in the order of the files.
+/// The patterns of all `ApiEndpoint { … }` and `DocumentEndpoints { … }` in the files of a folder, in
+/// the order of the files.
 pub fn declared_endpoints(files: &[SourceFile], folder: &str) -> Vec<DeclaredEndpoint> {
     let mut endpoints = Vec::new();
     for file in files.iter().filter(|file| file.path.starts_with(folder)) {
@@ -133,10 +134,12 @@ struct EndpointCollector<'a> {
 
 impl<'ast> Visit<'ast> for EndpointCollector<'_> {
     fn visit_expr_struct(&mut self, item: &'ast syn::ExprStruct) {
-        if item.path.segments.last().is_some_and(|segment| segment.ident == "ApiEndpoint") {
+        let declares =
+            |name: &str| item.path.segments.last().is_some_and(|segment| segment.ident == name);
+        if declares("ApiEndpoint") || declares("DocumentEndpoints") {
             for field in &item.fields {
                 if let syn::Member::Named(name) = &field.member
-                    && name == "pattern"
+                    && (name == "pattern" || name == "list_pattern")
                     && let syn::Expr::Lit(literal) = &field.expr
                     && let syn::Lit::Str(pattern) = &literal.lit
                 {

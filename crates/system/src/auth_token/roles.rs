@@ -11,32 +11,25 @@ use strongroom_schema::{CommaList, DurationSecs, Input};
 use strongroom_token::{Cidr, TokenRole, TokenTypePolicy};
 use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
 
+use crate::document_endpoints::DocumentEndpoints;
 use crate::endpoint::{
-    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
-    empty_or_warnings_response, handler, keys_response, not_found,
+    ApiEndpoint, EndpointCall, data_response, empty_or_warnings_response, handler, keys_response,
+    not_found,
 };
 
-pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
-    ApiEndpoint {
-        pattern: "roles",
-        help: "The names of all token roles.",
-        fields: &[],
-        handlers: VerbHandlers { list: handler!(list_roles, tokens), ..VerbHandlers::NONE },
-        access: EndpointAccess::Policy,
-    },
-    ApiEndpoint {
-        pattern: "roles/{role_name}",
-        help: "A token role: what the tokens made by it are and may do.",
-        fields: &[RoleInput::FIELDS],
-        handlers: VerbHandlers {
-            read: handler!(read_role, tokens),
-            write: handler!(write_role, tokens, server_info),
-            delete: handler!(delete_role, tokens),
-            list: None,
-        },
-        access: EndpointAccess::Policy,
-    },
-];
+pub(super) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
+    list_pattern: "roles",
+    list_help: "The names of all token roles.",
+    list: handler!(list_roles, tokens),
+    read_returns_list: false,
+    pattern: "roles/{role_name}",
+    help: "A token role: what the tokens made by it are and may do.",
+    fields: &[RoleInput::FIELDS],
+    read: handler!(read_role, tokens),
+    write: handler!(write_role, tokens, server_info),
+    delete: handler!(delete_role, tokens),
+}
+.endpoints();
 
 const MAX_ROLE_NAME_BYTES: usize = 512;
 const MAX_CIDRS: usize = 256;

@@ -33,6 +33,8 @@ pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     mounts::ENDPOINTS,
     remount::ENDPOINTS,
     policies::ENDPOINTS,
+    policies::LEGACY_ENDPOINTS,
+    password_policies::GENERATE_ENDPOINTS,
     password_policies::ENDPOINTS,
     capabilities::ENDPOINTS,
     leases::ENDPOINTS,

@@ -6,44 +6,36 @@ use strongroom_policy::PasswordPolicies;
 use strongroom_schema::Input;
 use strongroom_types::{ErrorKind, Fields};
 
+use crate::document_endpoints::DocumentEndpoints;
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response, handler, keys_response,
 };
 
-pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
-    ApiEndpoint {
-        pattern: "policies/password",
-        help: "The names of all password policies.",
-        fields: &[],
-        handlers: VerbHandlers {
-            list: handler!(list_password_policies, password_policies),
-            ..VerbHandlers::NONE
-        },
-        access: EndpointAccess::Policy,
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
+    list_pattern: "policies/password",
+    list_help: "The names of all password policies.",
+    list: handler!(list_password_policies, password_policies),
+    read_returns_list: false,
+    pattern: "policies/password/{name..}",
+    help: "A password policy: how long passwords are, and of which characters.",
+    fields: &[PasswordPolicyInput::FIELDS],
+    read: handler!(read_password_policy, password_policies),
+    write: handler!(write_password_policy, password_policies),
+    delete: handler!(delete_password_policy, password_policies),
+}
+.endpoints();
+
+/// Comes before [`ENDPOINTS`], whose pattern matches these paths as well.
+pub(crate) const GENERATE_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
+    pattern: "policies/password/{name..}/generate",
+    help: "A password after the rules of a policy.",
+    fields: &[],
+    handlers: VerbHandlers {
+        read: handler!(generate_password, password_policies),
+        ..VerbHandlers::NONE
     },
-    ApiEndpoint {
-        pattern: "policies/password/{name..}/generate",
-        help: "A password after the rules of a policy.",
-        fields: &[],
-        handlers: VerbHandlers {
-            read: handler!(generate_password, password_policies),
-            ..VerbHandlers::NONE
-        },
-        access: EndpointAccess::Policy,
-    },
-    ApiEndpoint {
-        pattern: "policies/password/{name..}",
-        help: "A password policy: how long passwords are, and of which characters.",
-        fields: &[PasswordPolicyInput::FIELDS],
-        handlers: VerbHandlers {
-            read: handler!(read_password_policy, password_policies),
-            write: handler!(write_password_policy, password_policies),
-            delete: handler!(delete_password_policy, password_policies),
-            list: None,
-        },
-        access: EndpointAccess::Policy,
-    },
-];
+    access: EndpointAccess::Policy,
+}];
 
 #[derive(Input)]
 struct PasswordPolicyInput {

@@ -8,55 +8,39 @@ use strongroom_schema::Input;
 use strongroom_types::{Fields, PolicyName};
 
 use super::derived_field;
+use crate::document_endpoints::DocumentEndpoints;
 use crate::endpoint::{
-    ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
-    empty_or_warnings_response, handler, keys_response, not_found,
+    ApiEndpoint, EndpointCall, data_response, empty_or_warnings_response, handler, keys_response,
+    not_found,
 };
 
-pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
-    ApiEndpoint {
-        pattern: "policies/acl",
-        help: "The names of all policies.",
-        fields: &[],
-        handlers: VerbHandlers { list: handler!(list_policies, policies), ..VerbHandlers::NONE },
-        access: EndpointAccess::Policy,
-    },
-    ApiEndpoint {
-        pattern: "policies/acl/{name..}",
-        help: "A policy: what its tokens may do.",
-        fields: &[PolicyInput::FIELDS],
-        handlers: VerbHandlers {
-            read: handler!(read_policy, policies),
-            write: handler!(write_policy, policies),
-            delete: handler!(delete_policy, policies),
-            list: None,
-        },
-        access: EndpointAccess::Policy,
-    },
-    ApiEndpoint {
-        pattern: "policy",
-        help: "The names of all policies, in the older form.",
-        fields: &[],
-        handlers: VerbHandlers {
-            read: handler!(list_policies_legacy, policies),
-            list: handler!(list_policies_legacy, policies),
-            ..VerbHandlers::NONE
-        },
-        access: EndpointAccess::Policy,
-    },
-    ApiEndpoint {
-        pattern: "policy/{name..}",
-        help: "A policy, in the older form.",
-        fields: &[PolicyInput::FIELDS],
-        handlers: VerbHandlers {
-            read: handler!(read_policy_legacy, policies),
-            write: handler!(write_policy, policies),
-            delete: handler!(delete_policy, policies),
-            list: None,
-        },
-        access: EndpointAccess::Policy,
-    },
-];
+pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
+    list_pattern: "policies/acl",
+    list_help: "The names of all policies.",
+    list: handler!(list_policies, policies),
+    read_returns_list: false,
+    pattern: "policies/acl/{name..}",
+    help: "A policy: what its tokens may do.",
+    fields: &[PolicyInput::FIELDS],
+    read: handler!(read_policy, policies),
+    write: handler!(write_policy, policies),
+    delete: handler!(delete_policy, policies),
+}
+.endpoints();
+
+pub(crate) const LEGACY_ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
+    list_pattern: "policy",
+    list_help: "The names of all policies, in the older form.",
+    list: handler!(list_policies_legacy, policies),
+    read_returns_list: true,
+    pattern: "policy/{name..}",
+    help: "A policy, in the older form.",
+    fields: &[PolicyInput::FIELDS],
+    read: handler!(read_policy_legacy, policies),
+    write: handler!(write_policy, policies),
+    delete: handler!(delete_policy, policies),
+}
+.endpoints();
 
 #[derive(Input)]
 struct PolicyInput {
