@@ -55,6 +55,15 @@ impl Error {
         }
     }
 
+    /// The id of the request, if the server sent it with an error status. Operators find the request
+    /// in the server's log by it.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Api(error) => error.request_id.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The data and warnings that came with an error status, if any.
     pub fn response(&self) -> Option<&SecretResponse> {
         match self {
@@ -79,6 +88,9 @@ pub struct ApiError {
     pub namespace: Option<String>,
     /// The messages of the response's `errors` list.
     pub errors: Vec<String>,
+    /// The id of the request, by which operators find it in the server's log. Strongroom sends it
+    /// with errors of the server (5xx).
+    pub request_id: Option<String>,
     /// The body, if it isn't an API error: it may come from a proxy in between.
     pub raw: Option<String>,
     /// The response envelope in the same body, if it has data or warnings.
@@ -120,6 +132,7 @@ mod tests {
             token_sent: true,
             namespace: None,
             errors: vec!["permission denied".to_owned()],
+            request_id: None,
             raw: None,
             response: None,
         }

@@ -57,9 +57,15 @@ impl RawHttpResponse {
         #[derive(serde::Deserialize)]
         struct ErrorBody {
             errors: Option<Vec<String>>,
+            request_id: Option<String>,
         }
         let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
-        let raw = body.is_none().then(|| String::from_utf8_lossy(&self.body).into_owned());
+        let is_foreign = body.is_none();
+        let (errors, request_id) = match body {
+            Some(body) => (body.errors, body.request_id),
+            None => (None, None),
+        };
+        let raw = is_foreign.then(|| String::from_utf8_lossy(&self.body).into_owned());
         let namespace = self.headers.get("x-vault-namespace");
         let answer = SecretResponse::parse(&self.body).ok().flatten();
         ApiError {
@@ -68,7 +74,8 @@ impl RawHttpResponse {
             url: call.url.to_string(),
             status: self.status.as_u16(),
             namespace: namespace.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned),
-            errors: body.and_then(|body| body.errors).unwrap_or_default(),
+            errors: errors.unwrap_or_default(),
+            request_id: request_id.filter(|id| !id.is_empty()),
             raw,
             response: answer.filter(SecretResponse::has_content),
         }

@@ -104,6 +104,18 @@ async fn lists_with_a_query() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_server_names_the_request() {
+    let server = ScriptedServer::start(vec![
+        response(503, r#"{"errors":["Vault is sealed"],"request_id":"4a3f"}"#),
+        response(403, r#"{"errors":["permission denied"]}"#),
+    ])
+    .await;
+    let client = client_for(&server);
+    assert_eq!(client.read("kv/a", &[]).await.unwrap_err().request_id(), Some("4a3f"));
+    assert_eq!(client.read("kv/a", &[]).await.unwrap_err().request_id(), None);
+}
+
+#[tokio::test]
 async fn empty_404_is_none() {
     let deleted = r#"{"request_id":"r","data":{"metadata":{"deletion_time":"x"}},"warnings":null}"#;
     let server = ScriptedServer::start(vec![
