@@ -30,7 +30,7 @@ use crate::endpoint_docs::{document_of_endpoints, help_response};
 /// body field of that name.
 pub(crate) const HELP_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "{path..}",
-    help: "Any JSON object. It is the token's own, and ends with it.",
+    help: "Stores any JSON object for the caller's token. It is deleted with the token.",
     fields: &[],
     handlers: VerbHandlers::NONE,
     access: EndpointAccess::Policy,
@@ -158,7 +158,8 @@ async fn write_object(
         return Err(Error::invalid("missing data fields"));
     }
     if caller.last_use {
-        let text = "this was the last use of the token: its cubbyhole ends with this request";
+        let text =
+            "this was the last use of the token: its cubbyhole is deleted after this request";
         return Err(Error::invalid(text));
     }
     let (owner, holes) = (owner_key(caller)?, &core.cubbyholes);

@@ -42,7 +42,7 @@ pub(crate) const ANY_FIELD: &str = "*";
 /// The `fields` of an endpoint that accepts an arbitrary body.
 pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     name: ANY_FIELD,
-    help: "Anything.",
+    help: "Arbitrary fields.",
     kind: FieldKind::KeyValues,
     secret: true,
     required: false,
@@ -81,7 +81,7 @@ impl VerbHandlers {
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum EndpointAccess {
-    /// Requires a token whose policies allow it. [`crate::root_paths`] says where `sudo` is
+    /// Requires a token whose policies allow it. [`crate::root_paths`] lists where `sudo` is
     /// required as well.
     #[default]
     Policy,
@@ -90,8 +90,7 @@ pub(crate) enum EndpointAccess {
 }
 
 /// Turns the path of an async function into an [`EndpointHandler`]. The names that follow are the
-/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters. It is
-/// given no others, but can reach what these make public: `mounts`, for example, the barrier.
+/// services of the [`UnsealedCore`] that the function takes, in the order of its parameters.
 macro_rules! handler {
     ($function:path) => {
         Some(|call, _| Box::pin($function(call)))

@@ -8,7 +8,7 @@ use strongroom_schema::pattern::RoutePattern;
 
 use crate::endpoint::{ANY_FIELD, ApiEndpoint};
 
-/// Fields of the server's own endpoints whose declared kind does not fully say how the handler
+/// Fields of the server's own endpoints whose declared kind doesn't fully determine how the handler
 /// interprets them.
 const SERVER_FIELD_READINGS: &[(&str, FieldReading)] = &[
     ("policies", FieldReading::PolicyNames),
@@ -45,8 +45,8 @@ const LEGACY_NAMES: &[(&str, &str)] = &[
     ("period", "token_period"),
 ];
 
-/// Adds to readings what the declarations of fields do not say. The second argument tells whether a
-/// field is declared.
+/// Adds to the readings what can't be derived from the declarations of the fields. The second
+/// argument returns whether a field is declared.
 pub(crate) type RefineReadings = fn(FieldReadings, &dyn Fn(&str) -> bool) -> FieldReadings;
 
 /// The readings of all endpoints that match the path; which one handles the request depends on the

@@ -27,35 +27,35 @@ pub(crate) struct StatusPath {
 pub(crate) const STATUS_PATHS: [StatusPath; 5] = [
     StatusPath {
         name: "init",
-        help: "Whether the server is initialised, and its initialisation.",
+        help: "Returns whether the server is initialized, or initializes it.",
         fields: InitInput::FIELDS,
         reads: true,
         writes: true,
     },
     StatusPath {
         name: "seal-status",
-        help: "Whether the server is sealed, and how far unsealing is.",
+        help: "Returns whether the server is sealed, and the progress of an unseal.",
         fields: &[],
         reads: true,
         writes: false,
     },
     StatusPath {
         name: "unseal",
-        help: "Takes one key share; the server is unsealed when there are enough.",
+        help: "Submits one key share. The server unseals when the threshold is reached.",
         fields: UnsealInput::FIELDS,
         reads: false,
         writes: true,
     },
     StatusPath {
         name: "health",
-        help: "How the server is, as the status of the answer.",
+        help: "Returns the health of the server as the HTTP status of the response.",
         fields: &[],
         reads: true,
         writes: false,
     },
     StatusPath {
         name: "leader",
-        help: "Who leads, where there is more than one node.",
+        help: "Returns the active node; always empty without high availability.",
         fields: &[],
         reads: true,
         writes: false,
@@ -127,24 +127,24 @@ struct SysInitStatusResponse {
     initialized: bool,
 }
 
-/// How many shares to make.
+/// The key shares to generate.
 #[derive(Input)]
 struct InitInput {
-    /// Key shares to make.
+    /// The number of key shares to generate.
     secret_shares: u64,
-    /// How many of them unseal the server.
+    /// The number of key shares that are required to unseal.
     secret_threshold: u64,
-    /// Encrypts shares to people. Not built.
+    /// PGP keys to encrypt the key shares with. Not supported.
     pgp_keys: CommaList,
-    /// Encrypts the root token to somebody. Not built.
+    /// PGP key to encrypt the root token with. Not supported.
     root_token_pgp_key: String,
-    /// For auto-seals. Not built.
+    /// For auto-unseal. Not supported.
     recovery_shares: u64,
-    /// For auto-seals. Not built.
+    /// For auto-unseal. Not supported.
     recovery_threshold: u64,
-    /// For auto-seals. Not built.
+    /// For auto-unseal. Not supported.
     recovery_pgp_keys: CommaList,
-    /// For auto-seals. Not built.
+    /// For auto-unseal. Not supported.
     stored_shares: u64,
 }
 
@@ -242,14 +242,14 @@ async fn seal_status_response(core: &Core) -> Result<CoreResponse, Error> {
     ))
 }
 
-/// One share, or starting over.
+/// One key share, or a reset.
 #[derive(Input)]
 struct UnsealInput {
     /// One key share, in hex or base64.
     key: Option<Secret<String>>,
-    /// Forget the shares given so far.
+    /// Discard the key shares submitted so far.
     reset: bool,
-    /// Move to another seal. Not built.
+    /// Migrate to another seal. Not supported.
     migrate: bool,
 }
 

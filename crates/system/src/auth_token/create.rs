@@ -22,7 +22,7 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "create",
-        help: "A new token, child of the caller's.",
+        help: "Creates a child token of the caller's token.",
         fields: &[CreateInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(create_token, policies, tokens),
@@ -32,7 +32,7 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "create-orphan",
-        help: "A new token without parent.",
+        help: "Creates an orphan token.",
         fields: &[CreateInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(create_orphan_token, policies, tokens),
@@ -42,7 +42,7 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "create/{role_name}",
-        help: "A new token after the rules of a role.",
+        help: "Creates a token with the settings of a token role.",
         fields: &[CreateInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(create_token_by_role, policies, tokens),
@@ -54,36 +54,37 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
 
 #[derive(Input)]
 struct CreateInput {
-    /// A chosen id; needs root or sudo.
+    /// The id of the new token. Requires a root token or `sudo`; generated if not given.
     id: Option<Secret<String>>,
-    /// What the token may do; the caller's policies if not given.
+    /// The policies of the token; those of the caller's token if not given.
     policies: CommaList,
-    /// Kept with the token.
+    /// Metadata that is stored with the token and returned by lookups.
     meta: Option<KeyValues>,
-    /// Make an orphan; needs root or sudo. A role decides this itself.
+    /// Whether to create an orphan token. Requires a root token or `sudo`; ignored with a role.
     no_parent: bool,
-    /// Leave the default policy out.
+    /// Whether to leave out the policy `default`.
     no_default_policy: bool,
-    /// Whether it can be renewed.
+    /// Whether the token can be renewed.
     #[field(default = "true")]
     renewable: bool,
-    /// Its lifetime.
+    /// The TTL of the token.
     ttl: String,
-    /// The older name of `ttl`.
+    /// Deprecated name of `ttl`.
     lease: String,
-    /// `service` or `batch`.
+    /// The type of the token: `service` or `batch`.
     #[field(rename = "type")]
     token_type: String,
-    /// The age beyond which no renewal goes.
+    /// The age beyond which the token cannot be renewed.
     explicit_max_ttl: String,
-    /// Shown as `token-<name>`.
+    /// The display name, which gets the prefix `token-`.
     #[field(default = "token")]
     display_name: String,
-    /// How many requests it may make.
+    /// The number of requests the token can be used for; 0 for no limit.
     num_uses: i64,
-    /// Each renewal gives this lifetime, without end; needs root or sudo.
+    /// Makes the token periodic: each renewal sets its TTL to this period, without a maximum TTL
+    /// except `explicit_max_ttl`. Requires a root token or `sudo`.
     period: String,
-    /// Not built.
+    /// Not supported.
     entity_alias: String,
 }
 

@@ -16,7 +16,7 @@ use crate::endpoint::{
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "lookup",
-        help: "What a token is and may do.",
+        help: "Returns the properties of a token.",
         fields: &[TokenOrAccessorInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(lookup_self, tokens),
@@ -27,7 +27,7 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "lookup-self",
-        help: "What the caller's token is and may do.",
+        help: "Returns the properties of the caller's token.",
         fields: &[TokenOrAccessorInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(lookup_self, tokens),
@@ -38,14 +38,14 @@ pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "lookup-accessor",
-        help: "What the token of an accessor is and may do.",
+        help: "Returns the properties of the token with an accessor.",
         fields: &[TokenOrAccessorInput::FIELDS],
         handlers: VerbHandlers { write: handler!(lookup_accessor, tokens), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "accessors",
-        help: "The accessors of all tokens.",
+        help: "Lists the accessors of all tokens.",
         fields: &[],
         handlers: VerbHandlers { list: handler!(list_accessors, tokens), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,

@@ -1,4 +1,4 @@
-//! `renew`, `renew-self` and `renew-accessor`: extending tokens.
+//! `renew`, `renew-self` and `renew-accessor`: renewing tokens.
 
 use std::sync::Arc;
 use strongroom_engine::LifetimeLimits;
@@ -21,15 +21,15 @@ use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
-    renew_endpoint("renew", "Extends a token.", handler!(renew_token, leases, tokens, logins)),
+    renew_endpoint("renew", "Renews a token.", handler!(renew_token, leases, tokens, logins)),
     renew_endpoint(
         "renew-self",
-        "Extends the caller's token.",
+        "Renews the caller's token.",
         handler!(renew_self, leases, tokens, logins),
     ),
     renew_endpoint(
         "renew-accessor",
-        "Extends the token of an accessor.",
+        "Renews the token with an accessor.",
         handler!(renew_accessor, leases, tokens, logins),
     ),
 ];
@@ -54,7 +54,7 @@ const fn renew_endpoint(
 struct RenewInput {
     /// The token.
     token: Option<Secret<String>>,
-    /// How long it should live from now; what it was given last if not given.
+    /// The TTL to request; the last granted TTL if not given.
     increment: DurationSecs,
 }
 
@@ -105,7 +105,7 @@ async fn renew_accessor(
 }
 
 /// Renews a token and its lease in one batch, which applies only if neither was changed
-/// concurrently. For a login's token, the auth method is asked first.
+/// concurrently. If the token is from a login, its auth method renews the login first.
 async fn renew_with_increment(
     call: &EndpointCall,
     leases: &Arc<LeaseService>,

@@ -1,4 +1,4 @@
-//! `revoke`, `revoke-self`, `revoke-accessor` and `revoke-orphan`: ending tokens.
+//! `revoke`, `revoke-self`, `revoke-accessor` and `revoke-orphan`: revoking tokens.
 
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
@@ -15,25 +15,25 @@ use crate::sys::REVOKE_WAIT;
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[
     revoke_endpoint(
         "revoke",
-        "Ends a token and all below it.",
+        "Revokes a token and its descendants.",
         handler!(revoke_token, tokens),
         EndpointAccess::Policy,
     ),
     revoke_endpoint(
         "revoke-self",
-        "Ends the caller's token and all below it.",
+        "Revokes the caller's token and its descendants.",
         handler!(revoke_self, tokens),
         EndpointAccess::Policy,
     ),
     revoke_endpoint(
         "revoke-accessor",
-        "Ends the token of an accessor and all below it.",
+        "Revokes the token with an accessor, and its descendants.",
         handler!(revoke_accessor, tokens),
         EndpointAccess::Policy,
     ),
     revoke_endpoint(
         "revoke-orphan",
-        "Ends a token; its children live on without parent.",
+        "Revokes a token but not its children, which become orphans.",
         handler!(revoke_orphan, tokens),
         EndpointAccess::Policy,
     ),

@@ -19,11 +19,11 @@ use crate::endpoint::{
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
     list_pattern: "roles",
-    list_help: "The names of all token roles.",
+    list_help: "Lists the names of all token roles.",
     list: handler!(list_roles, tokens),
     read_returns_list: false,
     pattern: "roles/{role_name}",
-    help: "A token role: what the tokens made by it are and may do.",
+    help: "Reads, writes or deletes a token role: the settings of the tokens created with it.",
     fields: &[RoleInput::FIELDS],
     read: handler!(read_role, tokens),
     write: handler!(write_role, tokens, server_info),
@@ -37,39 +37,40 @@ const MAX_CIDRS: usize = 256;
 /// Input of a role update. Fields that aren't given keep their values.
 #[derive(Input)]
 struct RoleInput {
-    /// The policies its tokens may have; all of them, if none are asked for.
+    /// The policies that its tokens may have. They get all of these if the request names none.
     allowed_policies: Option<CommaList>,
-    /// The same, with `*` for any text.
+    /// Like `allowed_policies`; `*` matches any text.
     allowed_policies_glob: Option<CommaList>,
-    /// The policies its tokens may not have.
+    /// The policies that its tokens may not have.
     disallowed_policies: Option<CommaList>,
-    /// The same, with `*` for any text.
+    /// Like `disallowed_policies`; `*` matches any text.
     disallowed_policies_glob: Option<CommaList>,
-    /// Not built.
+    /// Not supported.
     allowed_entity_aliases: Option<CommaList>,
-    /// Whether its tokens have no parent.
+    /// Whether its tokens are orphans.
     orphan: Option<bool>,
     /// Whether its tokens can be renewed.
     renewable: Option<bool>,
-    /// Added to the path of its tokens, by which their leases are found.
+    /// A suffix of the path of its tokens, so that their leases can be revoked by prefix.
     path_suffix: Option<String>,
-    /// Where its tokens may be used from.
+    /// The networks from which its tokens may be used.
     token_bound_cidrs: Option<CommaList>,
-    /// The older name of `token_bound_cidrs`.
+    /// Deprecated name of `token_bound_cidrs`.
     bound_cidrs: Option<CommaList>,
-    /// The age beyond which no renewal of its tokens goes.
+    /// The age beyond which its tokens cannot be renewed.
     token_explicit_max_ttl: Option<DurationSecs>,
-    /// The older name of `token_explicit_max_ttl`.
+    /// Deprecated name of `token_explicit_max_ttl`.
     explicit_max_ttl: Option<DurationSecs>,
-    /// The lifetime that each renewal gives its tokens, without end.
+    /// Makes its tokens periodic: each renewal sets their TTL to this period, without a maximum TTL
+    /// except `token_explicit_max_ttl`.
     token_period: Option<DurationSecs>,
-    /// The older name of `token_period`.
+    /// Deprecated name of `token_period`.
     period: Option<DurationSecs>,
-    /// Leave the default policy out.
+    /// Whether to leave out the policy `default`.
     token_no_default_policy: Option<bool>,
-    /// How many requests its tokens may make.
+    /// The number of requests each token can be used for; 0 for no limit.
     token_num_uses: Option<i64>,
-    /// `service`, `batch`, `default-service` or `default-batch`.
+    /// The type of its tokens: `service`, `batch`, `default-service` or `default-batch`.
     token_type: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 
 pub(super) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "tidy",
-    help: "Removes what is left of tokens that are gone, in the background.",
+    help: "Removes index entries of tokens that no longer exist, in the background.",
     fields: &[],
     handlers: VerbHandlers {
         write: handler!(tidy_tokens, tokens, background),
@@ -26,7 +26,7 @@ async fn tidy_tokens(
     background: &BackgroundTasks,
 ) -> Result<CoreResponse, Error> {
     let warning = match tokens.store.try_start_tidy() {
-        None => "tokens are being tidied already",
+        None => "a tidy operation is already running",
         Some(turn) => {
             let tidy = async move {
                 match turn.run().await {
@@ -34,13 +34,15 @@ async fn tidy_tokens(
                         seen = done.seen,
                         accessors = done.accessors,
                         children = done.children,
-                        "tokens were tidied"
+                        "the tidy operation finished"
                     ),
-                    Err(error) => tracing::warn!(error = %chain(&error), "tidying tokens failed"),
+                    Err(error) => {
+                        tracing::warn!(error = %chain(&error), "the tidy operation failed")
+                    }
                 }
             };
             background.spawn(tidy.in_current_span());
-            "tokens are being tidied: what is found will be in the server's log"
+            "the tidy operation was started; its result will be in the server's log"
         }
     };
     let warnings = vec![warning.to_owned()];

@@ -1,5 +1,5 @@
-//! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: what a token may do
-//! to some paths.
+//! `sys/capabilities-self`, `sys/capabilities` and `sys/capabilities-accessor`: the capabilities
+//! of a token on paths.
 
 use strongroom_core::error::Error;
 use strongroom_core::pipeline::route;
@@ -20,7 +20,7 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "capabilities-self",
-        help: "What the caller's token may do to the given paths.",
+        help: "Returns the capabilities of the caller's token on paths.",
         fields: &[CapabilitiesSelfInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(capabilities_of_caller, mounts, backends),
@@ -30,7 +30,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "capabilities",
-        help: "What a token may do to the given paths.",
+        help: "Returns the capabilities of a token on paths.",
         fields: &[CapabilitiesTokenInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(capabilities_of_token, policies, mounts, tokens, backends),
@@ -40,7 +40,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "capabilities-accessor",
-        help: "What the token of an accessor may do to the given paths.",
+        help: "Returns the capabilities of the token with an accessor on paths.",
         fields: &[CapabilitiesAccessorInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(capabilities_of_accessor, policies, mounts, tokens, backends),
@@ -52,20 +52,20 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 
 #[derive(Input)]
 struct CapabilitiesSelfInput {
-    /// Paths to ask about.
+    /// The paths to check.
     paths: CommaList,
-    /// The older name of `paths`.
+    /// Deprecated name of `paths`.
     path: CommaList,
-    /// Some clients repeat their token here; it is the caller's that counts.
-    #[expect(dead_code, reason = "accepted and not needed")]
+    /// Ignored: the token of the request is used. Some clients repeat it here.
+    #[expect(dead_code, reason = "accepted and ignored")]
     token: Option<Secret<String>>,
 }
 
 #[derive(Input)]
 struct CapabilitiesTokenInput {
-    /// Paths to ask about.
+    /// The paths to check.
     paths: CommaList,
-    /// The older name of `paths`.
+    /// Deprecated name of `paths`.
     path: CommaList,
     /// The token.
     token: Option<Secret<String>>,
@@ -73,9 +73,9 @@ struct CapabilitiesTokenInput {
 
 #[derive(Input)]
 struct CapabilitiesAccessorInput {
-    /// Paths to ask about.
+    /// The paths to check.
     paths: CommaList,
-    /// The older name of `paths`.
+    /// Deprecated name of `paths`.
     path: CommaList,
     /// The accessor of the token.
     accessor: String,

@@ -12,7 +12,7 @@ use crate::endpoint::{
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "key-status",
-    help: "Since when the key that encrypts new entries is used, and how often it was.",
+    help: "Returns the install time and use count of the active encryption key.",
     fields: &[],
     handlers: VerbHandlers { read: handler!(read_key_status, barrier), ..VerbHandlers::NONE },
     access: EndpointAccess::Policy,

@@ -84,8 +84,8 @@ pub(crate) fn upgrade_warning(
     }
     Ok((wanted > now).then(|| {
         format!(
-            "the mount is being upgraded from version {now} to version {wanted}: requests to it are \
-             answered again as soon as that is done"
+            "the mount is being upgraded from version {now} to version {wanted}: requests to it \
+             fail until the upgrade is complete"
         )
     }))
 }
@@ -94,6 +94,6 @@ fn parse_version(text: &str) -> Result<u8, Error> {
     match text {
         "1" => Ok(1),
         "2" => Ok(2),
-        _ => Err(Error::invalid("invalid version provided: it is 1 or 2")),
+        _ => Err(Error::invalid("invalid version provided: must be 1 or 2")),
     }
 }

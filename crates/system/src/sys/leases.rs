@@ -24,7 +24,7 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "leases/lookup",
-        help: "What a lease is and until when.",
+        help: "Returns the properties of a lease.",
         fields: &[LeaseInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(lookup_lease, leases),
@@ -35,27 +35,27 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "leases/lookup/{prefix..}",
-        help: "The leases and folders of leases under a path.",
+        help: "Lists the leases and lease folders below a path.",
         fields: &[],
         handlers: VerbHandlers { list: handler!(list_leases, leases), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
-    lease_endpoint("leases/renew", "Extends a lease.", handler!(renew_lease, leases)),
+    lease_endpoint("leases/renew", "Renews a lease.", handler!(renew_lease, leases)),
     lease_endpoint(
         "leases/renew/{url_lease_id..}",
-        "Extends a lease.",
+        "Renews a lease.",
         handler!(renew_lease, leases),
     ),
-    lease_endpoint("renew", "Extends a lease.", handler!(renew_lease, leases)),
-    lease_endpoint("renew/{url_lease_id..}", "Extends a lease.", handler!(renew_lease, leases)),
-    lease_endpoint("leases/revoke", "Ends a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint("renew", "Renews a lease.", handler!(renew_lease, leases)),
+    lease_endpoint("renew/{url_lease_id..}", "Renews a lease.", handler!(renew_lease, leases)),
+    lease_endpoint("leases/revoke", "Revokes a lease.", handler!(revoke_lease, leases)),
     lease_endpoint(
         "leases/revoke/{url_lease_id..}",
-        "Ends a lease.",
+        "Revokes a lease.",
         handler!(revoke_lease, leases),
     ),
-    lease_endpoint("revoke", "Ends a lease.", handler!(revoke_lease, leases)),
-    lease_endpoint("revoke/{url_lease_id..}", "Ends a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint("revoke", "Revokes a lease.", handler!(revoke_lease, leases)),
+    lease_endpoint("revoke/{url_lease_id..}", "Revokes a lease.", handler!(revoke_lease, leases)),
     lease_endpoint(
         "leases/revoke-prefix/{prefix..}",
         REVOKE_PREFIX_HELP,
@@ -74,7 +74,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ),
     ApiEndpoint {
         pattern: "leases/count",
-        help: "How many leases could not be revoked, by mount.",
+        help: "Counts, by mount, the leases whose revocation is no longer attempted.",
         fields: &[IrrevocableInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(count_irrevocable_leases, mounts, leases),
@@ -84,7 +84,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "leases",
-        help: "Leases that could not be revoked.",
+        help: "Lists the leases whose revocation is no longer attempted.",
         fields: &[IrrevocableInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(list_irrevocable_leases, leases),
@@ -94,9 +94,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
 ];
 
-const REVOKE_PREFIX_HELP: &str = "Ends all leases under a path.";
-const REVOKE_FORCE_HELP: &str = "Ends all leases under a path, whatever their engines say. What they stood for \
-                     may live on outside.";
+const REVOKE_PREFIX_HELP: &str = "Revokes all leases with a path prefix.";
+const REVOKE_FORCE_HELP: &str = "Removes all leases with a path prefix, even if \
+     revoking them fails. Their credentials may remain valid in the external systems.";
 
 const fn lease_endpoint(
     pattern: &'static str,
@@ -110,22 +110,22 @@ const fn lease_endpoint(
 
 #[derive(Input)]
 struct LeaseInput {
-    /// The lease.
+    /// The id of the lease.
     lease_id: String,
-    /// The lease, in the path.
+    /// The id of the lease, in the path.
     url_lease_id: String,
-    /// How long it should live from now; its usual lifetime if not given.
+    /// The TTL to request; the lease's usual TTL if not given.
     increment: DurationSecs,
-    /// Whether to wait until it is done.
+    /// Whether to wait for the revocation, and to report its failure.
     sync: bool,
 }
 
 #[derive(Input)]
 struct IrrevocableInput {
-    /// `irrevocable`.
+    /// Must be `irrevocable`.
     #[field(rename = "type")]
     kind: String,
-    /// The most to show.
+    /// The maximum number of leases to return.
     #[field(default = "10000")]
     limit: u32,
 }
@@ -269,7 +269,7 @@ async fn revoke_force(
 ) -> Result<CoreResponse, Error> {
     let prefix = captured_prefix(call)?;
     leases.revoke_force_prefix(&prefix).await?;
-    // Also lets pending unmounts finish: give up the intents that block the removal of a tainted
+    // Also lets pending unmounts finish: abandon the intents that block the removal of a tainted
     // mount below the prefix.
     let table = mounts.table();
     for mounted in

@@ -10,7 +10,7 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "metrics",
-    help: "The server's figures: of the last ten seconds in JSON, or all in Prometheus' text format.",
+    help: "Returns metrics: the last ten seconds as JSON, or all in the Prometheus format.",
     fields: &[MetricsInput::FIELDS],
     handlers: VerbHandlers { read: handler!(read_metrics, exporter), ..VerbHandlers::NONE },
     access: EndpointAccess::Policy,
@@ -18,7 +18,8 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
 
 #[derive(Input)]
 struct MetricsInput {
-    /// `prometheus`, or nothing for JSON. What the header `Accept` asks for, if nothing is given.
+    /// `prometheus` for the Prometheus text format. If empty, the header `Accept` selects it; JSON
+    /// otherwise.
     format: String,
 }
 

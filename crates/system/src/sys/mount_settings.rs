@@ -9,35 +9,35 @@ use strongroom_types::{Fields, Ttl};
 
 #[derive(Input, Default)]
 pub(super) struct MountSettingsInput {
-    /// How long leases live that ask for no lifetime.
+    /// The TTL of leases that request none.
     default_lease_ttl: Option<String>,
-    /// How long leases live at most.
+    /// The maximum TTL of leases.
     max_lease_ttl: Option<String>,
-    /// Kept and shown; there is no cache it would bypass.
+    /// Stored and returned, but without effect: there is no cache to bypass.
     force_no_cache: Option<bool>,
-    /// `unauth` to list the mount for everybody, `hidden` or empty not to.
+    /// `unauth` to list the mount for unauthenticated callers; `hidden` or empty otherwise.
     listing_visibility: Option<String>,
-    /// Fields of requests that an audit log may show as they are.
+    /// Request fields that audit devices may log without HMAC.
     audit_non_hmac_request_keys: Option<CommaList>,
-    /// Fields of answers that an audit log may show as they are.
+    /// Response fields that audit devices may log without HMAC.
     audit_non_hmac_response_keys: Option<CommaList>,
-    /// Request headers the engine gets to see.
+    /// Request headers that are passed to the engine.
     passthrough_request_headers: Option<CommaList>,
-    /// Answer headers the engine may set.
+    /// Response headers that the engine may set.
     allowed_response_headers: Option<CommaList>,
-    /// What kind of tokens logins give: `service` or `default-service`. For auth methods.
+    /// The type of tokens that logins create: `service` or `default-service`. Auth methods only.
     token_type: Option<String>,
-    /// Not built.
+    /// Not supported.
     user_lockout_config: Option<JsonObject>,
-    /// Not built.
+    /// Not supported.
     allowed_managed_keys: Option<CommaList>,
-    /// Not built.
+    /// Not supported.
     delegated_auth_accessors: Option<CommaList>,
-    /// Not built.
+    /// Not supported.
     identity_token_key: Option<String>,
 }
 
-/// Validated settings as given in a request; `None` means not given, so the current value stays.
+/// The validated settings of a request. `None` leaves the current value unchanged.
 #[derive(Default)]
 pub(super) struct MountConfigUpdate {
     default_lease_ttl: Option<String>,
@@ -79,7 +79,7 @@ impl MountSettingsInput {
             && !matches!(text.as_str(), "" | "hidden" | "unauth")
         {
             return Err(Error::invalid(
-                "invalid listing_visibility: it is unauth, hidden or empty",
+                "invalid listing_visibility: must be unauth, hidden or empty",
             ));
         }
         headers::check_request_header_names(

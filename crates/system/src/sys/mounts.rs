@@ -28,14 +28,14 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "mounts",
-        help: "All secrets engines.",
+        help: "Lists the mounted secrets engines.",
         fields: &[],
         handlers: VerbHandlers { read: handler!(list_secret_mounts, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "mounts/{path..}/tune",
-        help: "What of a mount can be changed while it is mounted.",
+        help: "Reads or changes the tunable settings of a mount.",
         fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(read_tune, mounts, server_info),
@@ -46,7 +46,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "mounts/{path..}",
-        help: "A secrets engine: mounts, shows or removes it.",
+        help: "Enables, reads or disables a secrets engine.",
         fields: &[EnableInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(read_mount, mounts),
@@ -58,14 +58,14 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "auth",
-        help: "All auth methods.",
+        help: "Lists the mounted auth methods.",
         fields: &[],
         handlers: VerbHandlers { read: handler!(list_auth_mounts, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "auth/{path..}/tune",
-        help: "What of an auth method can be changed while it is mounted.",
+        help: "Reads or changes the tunable settings of an auth method.",
         fields: &[TuneInput::FIELDS, MountSettingsInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(read_auth_tune, mounts, server_info),
@@ -76,7 +76,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "auth/{path..}",
-        help: "An auth method: mounts, shows or removes it.",
+        help: "Enables, reads or disables an auth method.",
         fields: &[EnableInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(read_auth_mount, mounts),
@@ -90,34 +90,34 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 
 #[derive(Input)]
 struct EnableInput {
-    /// The engine: the name of a plug-in in the catalog.
+    /// The type of the engine: the name of a plug-in in the catalog.
     #[field(rename = "type")]
     mount_type: String,
-    /// The plug-in's name, where `type` is `plugin`.
+    /// The name of the plug-in if `type` is `plugin`.
     plugin_name: String,
-    /// The version to run; the newest that is registered if not given.
+    /// The version of the plug-in to run; the newest registered one if not given.
     plugin_version: String,
-    /// For people.
+    /// A description for people.
     description: String,
-    /// Options for the engine.
+    /// Options that are passed to the engine, such as the `version` of `kv`.
     options: Option<KeyValues>,
-    /// Keep the mount in this cluster.
+    /// Whether the mount is local to this cluster.
     local: bool,
-    /// Ask for the seal's extra encryption.
+    /// Whether values are also encrypted by the seal, where the seal supports it.
     seal_wrap: bool,
-    /// Not built.
+    /// Not supported.
     external_entropy_access: bool,
-    /// What can be tuned later.
+    /// The initial tunable settings.
     config: Option<JsonObject>,
 }
 
 #[derive(Input)]
 struct TuneInput {
-    /// For people.
+    /// A description for people.
     description: Option<String>,
-    /// Options for the engine: added to those it has. An empty one goes.
+    /// Options to set. An empty value removes the option; the others are kept.
     options: Option<KeyValues>,
-    /// The version to run after the next reload; empty to follow the catalog.
+    /// The plug-in version to run after the next reload; empty for the newest registered one.
     plugin_version: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "internal/specs/openapi",
-    help: "An OpenAPI document of the paths below the mounts the caller can reach.",
+    help: "Returns an OpenAPI document of the mounts that the caller can access.",
     fields: &[SpecInput::FIELDS],
     handlers: VerbHandlers {
         read: handler!(read_openapi, mounts, server_info, backends),
@@ -31,7 +31,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
 
 #[derive(Input)]
 struct SpecInput {
-    /// Write `{<mount>_mount_path}` where a mount's path stands.
+    /// Whether to replace the path of a mount with the parameter `{<mount>_mount_path}`.
     generic_mount_paths: bool,
 }
 

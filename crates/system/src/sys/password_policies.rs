@@ -13,11 +13,11 @@ use crate::endpoint::{
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
     list_pattern: "policies/password",
-    list_help: "The names of all password policies.",
+    list_help: "Lists the names of all password policies.",
     list: handler!(list_password_policies, password_policies),
     read_returns_list: false,
     pattern: "policies/password/{name..}",
-    help: "A password policy: how long passwords are, and of which characters.",
+    help: "Reads, writes or deletes a password policy: the length and characters of passwords.",
     fields: &[PasswordPolicyInput::FIELDS],
     read: handler!(read_password_policy, password_policies),
     write: handler!(write_password_policy, password_policies),
@@ -28,7 +28,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
 /// Comes before [`ENDPOINTS`], whose pattern matches these paths as well.
 pub(crate) const GENERATE_ENDPOINTS: &[ApiEndpoint] = &[ApiEndpoint {
     pattern: "policies/password/{name..}/generate",
-    help: "A password after the rules of a policy.",
+    help: "Generates a password from a password policy.",
     fields: &[],
     handlers: VerbHandlers {
         read: handler!(generate_password, password_policies),

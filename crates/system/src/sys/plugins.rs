@@ -22,7 +22,7 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "plugins/catalog",
-        help: "All plug-ins: those registered and those linked in.",
+        help: "Lists all plug-ins, registered and built-in.",
         fields: &[],
         handlers: VerbHandlers {
             read: handler!(read_catalog, mounts),
@@ -33,7 +33,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "plugins/catalog/{type}",
-        help: "The plug-ins of one type.",
+        help: "Lists the plug-ins of one type.",
         fields: &[],
         handlers: VerbHandlers {
             list: handler!(list_plugins_of_type, mounts),
@@ -43,7 +43,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "plugins/catalog/{type}/{name}",
-        help: "A registered plug-in.",
+        help: "Registers, reads or deregisters a plug-in.",
         fields: &[RegisterInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(read_plugin, mounts),
@@ -55,7 +55,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "plugins/reload/backend",
-        help: "Replaces running plug-ins by what the catalog says should run.",
+        help: "Reloads the mounts of a plug-in, or the given mounts, from the catalog.",
         fields: &[ReloadInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(reload_plugin_or_mounts, mounts),
@@ -65,7 +65,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "plugins/reload/{type}/{name}",
-        help: "Replaces all running instances of a plug-in.",
+        help: "Reloads all mounts of a plug-in.",
         fields: &[ReloadInput::FIELDS],
         handlers: VerbHandlers {
             write: handler!(reload_plugin_by_name, mounts),
@@ -77,21 +77,21 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 
 #[derive(Input)]
 struct RegisterInput {
-    /// The SHA-256 of the file, in hex.
+    /// The SHA-256 of the binary, in hex.
     sha256: String,
-    /// The older name of `sha256`.
+    /// Deprecated name of `sha256`.
     sha_256: String,
-    /// The file's name in the plug-in folder.
+    /// The name of the binary in the plug-in directory.
     command: String,
-    /// Its arguments.
+    /// The arguments of the command.
     args: CommaList,
-    /// Additions to its environment, `NAME=value`.
+    /// Environment variables of the process, as `NAME=value`.
     env: CommaList,
-    /// Its semantic version; what it reports itself if not given.
+    /// The semantic version; the one that the plug-in reports if not given.
     version: String,
-    /// Not built.
+    /// Not supported.
     oci_image: String,
-    /// Not built.
+    /// Not supported.
     runtime: String,
 }
 
@@ -106,8 +106,8 @@ struct ReloadInput {
     plugin: String,
     /// The mounts that are reloaded.
     mounts: CommaList,
-    /// `global` or nothing; with one node it makes no difference.
-    #[expect(dead_code, reason = "accepted and not needed")]
+    /// `global` or empty; without effect on a single node.
+    #[expect(dead_code, reason = "accepted and ignored")]
     scope: String,
 }
 

@@ -16,11 +16,11 @@ use crate::endpoint::{
 
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
     list_pattern: "policies/acl",
-    list_help: "The names of all policies.",
+    list_help: "Lists the names of all policies.",
     list: handler!(list_policies, policies),
     read_returns_list: false,
     pattern: "policies/acl/{name..}",
-    help: "A policy: what its tokens may do.",
+    help: "Reads, writes or deletes an ACL policy.",
     fields: &[PolicyInput::FIELDS],
     read: handler!(read_policy, policies),
     write: handler!(write_policy, policies),
@@ -30,11 +30,11 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
 
 pub(crate) const LEGACY_ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
     list_pattern: "policy",
-    list_help: "The names of all policies, in the older form.",
+    list_help: "Lists the names of all policies (deprecated form).",
     list: handler!(list_policies_legacy, policies),
     read_returns_list: true,
     pattern: "policy/{name..}",
-    help: "A policy, in the older form.",
+    help: "Reads, writes or deletes an ACL policy (deprecated form).",
     fields: &[PolicyInput::FIELDS],
     read: handler!(read_policy_legacy, policies),
     write: handler!(write_policy, policies),
@@ -46,7 +46,7 @@ pub(crate) const LEGACY_ENDPOINTS: &[ApiEndpoint] = &DocumentEndpoints {
 struct PolicyInput {
     /// The policy in HCL or JSON, or either in base64.
     policy: String,
-    /// The older name of `policy`.
+    /// Deprecated name of `policy`.
     rules: String,
 }
 

@@ -16,14 +16,14 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "remount",
-        help: "Moves a mount to another path. Its leases are ended first.",
+        help: "Moves a mount to another path. Its leases are revoked first.",
         fields: &[RemountInput::FIELDS],
         handlers: VerbHandlers { write: handler!(start_remount, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "remount/status/{migration_id}",
-        help: "How far a move is, until the mount is moved again.",
+        help: "Returns the status of a remount, until the mount is moved again.",
         fields: &[],
         handlers: VerbHandlers {
             read: handler!(read_remount_status, mounts),
@@ -35,14 +35,14 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 
 #[derive(Input)]
 struct RemountInput {
-    /// Where it is; `auth/x` for an auth method.
+    /// The current path of the mount; `auth/x` for an auth method.
     from: String,
-    /// Where it is to be.
+    /// The new path of the mount.
     to: String,
 }
 
 const QUEUED_WARNING: &str =
-    "the mount is being moved: sys/remount/status/<migration_id> tells how far it is";
+    "the mount is being moved: sys/remount/status/<migration_id> returns the status";
 
 async fn start_remount(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
     let RemountInput { from, to } = call.parse_input()?;

@@ -16,14 +16,14 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "internal/ui/resultant-acl",
-        help: "What the caller's policies come to. Rules with `+` are left out.",
+        help: "Returns the combined rules of the caller's policies, except those with `+`.",
         fields: &[],
         handlers: VerbHandlers { read: handler!(read_resultant_acl), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "internal/ui/namespaces",
-        help: "Namespaces below this one. There are none.",
+        help: "Lists the child namespaces. Always empty: namespaces are not supported.",
         fields: &[],
         handlers: VerbHandlers { read: handler!(list_namespaces), ..VerbHandlers::NONE },
         access: EndpointAccess::Unauthenticated,

@@ -10,14 +10,14 @@ use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, h
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "seal",
-        help: "Takes the keys out of memory. Nothing but unsealing works afterwards.",
+        help: "Seals the server: the keys are removed from memory, and requests are refused.",
         fields: &[],
         handlers: VerbHandlers { write: handler!(seal, seal_request), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "step-down",
-        help: "Lets another node lead. A server without others goes on as it is.",
+        help: "Gives up active duty to another node. Has no effect on a single node.",
         fields: &[],
         handlers: VerbHandlers { write: handler!(step_down), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,

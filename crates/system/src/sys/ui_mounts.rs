@@ -15,7 +15,7 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "internal/ui/mounts",
-        help: "The mounts the caller can reach; without a token, those that are listed for all.",
+        help: "Lists the mounts that the caller can access, or without a token, the public ones.",
         fields: &[],
         handlers: VerbHandlers {
             read: handler!(list_visible_mounts, mounts),
@@ -25,7 +25,7 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "internal/ui/mounts/{path..}",
-        help: "The mount a path lies under.",
+        help: "Returns the mount of a path.",
         fields: &[],
         handlers: VerbHandlers { read: handler!(read_visible_mount, mounts), ..VerbHandlers::NONE },
         access: EndpointAccess::Unauthenticated,

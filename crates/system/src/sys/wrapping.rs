@@ -18,14 +18,14 @@ use crate::endpoint::{
 pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     ApiEndpoint {
         pattern: "wrapping/wrap",
-        help: "Wraps the body. The lifetime of the wrapping token is in the header X-Vault-Wrap-TTL.",
+        help: "Wraps the request body. The header X-Vault-Wrap-TTL sets the token's TTL.",
         fields: &[ANY_FIELDS],
         handlers: VerbHandlers { write: handler!(wrap_data), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "wrapping/lookup",
-        help: "Where a wrapped answer came from. The wrapping token stays as it is.",
+        help: "Returns the creation path, time and TTL of a wrapping token, without using it up.",
         fields: &[WrappingTokenInput::FIELDS],
         handlers: VerbHandlers {
             read: handler!(lookup_wrapping_token, wrapping),
@@ -36,14 +36,14 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
     },
     ApiEndpoint {
         pattern: "wrapping/unwrap",
-        help: "What a wrapping token wraps. The token ends with that.",
+        help: "Returns the wrapped response, and revokes the wrapping token.",
         fields: &[WrappingTokenInput::FIELDS],
         handlers: VerbHandlers { write: handler!(unwrap_token, wrapping), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
     },
     ApiEndpoint {
         pattern: "wrapping/rewrap",
-        help: "A new wrapping token for what another one wraps. The old one ends.",
+        help: "Moves the wrapped response to a new wrapping token, and revokes the old one.",
         fields: &[WrappingTokenInput::FIELDS],
         handlers: VerbHandlers { write: handler!(rewrap_token, wrapping), ..VerbHandlers::NONE },
         access: EndpointAccess::Policy,
@@ -51,9 +51,9 @@ pub(crate) const ENDPOINTS: &[ApiEndpoint] = &[
 ];
 
 #[derive(Input)]
-#[expect(dead_code, reason = "read by its own rules, which tell an empty token from none")]
+#[expect(dead_code, reason = "parsed separately, because an empty token differs from none")]
 struct WrappingTokenInput {
-    /// The wrapping token; the caller's own if not given.
+    /// The wrapping token; the token of the request if not given.
     token: Option<Secret<String>>,
 }
 

@@ -6,7 +6,7 @@ use strongroom_types::ErrorKind;
 use super::TestCore;
 use super::test_core::ReportedMessages;
 
-const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it are answered again as soon as that is done";
+const UPGRADE_WARNING: &str = "the mount is being upgraded from version 1 to version 2: requests to it fail until the upgrade is complete";
 
 impl TestCore {
     /// The warnings and data of a "not found" response that has an envelope.
@@ -109,7 +109,7 @@ async fn tuning_upgrades_version_1_and_never_downgrades() {
     for version in ["3", "x"] {
         let body = format!(r#"{{"options":{{"version":"{version}"}}}}"#);
         let error = bench.fails(Verb::Write, "sys/mounts/kv/tune", &body).await;
-        assert_eq!(error.to_string(), "invalid version provided: it is 1 or 2");
+        assert_eq!(error.to_string(), "invalid version provided: must be 1 or 2");
     }
     let tuned =
         bench.write("sys/mounts/kv/tune", r#"{"options":{"version":"2"},"description":"d"}"#);

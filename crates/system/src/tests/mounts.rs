@@ -81,7 +81,7 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         (
             "sys/mounts/x",
             r#"{"type":"kv","options":{"version":"3"}}"#,
-            "invalid version provided: it is 1 or 2",
+            "invalid version provided: must be 1 or 2",
         ),
         (
             "sys/mounts/x",
@@ -111,7 +111,7 @@ async fn impossible_mounts_are_refused_in_the_words_clients_know() {
         (
             "sys/mounts/x",
             r#"{"type":"kv","config":{"listing_visibility":"zz"}}"#,
-            "invalid listing_visibility: it is unauth, hidden or empty",
+            "invalid listing_visibility: must be unauth, hidden or empty",
         ),
         (
             "sys/mounts/x",

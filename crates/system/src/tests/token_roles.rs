@@ -365,7 +365,7 @@ async fn tidy_is_accepted_and_runs_in_the_background() {
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
     let _turn = core.tokens.store.try_start_tidy().unwrap();
     let warnings = bench.write("auth/token/tidy", "").await.warnings;
-    assert_eq!(warnings, ["tokens are being tidied already"]);
+    assert_eq!(warnings, ["a tidy operation is already running"]);
 }
 
 #[tokio::test]
