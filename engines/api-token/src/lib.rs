@@ -1,7 +1,7 @@
 //! Issues API tokens of a token service. Each token is valid as long as its lease.
 //!
-//! Paths: `config` (where the service is, and the key to it), `roles/:name` (what a token may do),
-//! `creds/:name` (a token). Guide and API reference: `docs/src/engines/api-token.md`.
+//! Paths: `config` (the address of the service and its API key), `roles/:name` (the permissions of
+//! a token), `creds/:name` (a token). Guide and API reference: `docs/src/engines/api-token.md`.
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -18,17 +18,17 @@ pub fn blueprint() -> Blueprint {
         .credential(ApiToken(HttpClient::new(ApiToken::SYSTEM)))
 }
 
-/// Where the token service is, and the key to it.
+/// The address of the token service, and the key to authenticate with.
 #[derive(Document)]
 #[document(path = "config", seal_wrap, validate = validate_config)]
 struct Config {
     /// Base URL of the token service.
     #[field(required)]
     api_endpoint: BaseUrl,
-    /// Key the engine presents to the token service. Never returned.
+    /// Key that authenticates the engine to the token service. Never returned.
     #[field(required)]
     api_key: Secret<String>,
-    /// How long one call to the token service may take, from 1s to 5m.
+    /// Timeout of one call to the token service, from 1s to 5m.
     #[field(default = "10s")]
     request_timeout: DurationSecs,
 }
@@ -40,7 +40,7 @@ fn validate_config(config: &Config) -> Result<(), String> {
     valid.then_some(()).ok_or_else(|| "request_timeout must be from 1s to 5m".to_owned())
 }
 
-/// What a token may do, and for how long.
+/// The permissions and lifetimes of a token.
 #[derive(Document)]
 #[document(path = "roles/{name}", validate = validate_role)]
 struct Role {
@@ -49,7 +49,7 @@ struct Role {
     /// Lifetime of a token until it is renewed.
     #[field(default = "3600")]
     ttl: DurationSecs,
-    /// Lifetime beyond which a token can't be renewed; 0 leaves it to the mount.
+    /// Lifetime beyond which a token can't be renewed; 0 for the mount's maximum.
     max_ttl: DurationSecs,
 }
 
@@ -62,7 +62,7 @@ fn validate_role(role: &Role) -> Result<(), String> {
 struct ApiTokenResponse {
     /// The token.
     token: Secret<String>,
-    /// What it may do.
+    /// The permissions of the token.
     #[serde(skip)]
     permissions: CommaList,
 }
@@ -97,7 +97,7 @@ const MAX_NAME_BYTES: usize = 128;
 impl Credential for ApiToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
-    const HELP: &'static str = "A new token with the permissions of the role.";
+    const HELP: &'static str = "Issues a token with the permissions of the role.";
     const SYSTEM: &'static str = "token service";
 
     type Config = Config;
@@ -163,13 +163,15 @@ impl Renew for ApiToken {
         let request = request.path_value("id", receipt.id.as_str()).handle_statuses(&[404]);
         match request.json(&json!({ "ttl": whole_secs(order.lasts_for()) })).send().await?.status()
         {
-            404 => Err(Error::user("the token is gone from the token service; revoke the lease")),
+            404 => Err(Error::user(
+                "the token no longer exists in the token service; revoke the lease",
+            )),
             _ => Ok(()),
         }
     }
 }
 
-/// Rounds down to whole seconds for the service, but never to 0, which it takes for an hour.
+/// Rounds down to whole seconds for the service, but never to 0, which it treats as one hour.
 fn whole_secs(lasts_for: Duration) -> u64 {
     lasts_for.as_secs().max(1)
 }

@@ -1,4 +1,4 @@
-//! The key/value engine: stores secrets encrypted and returns them exactly as they were written.
+//! The key/value engine: stores secrets encrypted and returns them exactly as written.
 //!
 //! - version 1 ([`blueprint`]): JSON objects at paths; a write replaces the previous one
 //! - version 2 ([`versioned_blueprint`]): each write creates a new version. Versions can be read,
@@ -22,12 +22,12 @@ pub fn engine() -> VersionedEngine {
 /// The blueprint of version 1, which keeps only the latest data of a secret.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
-        .help("Keeps arbitrary secrets, encrypted at rest.")
+        .help("Stores arbitrary secrets, encrypted at rest.")
         .free_form(
             "{path..}",
             "A secret: any JSON object. A field `ttl` or `lease` tells readers how often to look \
              again.",
             FreeForm::new().refresh_from(&["ttl", "lease"]),
         )
-        .reject_if_migrated("this mount keeps versions: set its option version to 2")
+        .reject_if_migrated("this mount has versioned data: set its option version to 2")
 }

@@ -3,20 +3,20 @@
 use strongroom_sdk::http::TlsSettings;
 use strongroom_sdk::{BaseUrl, Document, Secret};
 
-/// Where Nomad is, and the token with which tokens are made.
+/// The address of Nomad, and the management token to create tokens with.
 #[derive(Document)]
 #[document(path = "config/access", seal_wrap, validate = validate_access)]
 pub(crate) struct NomadAccessConfig {
     /// Base URL of Nomad's HTTP API, such as https://nomad.example.com:4646.
     #[field(required)]
     pub(crate) address: BaseUrl,
-    /// A management token of Nomad's. Never returned.
+    /// A management token of Nomad. Never returned.
     pub(crate) token: Option<Secret<String>>,
-    /// The longest name a token may get, from 26 to 256; 0 is 256.
+    /// The maximum length of token names, from 26 to 256; 0 for 256.
     pub(crate) max_token_name_length: u32,
-    /// Authorities that may have signed Nomad's certificate, in PEM; the machine's own if empty.
+    /// CA certificates to verify Nomad's certificate, in PEM; those of the system if empty.
     pub(crate) ca_cert: String,
-    /// The certificate to show to Nomad, in PEM; needs client_key.
+    /// The client certificate, in PEM; requires client_key.
     pub(crate) client_cert: String,
     /// The private key of client_cert, in PEM. Never returned.
     pub(crate) client_key: Option<Secret<String>>,
@@ -54,7 +54,7 @@ fn validate_access(access: &NomadAccessConfig) -> Result<(), String> {
         );
     };
     if !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse("token has characters that no token of Nomad's has");
+        return refuse("token contains characters that are invalid in a Nomad token");
     }
     if !matches!(access.max_token_name_length, 0 | MIN_NAME_LENGTH..=MAX_NAME_LENGTH) {
         return refuse("max_token_name_length must be 0, or from 26 to 256");

@@ -29,7 +29,7 @@ pub(crate) struct CreatedNomadToken {
     pub(crate) accessor: Identifier,
     #[serde(rename = "SecretID")]
     pub(crate) secret: Secret<String>,
-    /// When Nomad will delete it by itself; versions before 1.4 never do.
+    /// When Nomad will delete the token by itself; versions before 1.4 never do.
     #[serde(rename = "ExpirationTime")]
     pub(crate) expires: Option<String>,
 }
@@ -84,7 +84,7 @@ const TOKENS_PER_PAGE: &str = "500";
 const MAX_PAGES: usize = 10_000;
 
 impl<'a> NomadApi<'a> {
-    /// Nomad as it is configured now. A management token that is missing fails every call.
+    /// A client for the configured Nomad. Without a management token, every call fails.
     pub(crate) fn new(
         http: &'a HttpClient,
         context: &Context,
@@ -123,7 +123,8 @@ impl<'a> NomadApi<'a> {
         let request = self.0.delete("/v1/acl/token/:accessor").path_value("accessor", accessor);
         let answer = request.handle_statuses(&[400, 500]).send().await?;
         match answer.status() {
-            // Only Nomad's own text counts: another 400, and any 404, says nothing about the token.
+            // Only this text of Nomad proves that the token doesn't exist: another 400, or any 404,
+            // can have other causes.
             400 | 500 => {
                 let gone = format!("Cannot delete nonexistent tokens: {accessor}");
                 let is_gone = answer.contains_text(&gone).then_some(RevokeOutcome::AlreadyGone);
@@ -139,8 +140,8 @@ impl<'a> NomadApi<'a> {
         Ok(tokens.iter().any(|token| token.accessor_id == accessor))
     }
 
-    /// The accessors of the tokens whose name has this ending, the random part that nobody can
-    /// guess.
+    /// The accessors of the tokens whose names end with `end`, the random part that can't be
+    /// guessed.
     pub(crate) async fn find_by_name_suffix(&self, end: &str) -> Result<Vec<Identifier>, Error> {
         let filter = format!("Name contains \"{end}\"");
         let mut found = Vec::new();

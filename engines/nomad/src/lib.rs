@@ -1,11 +1,11 @@
 //! Issues ACL tokens of HashiCorp Nomad. Each token is valid as long as its lease.
 //!
 //! Paths, as in Vault's engine of this name: `config/access` (Nomad's address and a management
-//! token), `config/lease` (default lifetimes), `role/:name` (what a token may do), `creds/:name` (a
-//! new token). Guide and API reference: `docs/src/engines/nomad.md`.
+//! token), `config/lease` (default lifetimes), `role/:name` (the policies of a token),
+//! `creds/:name` (a new token). Guide and API reference: `docs/src/engines/nomad.md`.
 //!
 //! - `access`: how to connect to Nomad
-//! - `role`: what a token may do, and for how long
+//! - `role`: the policies and lifetimes of a token
 //! - `token`: issuing, renewing and revoking tokens, and cleaning up after a crash
 //! - `api`: Nomad's HTTP API, with the calls that the engine needs
 mod access;

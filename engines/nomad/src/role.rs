@@ -1,31 +1,31 @@
-//! What a token may do, and for how long.
+//! The policies and lifetimes of a token.
 
 use strongroom_sdk::{CommaList, Context, Document, DurationSecs, Error, Lifetime};
 
-/// Lifetimes of leases where roles name none.
+/// The lifetimes of leases for roles that set none.
 #[derive(Document)]
 #[document(path = "config/lease", validate = validate_lease)]
 pub(crate) struct NomadLeaseConfig {
-    /// Lifetime of a lease until it is renewed; 0 leaves it to the mount.
+    /// Lifetime of a lease until it is renewed; 0 for the mount's default.
     ttl: DurationSecs,
-    /// Lifetime beyond which a lease can't be renewed; 0 leaves it to the mount.
+    /// Lifetime beyond which a lease can't be renewed; 0 for the mount's maximum.
     max_ttl: DurationSecs,
 }
 
-/// What a token may do, and for how long.
+/// The policies and lifetimes of a token.
 #[derive(Document)]
 #[document(path = "role/{name}", validate = validate_role)]
 pub(crate) struct Role {
-    /// Nomad's policies for the token. A client token needs some, a management token has none.
+    /// Nomad policies of the token; required for a client token, empty for a management token.
     pub(crate) policies: CommaList,
-    /// Whether the token holds in all regions.
+    /// Whether the token is valid in all regions.
     pub(crate) global: bool,
     /// Type of the token: client or management.
     #[field(rename = "type", default = "client")]
     pub(crate) token_type: String,
-    /// Lifetime of a lease until it is renewed; 0 leaves it to config/lease.
+    /// Lifetime of a lease until it is renewed; 0 for that of config/lease.
     ttl: DurationSecs,
-    /// Lifetime beyond which a lease can't be renewed; 0 leaves it to config/lease.
+    /// Lifetime beyond which a lease can't be renewed; 0 for that of config/lease.
     max_ttl: DurationSecs,
 }
 

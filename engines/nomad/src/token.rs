@@ -16,7 +16,7 @@ use crate::role::{NomadLeaseConfig, Role};
 /// The response of `creds/:name`.
 #[derive(ResponseData)]
 pub(crate) struct NomadTokenResponse {
-    /// Names the token without opening anything.
+    /// The accessor of the token, which grants no access by itself.
     accessor_id: Identifier,
     /// The token.
     secret_id: Secret<String>,
@@ -43,7 +43,7 @@ impl Default for NomadToken {
 impl Credential for NomadToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
-    const HELP: &'static str = "A new ACL token with the policies of the role.";
+    const HELP: &'static str = "Issues an ACL token with the policies of the role.";
     const SYSTEM: &'static str = SYSTEM;
     /// Two calls, because Nomad may refuse the requested lifetime first.
     const CALLS: u32 = 2;
@@ -113,8 +113,7 @@ impl Credential for NomadToken {
 
 impl Renew for NomadToken {
     /// Renewing needs no change in Nomad, where the token lives until the lease's maximum anyway.
-    /// But it fails if someone has deleted the token, since the lease would no longer mean
-    /// anything.
+    /// But it fails if the token was deleted, since the lease would then be useless.
     async fn renew(
         &self,
         order: &RenewRequest<'_, Self>,
@@ -124,12 +123,12 @@ impl Renew for NomadToken {
         if api.token_exists(receipt.accessor_id.as_str()).await? {
             return Ok(());
         }
-        Err(Error::user("the token is gone from Nomad; revoke the lease"))
+        Err(Error::user("the token no longer exists in Nomad; revoke the lease"))
     }
 }
 
 /// Rounds up to a whole second. The fraction that has passed since the request must not make the
-/// lease a second shorter than the role says.
+/// lease a second shorter than the role's TTL.
 fn round_up_to_secs(time: Duration) -> Ttl {
     let rounded = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     Ttl::from_secs(rounded.max(1))
@@ -147,5 +146,5 @@ fn issued_token(made: CreatedNomadToken, expires: Ttl) -> IssuedCredential<Nomad
         return issued.ends_within(expires);
     }
     // Nomad before 1.4 doesn't support expiry.
-    issued.warn("this Nomad lets no token expire: nothing but its lease ends the token")
+    issued.warn("this Nomad has no token expiry: only the end of the lease deletes the token")
 }

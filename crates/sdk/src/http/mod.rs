@@ -66,7 +66,7 @@
 //!     const SYSTEM: &'static str = "token service";
 //! #     const KIND: &'static str = "token";
 //! #     const PATH: &'static str = "creds/{name}";
-//! #     const HELP: &'static str = "A new token with the permissions of the role.";
+//! #     const HELP: &'static str = "Issues a token with the permissions of the role.";
 //! #     type Config = Config;
 //! #     type Role = Role;
 //! #     type Response = Token;

@@ -10,13 +10,13 @@ use super::input::parse_max_versions;
 #[derive(Debug, Default, Clone, Document)]
 #[document(path = "config", internal_key)]
 pub(crate) struct Config {
-    /// Versions of an entry that are kept.
+    /// The number of versions an entry keeps.
     pub(crate) max_versions: u32,
-    /// Whether each write must say which version it replaces.
+    /// Whether writes require check-and-set.
     pub(crate) cas_required: bool,
-    /// After how long a new version is deleted.
+    /// The age at which new versions are deleted.
     pub(crate) delete_version_after: DeleteVersionAfter,
-    /// Whether each change of metadata must say which it replaces.
+    /// Whether changes of metadata require check-and-set.
     pub(crate) metadata_cas_required: bool,
 }
 
@@ -49,14 +49,15 @@ impl DeleteVersionAfter {
 
 #[derive(Input)]
 pub(crate) struct ConfigInput {
-    /// Versions of an entry that are kept, 4096 at most; 0 for 10. Entries can have more.
+    /// The number of versions to keep of each entry, at most 4096; 0 for 10. An entry can set a
+    /// larger number.
     max_versions: Option<i64>,
-    /// Whether each write must say by `options.cas` which version it replaces.
+    /// Whether each write requires the check-and-set parameter `options.cas`.
     cas_required: Option<bool>,
-    /// After how long a new version is deleted; 0 for not at all, negative to switch it off for all
+    /// The age at which new versions are deleted; 0 for never, negative to disable it for all
     /// entries.
     delete_version_after: Option<DeleteVersionAfter>,
-    /// Whether each change of metadata must say by `metadata_cas` which it replaces.
+    /// Whether each change of metadata requires the check-and-set parameter `metadata_cas`.
     metadata_cas_required: Option<bool>,
 }
 

@@ -101,7 +101,7 @@ impl Field for CustomMetadataInput {
     }
 
     fn read(raw: &RawValue) -> Result<Self, InvalidValue> {
-        const BAD: InvalidValue = InvalidValue("an object of texts");
+        const BAD: InvalidValue = InvalidValue("an object of strings");
         if !raw.get().starts_with('{') {
             return Err(BAD);
         }

@@ -12,7 +12,7 @@ use super::store::{self, EntryChange, SideWrites};
 
 #[derive(Input)]
 pub(crate) struct ReadInput {
-    /// Where the secret lies; taken from the path.
+    /// The path of the secret.
     path: String,
     /// The version to read; the latest if not given.
     version: i64,
@@ -20,28 +20,28 @@ pub(crate) struct ReadInput {
 
 #[derive(Input)]
 pub(crate) struct WriteInput {
-    /// Where the secret lies; taken from the path.
+    /// The path of the secret.
     path: String,
     /// The secret: any JSON object.
     data: NullableField<Verbatim>,
-    /// With `cas`: the version that this write replaces, 0 for none. If another is the latest by
-    /// then, nothing is written.
+    /// `cas` is the version that this write replaces; 0 for none. The write fails if another
+    /// version is the latest.
     options: CasOptions,
 }
 
 #[derive(Input)]
 pub(crate) struct SecretPathInput {
-    /// Where the secret lies; taken from the path.
+    /// The path of the secret.
     path: String,
 }
 
 #[derive(Input)]
 pub(crate) struct SubkeysInput {
-    /// Where the secret lies; taken from the path.
+    /// The path of the secret.
     path: String,
     /// The version to read; the latest if not given.
     version: i64,
-    /// How many levels of names are shown; all if not given.
+    /// The number of levels to return; all if not given.
     depth: i64,
 }
 

@@ -9,9 +9,9 @@ use super::store::{self, EntryChange, MAX_BATCH_REMOVALS, SideWrites};
 
 #[derive(Input)]
 pub(crate) struct VersionsInput {
-    /// Where the secret lies; taken from the path.
+    /// The path of the secret.
     path: String,
-    /// Which versions. Those that aren't there are passed over.
+    /// The version numbers. Missing versions are ignored.
     versions: VersionNumbers,
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct EntryMetadata {
     /// The number of changes of the settings, for `metadata_cas`.
     #[serde(rename = "w")]
     pub(crate) settings_version: u64,
-    /// The number of the oldest version that is still known.
+    /// The number of the oldest version in this record.
     #[serde(rename = "f")]
     pub(crate) first: u64,
     /// Data of all versions below this number has been removed from storage.

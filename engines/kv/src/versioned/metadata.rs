@@ -17,25 +17,25 @@ const MAX_DETAILED_BYTES: usize = 16 << 20;
 
 #[derive(Input)]
 pub(crate) struct EntryPathInput {
-    /// Where the entry lies; taken from the path.
+    /// The path of the secret.
     path: String,
 }
 
 #[derive(Clone, Input)]
 pub(crate) struct MetadataInput {
-    /// Where the entry lies; taken from the path.
+    /// The path of the secret.
     path: String,
-    /// Versions that are kept, 4096 at most; 0 for as many as the mount says. If the mount says
-    /// more, that counts.
+    /// The number of versions to keep, at most 4096; 0 for the setting of the mount, which also
+    /// applies if it is larger.
     max_versions: NullableField<i64>,
-    /// Whether each write must say by `options.cas` which version it replaces.
+    /// Whether each write requires the check-and-set parameter `options.cas`.
     cas_required: NullableField<bool>,
-    /// After how long a new version is deleted; 0 for as the mount says. If the mount says sooner,
-    /// that counts.
+    /// The age at which new versions are deleted; 0 for the setting of the mount, which also
+    /// applies if it is lower.
     delete_version_after: NullableField<DurationSecs>,
-    /// Whatever is worth noting: at most 64 names of 128 bytes with texts of 512 bytes.
+    /// Arbitrary metadata: at most 64 keys of 128 bytes, with values of 512 bytes.
     custom_metadata: NullableField<CustomMetadataInput>,
-    /// Whether each change of metadata must say by `metadata_cas` which it replaces.
+    /// Whether each change of metadata requires the check-and-set parameter `metadata_cas`.
     metadata_cas_required: NullableField<bool>,
     /// The metadata version that this change replaces; 0 for none.
     metadata_cas: Option<i64>,
@@ -175,7 +175,7 @@ pub(crate) async fn list_detailed(context: Context, listing: Listing) -> Result<
             entry.inline_data = None;
             bytes += serde_json::to_vec(&entry.metadata).map_or(0, |about| about.len());
             if bytes > MAX_DETAILED_BYTES {
-                let text = "the metadata is too much for one answer; ask with limit and after";
+                let text = "the metadata is too large for one response; use limit and after";
                 return Err(Error::user(text));
             }
             entries.insert(key.clone(), MetadataResponse(entry));

@@ -36,39 +36,35 @@ pub fn versioned_blueprint() -> Blueprint {
         .delete(metadata::delete)
         .list(metadata::list);
     Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
-        .help("Keeps versions of arbitrary secrets, encrypted at rest.")
-        .read("config", "Settings for all entries of the mount.", config::read)
-        .write("config", "Settings for all entries of the mount.", config::write)
+        .help("Stores versions of arbitrary secrets, encrypted at rest.")
+        .read("config", "Reads the settings of the mount.", config::read)
+        .write("config", "Changes the settings of the mount.", config::write)
         .resource(
             "data/{path..}",
-            "A secret: each write makes a new version, a read gives the latest or the one asked \
-             for, and a delete hides the latest until it is undeleted.",
+            "Reads, writes, patches or deletes a secret. Each write creates a new version, a read \
+             returns the latest or the requested version, and a delete deletes the latest.",
             data,
         )
         .read(
             "subkeys/{path..}",
-            "The names in a version of a secret, without its values.",
+            "Returns the structure of a secret's version, without its values.",
             data::subkeys,
         )
         .write(
             "delete/{path..}",
-            "Hides versions until they are undeleted.",
+            "Deletes versions; they can be undeleted.",
             delete_undelete_destroy::delete,
         )
-        .write(
-            "undelete/{path..}",
-            "Shows deleted versions again.",
-            delete_undelete_destroy::undelete,
-        )
+        .write("undelete/{path..}", "Undeletes versions.", delete_undelete_destroy::undelete)
         .write(
             "destroy/{path..}",
-            "Removes the data of versions for good.",
+            "Removes the data of versions permanently.",
             delete_undelete_destroy::destroy,
         )
         .resource(
             "metadata/{path..}",
-            "What is known of an entry and its versions, and its settings. A delete removes the \
-             entry with all its versions.",
+            "Reads or changes the settings and metadata of a secret. A delete removes the secret \
+             with all its versions.",
             metadata,
         )
         .list(
@@ -82,8 +78,8 @@ pub fn versioned_blueprint() -> Blueprint {
 
 /// Vault's user interface (`isTransientKvMountError`) and plug-ins' test suites search for the text
 /// before the colon, and then retry.
-const UPGRADING_MESSAGE: &str = "Upgrading from non-versioned to versioned data: requests are answered again \
-                         as soon as that is done";
+const UPGRADING_MESSAGE: &str = "Upgrading from non-versioned to versioned data: requests \
+                                 fail until the upgrade is complete";
 
 /// An error text for clients that use the paths of version 1 on this mount.
 fn unknown_path_hint(operation: Operation, path: &str) -> Option<String> {

@@ -7,7 +7,8 @@ use strongroom_sdk::contract;
 use strongroom_sdk::engine::RECORD_PREFIX;
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 
-const UPGRADING: &str = "Upgrading from non-versioned to versioned data: requests are answered again as soon as that is done";
+const UPGRADING: &str =
+    "Upgrading from non-versioned to versioned data: requests fail until the upgrade is complete";
 const TRANSPORTS: [Transport; 3] = [Transport::Linked, Transport::Wire, Transport::Foreign];
 
 /// Secrets with difficult names: version 2's own paths and record names, names that are also
@@ -311,7 +312,7 @@ async fn a_mount_of_version_2_cannot_become_version_1() {
             host.reopen().await;
             host.write("data/a", r#"{"data":{}}"#).await.unwrap();
             for (version, reason) in [
-                ("1", "this mount keeps versions: set its option version to 2"),
+                ("1", "this mount has versioned data: set its option version to 2"),
                 ("3", "invalid version provided: 3"),
             ] {
                 host.set_option("version", version);

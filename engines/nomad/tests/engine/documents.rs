@@ -55,7 +55,10 @@ async fn an_invalid_config_access_is_refused() {
         (access(json!({ "address": "h:4646" })), url),
         (access(json!({ "address": "http://u:pw@h" })), url),
         (access(json!({ "address": "unix:///run/nomad.sock" })), url),
-        (access(json!({ "token": "a\nb" })), "token has characters that no token of Nomad's has"),
+        (
+            access(json!({ "token": "a\nb" })),
+            "token contains characters that are invalid in a Nomad token",
+        ),
         (
             access(json!({ "max_token_name_length": 25 })),
             "max_token_name_length must be 0, or from 26 to 256",

@@ -138,7 +138,7 @@ async fn an_old_nomad_without_expiry_adds_a_warning() {
         let got = host.read("creds/ci").await.unwrap();
         assert_eq!(
             got.warnings,
-            ["this Nomad lets no token expire: nothing but its lease ends the token"]
+            ["this Nomad has no token expiry: only the end of the lease deletes the token"]
         );
         assert_eq!((got.lease().ttl.as_secs(), got.lease().max_ttl.as_secs()), (60, 600));
         host.renew(&got.lease().id, Ttl::ZERO).await.unwrap();
