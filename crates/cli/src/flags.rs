@@ -10,13 +10,13 @@ pub(crate) struct HttpFlags {
     /// Address of the server [env: BAO_ADDR, VAULT_ADDR] [default: https://127.0.0.1:8200]
     #[arg(long, value_name = "URL")]
     pub(crate) address: Option<String>,
-    /// Address of an agent, to be used instead of the server's [env: VAULT_AGENT_ADDR]
+    /// Address of an agent to use instead of the server [env: VAULT_AGENT_ADDR]
     #[arg(long, value_name = "URL")]
     pub(crate) agent_address: Option<String>,
-    /// PEM file of the authorities that may have signed the server's certificate [env: VAULT_CACERT]
+    /// PEM file of the CA certificates to verify the server's certificate [env: VAULT_CACERT]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_cert: Option<String>,
-    /// Folder with PEM files of such authorities [env: VAULT_CAPATH]
+    /// Folder with PEM files of CA certificates [env: VAULT_CAPATH]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) ca_path: Option<String>,
     /// PEM file of the client's certificate [env: VAULT_CLIENT_CERT]

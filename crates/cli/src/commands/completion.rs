@@ -42,7 +42,7 @@ impl CompletionCommand {
         check_argument_count(&self.arguments, 1, 1)?;
         let name = self.arguments.concat();
         let Some((_, shell)) = Shell::ALL.into_iter().find(|(known, _)| *known == name) else {
-            let text = format!("there is no completion for {name:?}: name bash, zsh or fish");
+            let text = format!("there is no completion for {name:?}: use bash, zsh or fish");
             return Err(CliError::usage(text));
         };
         context.printer.line(shell.script());
@@ -62,10 +62,10 @@ fn update_all_shells(context: &mut CommandContext, install: bool) -> CliResult {
         let changed =
             changed.map_err(|error| CliError::local(format!("{}: {error}", path.display())))?;
         let done = match (install, changed) {
-            (true, true) => "Success! Completion begins with the next shell:",
-            (true, false) => "Completion is there already:",
-            (false, true) => "Success! Completion was taken out of",
-            (false, false) => "Completion is not in",
+            (true, true) => "Success! Completion is available in new shells:",
+            (true, false) => "Completion is already installed:",
+            (false, true) => "Success! Completion was removed from",
+            (false, false) => "Completion is not installed in",
         };
         context.printer.success(&format!("{done} {}", path.display()));
     }

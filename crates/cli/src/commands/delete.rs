@@ -20,7 +20,7 @@ pub(crate) struct DeleteCommand {
     output: FormatFlag,
     #[command(flatten)]
     field: FieldFlag,
-    #[arg(value_name = "PATH [K=V]", help = "What to delete, and parameters")]
+    #[arg(value_name = "PATH [K=V]", help = "The path to delete, and parameters")]
     arguments: Vec<String>,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct ListCommand {
     http: HttpFlags,
     #[command(flatten)]
     output: FormatFlag,
-    #[arg(value_name = "PATH", help = "Where to list")]
+    #[arg(value_name = "PATH", help = "The path to list")]
     arguments: Vec<String>,
 }
 

@@ -9,8 +9,8 @@ use crate::error::CliResult;
 /// Change some fields at a path, if the engine supports it
 #[derive(Args)]
 #[command(after_help = "\
-What is sent is a JSON merge patch: a field that is null is removed. Values are given as for
-\"write\".
+The request is a JSON merge patch: a field with the value null is removed. Values have the same
+syntax as for \"write\".
 
 Example:
   strongroom patch pki/issuer/default usage=read-only")]
@@ -20,7 +20,7 @@ pub(crate) struct PatchCommand {
     force: bool,
     #[command(flatten)]
     flags: WriteFlags,
-    #[arg(value_name = "PATH [K=V]", help = "Where to change, and what")]
+    #[arg(value_name = "PATH [K=V]", help = "The path to change, and the data")]
     arguments: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::output::OutputFormat;
 /// Print the server's help on a path
 #[derive(Args)]
 #[command(after_help = "\
-With -format=json it is an OpenAPI document.
+With -format=json, the output is an OpenAPI document.
 
 Examples:
   strongroom path-help kv/
@@ -39,7 +39,7 @@ impl PathHelpCommand {
         }
         let Some(openapi) = help.openapi.filter(|document| document.get() != "null") else {
             return Err(CliError::remote(format!(
-                "the server has no document about {path}: leave -format=json out for its words"
+                "the server has no OpenAPI document of {path}: omit -format=json to get its help text"
             )));
         };
         context.printer.line(openapi.get());

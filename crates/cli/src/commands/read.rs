@@ -22,7 +22,7 @@ pub(crate) struct ReadCommand {
     output: FormatFlag,
     #[command(flatten)]
     field: FieldFlag,
-    #[arg(value_name = "PATH [K=V]", help = "Where to read, and parameters")]
+    #[arg(value_name = "PATH [K=V]", help = "The path to read, and parameters")]
     arguments: Vec<String>,
 }
 

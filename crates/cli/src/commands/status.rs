@@ -11,7 +11,7 @@ use crate::output::value::OutputValue;
 /// Print seal status and HA status
 #[derive(Args)]
 #[command(
-    after_help = "The exit code is 0 if the server is unsealed, 2 if it is sealed, 1 if that isn't known."
+    after_help = "The exit code is 0 if the server is unsealed, 2 if it is sealed, 1 if the status is unknown."
 )]
 pub(crate) struct StatusCommand {
     #[command(flatten)]

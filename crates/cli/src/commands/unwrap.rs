@@ -12,9 +12,9 @@ use crate::output::value::OutputValue;
 /// Unwrap a wrapped response; this works once
 #[derive(Args)]
 #[command(after_help = "\
-Without an argument, the token that is used is the one that wraps; it can come from the environment
-and is then in no list of processes. With - it is read from standard input. -field also finds a
-field of a KV version 2 secret; if there is no such field, all of the answer is printed.
+Without an argument, the client token is the wrapping token; set VAULT_TOKEN to keep it out of the
+process list. With - the wrapping token is read from standard input. -field also finds a field of a
+KV version 2 secret; if there is no such field, the whole response is printed.
 
 Examples:
   strongroom unwrap s.7nf0…
@@ -27,7 +27,7 @@ pub(crate) struct UnwrapCommand {
     output: FormatFlag,
     #[command(flatten)]
     field: FieldFlag,
-    #[arg(value_name = "TOKEN", help = "The token that wraps the answer, or -")]
+    #[arg(value_name = "TOKEN", help = "The wrapping token, or - for standard input")]
     arguments: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl UnwrapCommand {
         let client = context.client(&self.http)?;
         let answer = client.unwrap_response(token.as_ref()).await;
         let answer = answer.map_err(CliError::from_api("Error unwrapping"))?;
-        let answer = answer.ok_or_else(|| CliError::remote("the server answered with nothing: the wrapping token is unknown, expired, or was used before"))?;
+        let answer = answer.ok_or_else(|| CliError::remote("the server sent an empty response: the wrapping token is unknown, expired, or was already used"))?;
         let Some(field) = self.field.name() else { return context.printer.print_response(&answer) };
         let printer = &mut context.printer;
         // The data of a KV version 2 secret is nested one level deeper.

@@ -12,8 +12,8 @@ use crate::output::fixed_text::DATA_WRITTEN;
 /// Write a secret or a setting, or run an operation of an engine
 #[derive(Args)]
 #[command(after_help = "\
-Values are text, numbers too. A value that begins with @ is read from a file, the value - from
-standard input; \\@ begins a value with @. A lone @file or - is a JSON object.
+Values are strings, even if they look like numbers. @file reads a value from a file, and - from
+standard input; \\@ is a literal @. An argument that is only @file or - is read as a JSON object.
 
 Examples:
   strongroom write secret/my-app password=hunter2
@@ -25,7 +25,7 @@ pub(crate) struct WriteCommand {
     force: bool,
     #[command(flatten)]
     flags: WriteFlags,
-    #[arg(value_name = "PATH [K=V]", help = "Where to write, and what")]
+    #[arg(value_name = "PATH [K=V]", help = "The path to write to, and the data")]
     arguments: Vec<String>,
 }
 

@@ -111,7 +111,7 @@ fn a_certificate_is_replaced_under_a_request_being_sent() {
     issue_certificate(&fresh, &home, "server");
     issue_certificate(&fresh, &home, "client");
     server.send_signal(Signal::HUP);
-    server.wait_for_line("certificates and log level were read again");
+    server.wait_for_line("certificates and log level were reloaded");
 
     begun.write_all(b"}").unwrap();
     let mut answer = [0; 12];
@@ -180,7 +180,7 @@ fn writes_pid_file_and_log_file() {
 
     fs::rename(&log, &old).unwrap();
     server.send_signal(Signal::HUP);
-    server.wait_for_line("certificates and log level were read again");
+    server.wait_for_line("certificates and log level were reloaded");
     server.send_signal(Signal::TERM);
     let (ended, lines, _home) = server.wait_for_exit();
     assert_eq!(ended.code(), Some(0), "{lines:#?}");

@@ -45,7 +45,7 @@ fn interrupt_during_shutdown_exits_at_once() {
     server.send_signal(Signal::INT);
     server.wait_for_line("shutdown triggered");
     server.send_signal(Signal::INT);
-    server.wait_for_line("ended before the server was sealed");
+    server.wait_for_line("interrupted before the server was sealed");
     assert_eq!(server.wait_for_exit().0.code(), Some(1));
 }
 
@@ -207,7 +207,7 @@ fn sighup_reads_certificates_and_log_level_again() {
     write_config(&server.home(), "info");
     server.send_signal(Signal::HUP);
     // A line of this level is only there if the level was read, too.
-    server.wait_for_line("certificates and log level were read again");
+    server.wait_for_line("certificates and log level were reloaded");
     assert_eq!(status().status.code(), Some(2));
 
     // What can't be read changes nothing.

@@ -15,7 +15,7 @@ use crate::flags::HttpFlags;
 pub(crate) struct AuthHelp {
     #[command(flatten)]
     http: HttpFlags,
-    #[arg(value_name = "TYPE | PATH", help = "A type, or where a method is mounted")]
+    #[arg(value_name = "TYPE | PATH", help = "The type or the mount path of an auth method")]
     arguments: Vec<String>,
 }
 

@@ -29,12 +29,12 @@ pub(crate) enum AuthCommand {
 
 run_given_command!(AuthCommand: Disable, Enable, Help, List, Move, Tune);
 
-/// Disable an auth method: its data is deleted, and all tokens it issued are revoked
+/// Disable an auth method: its data is deleted, and the tokens it issued are revoked
 #[derive(Args)]
 pub(crate) struct AuthDisable {
     #[command(flatten)]
     http: HttpFlags,
-    #[arg(value_name = "PATH", help = "Where it is mounted, below auth/")]
+    #[arg(value_name = "PATH", help = "The mount path, relative to auth/")]
     arguments: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::flags::{DurationSeconds, parse_non_negative_duration};
 /// Change an auth method's settings
 #[derive(Args)]
 #[command(after_help = "\
-What isn't named stays. A duration of \"system\" goes back to the server's own.
+Settings that aren't given are unchanged. The duration \"system\" restores the server's default.
 
 Example:
   strongroom auth tune -default-lease-ttl=1h userpass/")]
@@ -36,7 +36,7 @@ pub(crate) struct AuthTune {
     user_lockout_disable: Option<bool>,
     #[command(flatten)]
     flags: TuneFlags,
-    #[arg(value_name = "PATH", help = "Where it is mounted, below auth/")]
+    #[arg(value_name = "PATH", help = "The mount path, relative to auth/")]
     arguments: Vec<String>,
 }
 

@@ -14,8 +14,8 @@ use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 /// Delete a key's newest version or the given versions; `undelete` restores them
 #[derive(Args)]
 #[command(after_help = "\
-An engine without versions keeps nothing to bring back. \"kv metadata delete\" deletes a key with
-all its versions.
+With version 1 of the engine, deleted data can't be restored. \"kv metadata delete\" deletes a key
+with all its versions.
 
 Examples:
   strongroom kv delete -mount=secret my-app

@@ -39,7 +39,5 @@ pub(super) fn data_object(answer: &SecretResponse, name: &str) -> Option<Fields>
 pub(super) fn current_version(path: &str, response: &SecretResponse) -> CliResult<u64> {
     let metadata = data_object(response, "metadata");
     let number = metadata.and_then(|metadata| metadata.get("version")?.get().parse().ok());
-    number.ok_or_else(|| {
-        CliError::remote(format!("the version of {path} can't be told from the answer"))
-    })
+    number.ok_or_else(|| CliError::remote(format!("the response has no version of {path}")))
 }

@@ -11,7 +11,7 @@ use crate::context::CommandContext;
 use crate::error::{CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 
-/// Upgrade a mount to version 2, which keeps versions; this can't be undone
+/// Upgrade a mount to version 2, which versions its secrets; this can't be undone
 #[derive(Args)]
 #[command(after_help = "Example:\n  strongroom kv enable-versioning secret")]
 pub(crate) struct KvEnableVersioning {
@@ -19,7 +19,7 @@ pub(crate) struct KvEnableVersioning {
     http: HttpFlags,
     #[command(flatten)]
     output: FormatFlag,
-    #[arg(value_name = "MOUNT", help = "Where the engine is mounted")]
+    #[arg(value_name = "MOUNT", help = "The mount path of the engine")]
     arguments: Vec<String>,
 }
 

@@ -21,8 +21,8 @@ use crate::output::text::wrap_text;
 /// Change some fields of a key, and keep the others
 #[derive(Args)]
 #[command(after_help = "\
-Needs an engine that keeps versions. A token without the capability \"patch\" reads, changes and
-writes instead; -method says which of both, and then there is no other try.
+Needs version 2 of the engine. If the token lacks the capability \"patch\", the command reads, changes
+and writes the secret instead. -method selects one of the two ways, without a second attempt.
 
 Examples:
   strongroom kv patch -mount=secret my-app password=hunter2

@@ -14,8 +14,8 @@ use crate::flags::{FieldFlag, FormatFlag, HttpFlags};
 /// Write a key; its old data is replaced, or kept as an older version
 #[derive(Args)]
 #[command(after_help = "\
-Values are text, numbers too. A value that begins with @ is read from a file, the value - from
-standard input; \\@ begins a value with @. A lone @file or - is a JSON object.
+Values are strings, even if they look like numbers. @file reads a value from a file, and - from
+standard input; \\@ is a literal @. An argument that is only @file or - is read as a JSON object.
 
 Examples:
   strongroom kv put -mount=secret my-app user=app password=@password.txt

@@ -32,39 +32,39 @@ pub(super) enum LoginFlow {
     Unsupported,
 }
 
-const USERNAME: (&str, &str) = ("username", "who logs in; by default the user of this machine");
-const PASSWORD: (&str, &str) = ("password", "by default it is asked for, unseen");
+const USERNAME: (&str, &str) = ("username", "the user name; by default that of the local user");
+const PASSWORD: (&str, &str) = ("password", "the password; prompted for by default");
 const ROLE: (&str, &str) = ("role", "the role to log in as");
 
 pub(crate) const LOGIN_METHODS: [LoginMethod; 9] = [
     LoginMethod {
         name: "token",
         flow: LoginFlow::Token,
-        description: "Checks a token that is there already, and keeps it.",
+        description: "Verifies an existing token, and stores it.",
         parameters: &[
-            ("token", "the token; by default it is asked for, unseen"),
-            ("lookup", "false to keep it without asking the server about it"),
+            ("token", "the token; prompted for by default"),
+            ("lookup", "false to store it without looking it up on the server"),
         ],
         example: "login",
     },
     LoginMethod {
         name: "userpass",
         flow: LoginFlow::Password,
-        description: "Names and passwords that the server keeps.",
-        parameters: &[("username", "who logs in"), PASSWORD],
+        description: "User names and passwords stored by the server.",
+        parameters: &[("username", "the user name"), PASSWORD],
         example: "login -method=userpass username=sally",
     },
     LoginMethod {
         name: "ldap",
         flow: LoginFlow::Password,
-        description: "Names and passwords of an LDAP directory.",
+        description: "User names and passwords of an LDAP directory.",
         parameters: &[USERNAME, PASSWORD],
         example: "login -method=ldap username=sally",
     },
     LoginMethod {
         name: "radius",
         flow: LoginFlow::Password,
-        description: "Names and passwords of a RADIUS server.",
+        description: "User names and passwords of a RADIUS server.",
         parameters: &[USERNAME, PASSWORD],
         example: "login -method=radius username=sally",
     },
@@ -72,7 +72,7 @@ pub(crate) const LOGIN_METHODS: [LoginMethod; 9] = [
         name: "cert",
         flow: LoginFlow::Fields(&[]),
         description: "The TLS certificate of this client, from -client-cert and -client-key.",
-        parameters: &[("name", "the certificate role; by default any that fits")],
+        parameters: &[("name", "the certificate role; by default any that matches")],
         example: "login -method=cert -client-cert=cert.pem -client-key=key.pem",
     },
     LoginMethod {
@@ -101,7 +101,7 @@ pub(crate) const LOGIN_METHODS: [LoginMethod; 9] = [
         name: "oidc",
         flow: LoginFlow::Unsupported,
         description: "A login page in a browser. This program doesn't open one: get a token elsewhere, and \
-                keep it with \"strongroom login\".",
+                store it with \"strongroom login\".",
         parameters: &[],
         example: "login",
     },
@@ -192,7 +192,7 @@ impl LoginMethod {
         let mut text = if usage.is_empty() { String::new() } else { format!("Usage: {usage}\n\n") };
         text.push_str(&wrap_text(self.description));
         if !self.parameters.is_empty() {
-            text.push_str("\n\nTakes:\n");
+            text.push_str("\n\nParameters:\n");
             let width = self.parameters.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             for (name, meaning) in self.parameters {
                 text.push_str(&format!("  {name:<width$}  {meaning}\n"));

@@ -18,16 +18,16 @@ use crate::output::text::wrap_text;
 /// Log in, and store the token for later commands
 #[derive(Args)]
 #[command(after_help = "\
-Without a method, a token is checked: the argument, or what is typed on the terminal, or with -
-what comes from standard input. Either of the last two keeps it out of the list of processes and
-the shell's history; so does a password that is asked for.
+Without -method, you log in with an existing token: the argument, or the one entered at the prompt,
+or with - the one on standard input. The prompt and standard input keep the token out of the process
+list and the shell's history. The same holds for the password prompt.
 
 Examples:
   strongroom login
   strongroom login -no-print -
   strongroom login -method=userpass username=bob
 
-\"strongroom auth help userpass\" says what a method takes.")]
+\"strongroom auth help userpass\" lists the parameters of a method.")]
 pub(crate) struct LoginCommand {
     /// Type of the auth method
     #[arg(long, value_name = "TYPE", default_value = "token")]
@@ -52,7 +52,7 @@ pub(crate) struct LoginCommand {
     field: FieldFlag,
     #[arg(
         value_name = "TOKEN | K=V",
-        help = "The token, or - for standard input; or what the method takes"
+        help = "The token, or - for standard input; or the parameters of the method"
     )]
     arguments: Vec<String>,
 }
@@ -73,7 +73,7 @@ impl LoginCommand {
             return self.print_incomplete_login(context, &answer);
         };
         if auth.client_token.expose_secret().is_empty() {
-            return Err(authentication_error("the server gave no token"));
+            return Err(authentication_error("the server returned no token"));
         }
         if no_store {
             if !self.token_only {
@@ -122,7 +122,7 @@ impl LoginCommand {
             Some(wrap) if !(self.no_store || self.token_only) => {
                 let inner = client.unwrap_response(Some(&wrap.token)).await;
                 let inner = inner.map_err(CliError::from_api("Error authenticating"))?;
-                inner.ok_or_else(|| authentication_error("the server gave no token"))
+                inner.ok_or_else(|| authentication_error("the server returned no token"))
             }
             _ => Ok(answer),
         }
@@ -135,7 +135,7 @@ impl LoginCommand {
         answer: &SecretResponse,
     ) -> CliResult {
         if answer.auth.is_none() && answer.wrap_info.is_none() {
-            return Err(authentication_error("the server gave no token"));
+            return Err(authentication_error("the server returned no token"));
         }
         if answer.auth.is_some() {
             if self.token_only || self.field.name().is_some() {

@@ -23,7 +23,7 @@ const MAX_POLLS: u32 = 600;
 pub(in super::super) struct RemountFlags {
     #[command(flatten)]
     http: HttpFlags,
-    #[arg(value_name = "FROM TO", help = "Where it is mounted, and where it is to be")]
+    #[arg(value_name = "FROM TO", help = "The current and the new mount path")]
     arguments: Vec<String>,
 }
 
@@ -52,11 +52,12 @@ impl RemountFlags {
                     return Ok(());
                 }
                 MigrationStatus::Failed => {
-                    let text = format!("the server could not move {which}; its log says why");
+                    let text =
+                        format!("the server could not move {which}; the reason is in its log");
                     return Err(CliError::remote(text));
                 }
                 MigrationStatus::Running if asked == 0 => {
-                    let text = format!("Waiting for the end of moving {which}");
+                    let text = format!("Waiting for the server to finish moving {which}");
                     context.printer.line(&text);
                 }
                 MigrationStatus::Running => {}
@@ -64,7 +65,7 @@ impl RemountFlags {
             SystemClock.sleep(POLL_INTERVAL).await;
         }
         Err(CliError::remote(format!(
-            "the move goes on: \"strongroom read sys/remount/status/{id}\" says how far it is"
+            "the move continues: \"strongroom read sys/remount/status/{id}\" shows its status"
         )))
     }
 }

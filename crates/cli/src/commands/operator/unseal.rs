@@ -8,13 +8,13 @@ use crate::context::CommandContext;
 use crate::error::{CliError, CliResult, check_argument_count};
 use crate::flags::{FormatFlag, HttpFlags};
 
-/// Give a key share to a sealed server
+/// Submit a key share to unseal the server
 #[derive(Args)]
 #[command(after_help = "\
-Without an argument the share is asked for on the terminal; with - it is read from standard input.
-Either keeps it out of the list of processes and the shell's history.")]
+Without an argument, the share is prompted for on the terminal; with - it is read from standard
+input. Both keep it out of the process list and the shell's history.")]
 pub(crate) struct OperatorUnseal {
-    /// Discard the key shares given so far
+    /// Discard the key shares submitted so far
     #[arg(long)]
     reset: bool,
     /// Use the share for a seal migration

@@ -11,7 +11,7 @@ use crate::flags::HttpFlags;
 /// Register a plug-in in the catalog
 #[derive(Args)]
 #[command(after_help = "\
-The file must lie in the server's plug-in folder.
+The file must be in the server's plug-in directory.
 
 Example:
   strongroom plugin register -sha256=$(sha256sum my-plugin | cut -d' ' -f1) -command=my-plugin secret my-plugin")]

@@ -33,7 +33,7 @@ impl PluginReload {
         let mounts: Vec<String> = given.map(|mount| mount.trim().to_owned()).collect();
         match (self.plugin.is_empty(), mounts.is_empty()) {
             (true, true) => {
-                return Err(CliError::usage("name what to reload: -plugin or -mounts"));
+                return Err(CliError::usage("-plugin or -mounts is required"));
             }
             (false, false) => {
                 return Err(CliError::usage("-plugin and -mounts cannot be used together"));

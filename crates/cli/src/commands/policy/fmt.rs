@@ -13,7 +13,7 @@ use crate::error::{CliError, CliResult, check_argument_count};
 /// Format a policy file; comments are kept
 #[derive(Args)]
 #[command(after_help = "\
-The file is written anew only if it is a policy that a server would take.
+The file is rewritten only if it contains a valid policy.
 
 Example:
   strongroom policy fmt my-app.hcl")]

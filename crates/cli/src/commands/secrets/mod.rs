@@ -31,7 +31,7 @@ run_given_command!(SecretsCommand: Disable, Enable, List, Move, Tune);
 pub(crate) struct SecretsDisable {
     #[command(flatten)]
     http: HttpFlags,
-    #[arg(value_name = "PATH", help = "Where it is mounted")]
+    #[arg(value_name = "PATH", help = "The mount path")]
     arguments: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ impl SecretsMove {
 /// Change a mount's settings
 #[derive(Args)]
 #[command(after_help = "\
-What isn't named stays. A duration of \"system\" goes back to the server's own.
+Settings that aren't given are unchanged. The duration \"system\" restores the server's default.
 
 Example:
   strongroom secrets tune -default-lease-ttl=1h custom/")]
@@ -107,7 +107,7 @@ pub(crate) struct SecretsTune {
     description: Option<String>,
     #[command(flatten)]
     flags: TuneFlags,
-    #[arg(value_name = "PATH", help = "Where it is mounted")]
+    #[arg(value_name = "PATH", help = "The mount path")]
     arguments: Vec<String>,
 }
 

@@ -34,8 +34,8 @@ use self::pid_file::PidFile;
 /// Run a server
 #[derive(Args)]
 #[command(after_help = "\
-SIGTERM and SIGINT seal the server and end it; SIGINT while that is done ends it at once. SIGHUP
-reads the certificates and the log level again and opens the log file anew.
+SIGTERM and SIGINT seal the server and stop it; a SIGINT during the shutdown stops it immediately.
+SIGHUP reloads the certificates and the log level, and reopens the log file.
 
 Examples:
   strongroom server -config=/etc/strongroom
@@ -98,7 +98,7 @@ impl ServerCommand {
             tracing::warn!("{warning}");
         }
         if !self.dev && settings::dev_root_token(&self, &context.environment).is_some() {
-            tracing::warn!("a root token can only be chosen with -dev; the choice is ignored");
+            tracing::warn!("-dev-root-token-id only applies with -dev; it is ignored");
         }
         let dev_tls = self.make_dev_certificates(&mut config)?;
         let mut lifecycle = SignalListener::install()
@@ -135,8 +135,8 @@ impl ServerCommand {
         drop(pid_file);
         match stopped {
             Some(true) => Ok(()),
-            Some(false) => Err(CliError::local("something did not end in time and was cut off")),
-            None => Err(CliError::local("ended before the server was sealed")),
+            Some(false) => Err(CliError::local("the shutdown did not complete in time")),
+            None => Err(CliError::local("interrupted before the server was sealed")),
         }
     }
 
@@ -166,20 +166,20 @@ impl ServerCommand {
         while lifecycle.next_signal().await == ShutdownSignal::Reload {
             context.printer.line("==> Reload triggered");
             if let Some(Err(error)) = log_file.map(LogFile::reopen) {
-                tracing::error!(error = %chain(&error), "the log file can't be opened anew; the old one stays");
+                tracing::error!(error = %chain(&error), "the log file can't be reopened; the old one is still used");
             }
             let certificates = running.reload_certificates();
             match settings::read_config(self, &context.environment) {
                 Ok(config) => {
                     level.set_level(config.log_level);
                     if certificates {
-                        tracing::info!("certificates and log level were read again");
+                        tracing::info!("certificates and log level were reloaded");
                     }
                 }
                 Err(error) => {
                     tracing::error!(
                         error,
-                        "the configuration can't be read again; the old one stays"
+                        "the configuration can't be reloaded; the old one is still used"
                     );
                 }
             }

@@ -16,7 +16,7 @@ pub(crate) struct TokenCapabilities {
     http: HttpFlags,
     #[command(flatten)]
     output: FormatFlag,
-    #[arg(value_name = "[TOKEN] PATH", help = "A token, perhaps, and a path")]
+    #[arg(value_name = "[TOKEN] PATH", help = "A path, optionally preceded by a token")]
     arguments: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl TokenCapabilities {
         let found = client.capabilities(token.as_ref(), path).await;
         let mut found = found.map_err(CliError::from_api("Error listing capabilities"))?;
         if found.is_empty() {
-            return Err(CliError::local("the server named no capabilities"));
+            return Err(CliError::local("the server returned no capabilities"));
         }
         if context.printer.format != OutputFormat::Table {
             return context.printer.print_value(&OutputValue::from_texts(Some(&found)));

@@ -28,7 +28,7 @@ pub(crate) struct TokenCreate {
     /// Lifetime after each renewal of a periodic token. Needs sudo
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     period: Option<DurationSeconds>,
-    /// Whether it can be renewed
+    /// Whether the token can be renewed
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, action = clap::ArgAction::Set)]
     renewable: bool,
     /// Create it without a parent, so that it outlives the client token. Needs sudo
@@ -37,10 +37,10 @@ pub(crate) struct TokenCreate {
     /// Leave the policy "default" out
     #[arg(long)]
     no_default_policy: bool,
-    /// Number of times it can be used
+    /// Number of times the token can be used
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     use_limit: u32,
-    /// Token role whose rules apply
+    /// Token role to create the token with
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
     /// service or batch
@@ -52,7 +52,7 @@ pub(crate) struct TokenCreate {
     /// Policy of the token; repeatable. By default those of the client token
     #[arg(long, value_name = "NAME")]
     policy: Vec<String>,
-    /// Alias of the entity it is for. Only with a role
+    /// Alias of the token's entity. Only with a role
     #[arg(long, value_name = "NAME", default_value = "")]
     entity_alias: String,
     #[command(flatten)]

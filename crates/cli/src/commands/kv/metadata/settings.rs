@@ -38,7 +38,7 @@ pub(crate) struct KvMetadataPatch {
 
 #[derive(Args)]
 struct KvMetadataFlags {
-    /// Whether writes must name the version that they replace
+    /// Whether writes require the check-and-set parameter
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     cas_required: Option<bool>,
     /// Custom metadata of the key; repeatable
@@ -47,7 +47,7 @@ struct KvMetadataFlags {
     /// Age at which a version is deleted
     #[arg(long, value_name = "DURATION", value_parser = parse_non_negative_duration, allow_hyphen_values = true)]
     delete_version_after: Option<DurationSeconds>,
-    /// How many versions are kept
+    /// Number of versions to keep
     #[arg(long, value_name = "COUNT", allow_hyphen_values = true)]
     max_versions: Option<i64>,
     #[command(flatten)]
