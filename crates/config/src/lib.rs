@@ -223,7 +223,7 @@ impl ConfigBuilder {
         TOP_LEVEL.check_section(&section, &mut config.warnings)?;
         for duplicate in body.duplicate_keys() {
             config.warnings.push(format!(
-                "the setting {} stands at {} and again at {}: of values the last one counts",
+                "the setting {} is set at {} and again at {}: the last value is used",
                 duplicate.key,
                 section.location_at(duplicate.first),
                 section.location_at(duplicate.again),
@@ -412,11 +412,11 @@ mod tests {
             [
                 "unknown or unsupported field frobnicate found in configuration at test.hcl:3:1",
                 "the setting disable_mlock has no effect at test.hcl:4:1: memory isn't locked: \
-                 switch swap off, or encrypt it",
+                 disable swap, or encrypt it",
                 "the setting ui has no effect at test.hcl:5:1: there is no web UI yet",
                 "the setting ui has no effect at test.hcl:6:1: there is no web UI yet",
-                "the setting ui stands at test.hcl:5:1 and again at test.hcl:6:1: of values the \
-                 last one counts",
+                "the setting ui is set at test.hcl:5:1 and again at test.hcl:6:1: the last value \
+                 is used",
             ]
         );
         // Settings that ask for what the server does anyway cause no warning.

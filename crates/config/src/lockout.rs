@@ -8,8 +8,8 @@ pub(crate) fn check_user_lockout(section: &ConfigSection<'_>) -> Result<(), Conf
         let mut is_disabled = false;
         section.nested(block.body).read_flag("disable_lockout", &mut is_disabled)?;
         if !is_disabled {
-            let text = "user_lockout: failed logins aren't counted yet, so that nobody would be \
-                        locked out: write disable_lockout = true, or take the stanza out";
+            let text = "user_lockout: user lockout is not supported yet: write disable_lockout = true, or \
+                        remove the stanza";
             return Err(ConfigError::at_location(&section.location_of_key(method), text));
         }
     }

@@ -66,9 +66,9 @@ impl PluginConfig {
         {
             let (rest, longest) = (START_TIME_BESIDE_HANDSHAKE.as_secs(), CLIENT_TIMEOUT.as_secs());
             warnings.push(format!(
-                "plugin_start_timeout at {place} and the {rest} s that a start may take beyond it are \
-                 not below the {longest} s that clients wait by default: whoever registers or mounts \
-                 a plug-in that doesn't start is not told why"
+                "plugin_start_timeout at {place}, plus the {rest} s that a start may take beyond it, is \
+                 not below the {longest} s that clients wait by default: when a plug-in fails to \
+                 start, they may time out before they get the reason"
             ));
         }
         section.read_flag("plugin_inherit_env", &mut self.inherit_env)?;
@@ -105,7 +105,7 @@ mod tests {
         );
         for (text, is_warned) in [("49s", false), ("50s", true), ("1m", true), ("10m", true)] {
             let config = read(&format!("plugin_start_timeout = \"{text}\"")).unwrap();
-            let at = "plugin_start_timeout at t.hcl:3:1 and the 10 s";
+            let at = "plugin_start_timeout at t.hcl:3:1, plus the 10 s";
             let warned = config.warnings.iter().any(|warning| {
                 warning.starts_with(at) && warning.contains("60 s that clients wait by default")
             });

@@ -68,8 +68,8 @@ fn unreadable_file(path: &Path, error: &std::io::Error) -> ConfigError {
     ConfigError(format!("{} can't be read: {error}", path.display()))
 }
 
-const TEMPLATES_NOT_EVALUATED: &str = "holds a go-sockaddr template such as {{ GetPrivateIP }}, and this server \
-     evaluates none: write the address itself, or have the file made with it";
+const TEMPLATES_NOT_EVALUATED: &str = "contains a go-sockaddr template such as {{ GetPrivateIP }}, which this \
+     server doesn't evaluate: write the address itself, or generate the file with it";
 
 /// Whether a text contains `{{ … }}`, a go-sockaddr template. The braces may enclose anything, and
 /// the template is not evaluated.

@@ -1,4 +1,4 @@
-//! `service_registration`: not supported; a warning says what that means.
+//! `service_registration`: not supported; a warning names the consequence.
 
 use crate::compatibility::REGISTRATION_KINDS;
 use crate::reading::{ConfigError, ConfigSection};
@@ -11,7 +11,7 @@ pub(crate) fn check_service_registration(
         let [kind] = block.labels;
         let place = section.location_of_key(kind);
         let known = REGISTRATION_KINDS.iter().find(|(name, _)| *name == kind.text);
-        let follows = known.map_or("there is none of that kind", |(_, follows)| *follows);
+        let follows = known.map_or("the type is unknown", |(_, follows)| *follows);
         warnings.push(format!(
             "the setting service_registration {:?} has no effect at {place}: {follows}",
             kind.text
@@ -29,7 +29,7 @@ mod tests {
         for (kind, follows) in [
             ("kubernetes", "no pod"),
             ("consul", "active.vault"),
-            ("zeroconf", "none of that kind"),
+            ("zeroconf", "the type is unknown"),
         ] {
             let text = format!(
                 "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n\

@@ -33,8 +33,8 @@ pub(crate) fn check_seal(
                 .map(|known| known.name)
                 .collect();
             let text = format!(
-                "{name} {:?}: this server can't be unsealed that way, and there is only {}: unseal \
-                 it with key shares, and take the stanza out",
+                "{name} {:?}: this seal is not supported, only {}: remove the stanza, and unseal \
+                 with key shares",
                 kind.text,
                 built.join(", ")
             );

@@ -240,10 +240,10 @@ const INMEM_STORAGE: SettingTable = SettingTable {
 };
 
 const SINGLE_NODE: &str = "this server runs as a single node";
-const CLUSTER: &str = "this server runs as a single node and can't join others";
+const CLUSTER: &str = "this server runs as a single node and can't join a cluster";
 const NO_RAFT_LOG: &str = "the store has no Raft log";
-const OWN_BOUNDS: &str = "the store has bounds of its own: 4 KiB a key, 2 MiB a value";
-const AT_THE_TOP: &str = "it is api_addr, at the top of the file";
+const OWN_BOUNDS: &str = "the store has fixed limits: 4 KiB per key, 2 MiB per value";
+const AT_THE_TOP: &str = "use api_addr, at the top level of the file";
 
 #[cfg(test)]
 mod tests {

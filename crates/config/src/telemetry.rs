@@ -1,4 +1,4 @@
-//! `telemetry` at the top of the file. Metrics are always collected, and are only scraped.
+//! `telemetry` at the top level. Metrics are always collected, and only scraped.
 
 use strongroom_types::Ttl;
 

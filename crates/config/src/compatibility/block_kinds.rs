@@ -41,12 +41,12 @@ pub const SEAL_KINDS: &[BlockKind] = &[
 pub const REGISTRATION_KINDS: &[(&str, &str)] = &[
     (
         "kubernetes",
-        "pods get no labels such as vault-active, so that a service which selects by them has no \
+        "pods get no labels such as vault-active, so a service that selects by them matches no \
          pod: select by the name of the application",
     ),
     (
         "consul",
-        "the server isn't registered in Consul, so that the names active.vault and vault aren't \
-         found there: name its address",
+        "the server isn't registered in Consul, so the names active.vault and vault don't resolve \
+         there: use its address",
     ),
 ];

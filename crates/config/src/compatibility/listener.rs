@@ -3,15 +3,14 @@
 use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingSpec, SettingTable, honoured, ignored, refused};
 
-const OF_THE_AGENT: &str = "it is for the agent and the proxy";
-const NO_CORS: &str = "no CORS headers are sent: pages of other origins are kept out by browsers";
-const NOT_YET: &str = "this listener can't honour it yet, and won't run without it";
-const NO_ACME: &str =
-    "this listener gets no certificates by itself: name them as tls_cert_file and tls_key_file";
-const ON_SIGHUP: &str = "certificates are read again on SIGHUP, and not by themselves";
+const OF_THE_AGENT: &str = "it only applies to the agent and the proxy";
+const NO_CORS: &str = "no CORS headers are sent, so browsers block requests from other origins";
+const NOT_YET: &str = "it is not supported yet, and ignoring it would weaken protection";
+const NO_ACME: &str = "ACME is not supported: configure tls_cert_file and tls_key_file";
+const ON_SIGHUP: &str = "certificates are reloaded only on SIGHUP";
 const NO_ENDPOINT: &str = "there is no such endpoint";
-const NO_SOCKET_TLS: &str = "TLS isn't spoken on a socket file";
-const NO_PROXY: &str = "clients of a socket file have no address, and no proxy speaks for them";
+const NO_SOCKET_TLS: &str = "TLS is not supported on a Unix socket";
+const NO_PROXY: &str = "clients of a Unix socket have no address";
 
 /// The settings that both types of listener share.
 macro_rules! shared {
@@ -107,7 +106,7 @@ const TCP_SETTINGS: &[SettingSpec] = shared![
         Vault,
         "tls_prefer_server_cipher_suites",
         "tls_prefer_server_cipher_suites = true",
-        "the order of suites is the server's own"
+        "the order of cipher suites is fixed"
     ),
     ignored(OpenBao, "tls_auto_reload", "tls_auto_reload = true", ON_SIGHUP),
     ignored(OpenBao, "tls_auto_reload_interval", "tls_auto_reload_interval = \"1h\"", ON_SIGHUP),

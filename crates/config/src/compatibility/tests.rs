@@ -218,7 +218,7 @@ fn render_page() -> String {
     }
     page.push_str("\nA seal that has `disabled = true` is a warning.\n");
     page.push_str(
-        "\n## Kinds of `service_registration`\n\nNone is built. What follows from it:\n\n",
+        "\n## Kinds of `service_registration`\n\nNone is supported. The consequences:\n\n",
     );
     for (name, follows) in REGISTRATION_KINDS {
         page.push_str(&format!("- `{name}`: {follows}\n"));
@@ -230,10 +230,10 @@ const PREFACE: &str = "\
 <!-- Made by a test of crates/config: STRONGROOM_BLESS=1 cargo test -p strongroom-config -->
 # Settings of Vault and OpenBao
 
-Every setting of a configuration file of either, and what becomes of it here. A warning is in the log
-at the start, with file, line and column; what is refused stops the start, with the same. A switch that
-is off (`false`, `0`, empty) asks for what happens anyway, and nothing is said of it. What stands in no
-table is a warning, too.
+All settings of Vault's and OpenBao's configuration files, and how this server treats them. An ignored setting
+causes a warning in the log at startup, with file, line and column; with a refused one the server doesn't start,
+and the error has the same details. A switch that is off (`false`, `0`, empty) is accepted without a warning. A
+setting that is in none of the tables causes a warning, too.
 ";
 
 #[test]

@@ -4,13 +4,12 @@ use super::SettingOrigin::{Both, OpenBao, Own, Vault};
 use super::{SettingTable, honoured, ignored, refused};
 
 const SINGLE_NODE: &str = "this server runs as a single node";
-const NO_AUDIT: &str =
-    "there are no audit devices yet, and the server won't run without those it is told to have";
+const NO_AUDIT: &str = "audit devices are not supported yet, and the server does not start without the configured ones";
 const NO_HEADER: &str = "the header isn't sent";
 const NOT_DOWNLOADED: &str = "plug-ins aren't downloaded or registered from the configuration: put \
     the file into plugin_directory, and use 'strongroom plugin register'";
-const NOT_CUT: &str = "log files aren't cut by this server: rename log_file and send SIGHUP";
-const NOT_PUSHED: &str = "metrics aren't pushed anywhere: read them from sys/metrics";
+const NOT_CUT: &str = "log files aren't rotated by this server: rename log_file and send SIGHUP";
+const NOT_PUSHED: &str = "metrics aren't pushed: scrape sys/metrics";
 const NO_SUCH_METRICS: &str = "there are no such metrics";
 const NO_TRACE: &str = "there are no such traces";
 
@@ -62,34 +61,39 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "ha_storage",
             "ha_storage \"raft\" {}",
-            "this server runs as a single node and can't share the lead with others",
+            "this server runs as a single node, without high availability",
         ),
         refused(
             Both,
             "ha_backend",
             "ha_backend \"consul\" {}",
-            "this server runs as a single node and can't share the lead with others",
+            "this server runs as a single node, without high availability",
         ),
         refused(OpenBao, "audit", "audit \"file\" \"to-file\" {}", NO_AUDIT),
         refused(
             Vault,
             "entropy",
             "entropy \"seal\" { mode = \"augmentation\" }",
-            "no outside source of entropy can be used yet",
+            "external entropy sources are not supported yet",
         ),
         refused(
             OpenBao,
             "initialize",
             "initialize \"first\" {}",
-            "this server doesn't initialise itself: use 'strongroom operator init', and take the stanza out",
+            "this server doesn't initialise itself: use 'strongroom operator init', and remove the stanza",
         ),
-        ignored(Vault, "kms_library", "kms_library \"pkcs11\" {}", "no seal here uses a library"),
+        ignored(
+            Vault,
+            "kms_library",
+            "kms_library \"pkcs11\" {}",
+            "no supported seal uses a library",
+        ),
         ignored(Both, "ui", "ui = true", "there is no web UI yet"),
         ignored(
             Both,
             "disable_mlock",
             "disable_mlock = false",
-            "memory isn't locked: switch swap off, or encrypt it",
+            "memory isn't locked: disable swap, or encrypt it",
         )
         .as_is(&["true"]),
         ignored(Both, "cluster_addr", "cluster_addr = \"https://10.0.0.1:8201\"", SINGLE_NODE),
@@ -120,7 +124,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "cache_size",
             "cache_size = \"131072\"",
-            "it counts entries: here entries in memory are bounded in bytes, by max_cached_entry_bytes",
+            "it counts entries; this server limits the cache in bytes, with max_cached_entry_bytes",
         ),
         ignored(Both, "disable_cache", "disable_cache = true", "the cache can't be switched off"),
         ignored(
@@ -175,7 +179,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "log_requests_level",
             "log_requests_level = \"debug\"",
-            "requests aren't logged one by one",
+            "individual requests aren't logged",
         ),
         ignored(Both, "log_rotate_bytes", "log_rotate_bytes = 1000000", NOT_CUT),
         ignored(Both, "log_rotate_duration", "log_rotate_duration = \"24h\"", NOT_CUT),
@@ -190,7 +194,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "imprecise_lease_role_tracking",
             "imprecise_lease_role_tracking = true",
-            "leases aren't counted by role",
+            "there are no lease counts by role",
         ),
         ignored(
             Vault,
@@ -208,7 +212,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Vault,
             "reporting",
             "reporting { license { enabled = true } }",
-            "nothing is reported to anybody",
+            "no usage is reported",
         ),
         ignored(
             Vault,
@@ -227,7 +231,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Vault,
             "enable_unauthenticated_access",
             "enable_unauthenticated_access = [\"generate-root\"]",
-            "those endpoints need a token, or aren't there",
+            "those endpoints need a token, or don't exist",
         ),
         ignored(
             Vault,
@@ -251,7 +255,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
             Both,
             "plugin_file_permissions",
             "plugin_file_permissions = \"0755\"",
-            "plug-ins must be writable by their owner alone",
+            "plug-ins must be writable only by their owner",
         ),
         ignored(
             OpenBao,
@@ -319,20 +323,20 @@ pub const TELEMETRY: SettingTable = SettingTable {
             Both,
             "disable_hostname",
             "disable_hostname = false",
-            "names of metrics never begin with the host's",
+            "metric names never contain the host name",
         )
         .as_is(&["true"]),
         ignored(
             Both,
             "enable_hostname_label",
             "enable_hostname_label = true",
-            "metrics have no label for the host: a scraper adds it",
+            "metrics have no host label: the scraper adds one",
         ),
         ignored(
             Both,
             "metrics_prefix",
             "metrics_prefix = \"bao\"",
-            "names of metrics keep beginning with vault and strongroom",
+            "the prefixes of metric names are always vault and strongroom",
         )
         .as_is(&["", "vault"]),
         ignored(Both, "usage_gauge_period", "usage_gauge_period = \"5m\"", NO_SUCH_METRICS)
@@ -366,14 +370,14 @@ pub const TELEMETRY: SettingTable = SettingTable {
             Both,
             "filter_default",
             "filter_default = false",
-            "all metrics are shown: a scraper leaves out what it doesn't want",
+            "all metrics are exported: filter them in the scraper",
         )
         .as_is(&["true"]),
         ignored(
             Both,
             "prefix_filter",
             "prefix_filter = [\"+vault.token\"]",
-            "all metrics are shown: a scraper leaves out what it doesn't want",
+            "all metrics are exported: filter them in the scraper",
         ),
         ignored(Vault, "opentelemetry_disable", "opentelemetry_disable = false", NOT_PUSHED)
             .as_is(&["true"]),

@@ -27,7 +27,7 @@ use crate::reading::{ConfigError, ConfigSection};
 /// Whether and to whom a listener serves metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Serve metrics to everyone, without a token and also while the server is sealed.
+    /// Serve metrics without a token, also while the server is sealed.
     pub unauthenticated_access: bool,
     /// Serve no metrics on this listener.
     pub disallow_metrics: bool,
@@ -49,7 +49,7 @@ pub(super) fn read(
         section.read_flag("disallow_metrics", &mut metrics.disallow_metrics)?;
         section.read_flag("metrics_only", &mut metrics.metrics_only)?;
         if metrics.disallow_metrics && metrics.metrics_only {
-            let text = "excludes disallow_metrics: the listener would answer nothing";
+            let text = "excludes disallow_metrics: the listener would serve nothing";
             return Err(section.invalid_setting("metrics_only", text));
         }
         let mut path = String::new();
@@ -67,7 +67,7 @@ pub(super) fn read(
         } else {
             let place = section.location_of("metrics_path");
             warnings.push(format!(
-                "the setting metrics_path has no effect at {place}: it is for metrics_only = true"
+                "the setting metrics_path has no effect at {place}: it requires metrics_only = true"
             ));
         }
     }

@@ -91,13 +91,13 @@ pub(super) fn read_headers(section: &ConfigSection<'_>) -> Result<Vec<HeaderConf
                 };
                 let name = header.key.text.to_ascii_lowercase();
                 if !is_header_name(&name) {
-                    return Err(wrong("that isn't the name of a header"));
+                    return Err(wrong("not a valid header name"));
                 }
                 if name.starts_with("x-vault-") || RESERVED_HEADERS.contains(&name.as_str()) {
-                    return Err(wrong("the server sets that header itself"));
+                    return Err(wrong("the header is set by the server"));
                 }
                 let value = header_value(&header.value)
-                    .ok_or_else(|| wrong("a value is a list of texts in plain ASCII"))?;
+                    .ok_or_else(|| wrong("a value must be a list of ASCII strings"))?;
                 headers.push(HeaderConfig { statuses: of, name, value });
             }
         }
@@ -190,11 +190,11 @@ mod tests {
             (r#""6xx" = { "X-A" = ["b"] }"#, "statuses are written"),
             (r#""99" = { "X-A" = ["b"] }"#, "statuses are written"),
             (r#""default" = "x""#, "headers are written"),
-            (r#""default" = { "X A" = ["b"] }"#, "isn't the name"),
-            (r#""default" = { "X-Vault-Token" = ["b"] }"#, "sets that header itself"),
-            (r#""default" = { "Content-Length" = ["0"] }"#, "sets that header itself"),
-            (r#""default" = { "X-A" = ["b\r\nX-C: d"] }"#, "plain ASCII"),
-            (r#""default" = { "X-A" = [7] }"#, "plain ASCII"),
+            (r#""default" = { "X A" = ["b"] }"#, "not a valid header name"),
+            (r#""default" = { "X-Vault-Token" = ["b"] }"#, "set by the server"),
+            (r#""default" = { "Content-Length" = ["0"] }"#, "set by the server"),
+            (r#""default" = { "X-A" = ["b\r\nX-C: d"] }"#, "ASCII strings"),
+            (r#""default" = { "X-A" = [7] }"#, "ASCII strings"),
         ] {
             let error = read(&format!("custom_response_headers {{\n{inside}\n}}")).unwrap_err();
             let at = error.starts_with("t.hcl:5:") && error.contains("custom_response_headers: ");

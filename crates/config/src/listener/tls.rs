@@ -100,7 +100,7 @@ const TLS_SETTINGS: [&str; 6] = [
     "tls_client_ca_file",
 ];
 const VERSION_PROBLEM: &str =
-    "must be \"tls12\" or \"tls13\"; older versions are broken and not spoken";
+    "must be \"tls12\" or \"tls13\"; older versions are insecure and not supported";
 
 /// `None` if `tls_disable` is set, or neither certificate nor key is configured.
 pub(super) fn read(
@@ -108,7 +108,7 @@ pub(super) fn read(
     warnings: &mut Vec<String>,
 ) -> Result<Option<ListenerTlsConfig>, ConfigError> {
     if is_disabled(section)? {
-        let text = "can't be honoured without TLS, and tls_disable is set";
+        let text = "requires TLS, and tls_disable is set";
         section.refuse_flag("tls_require_and_verify_client_cert", text)?;
         for name in TLS_SETTINGS {
             if let Some(place) = section.location_if_set(name) {
@@ -203,26 +203,25 @@ fn read_cipher_suites(
             suites.push(name.to_owned());
         } else {
             let all = CIPHER_SUITES.join(", ");
-            let text = format!("there is no cipher suite {given:?} here; there are {all}");
+            let text = format!("unknown cipher suite {given:?}; supported are {all}");
             return Err(section.invalid_setting(NAME, text));
         }
     }
     if !weak.is_empty() {
         let weak = weak.join(", ");
         if suites.is_empty() {
-            let text = format!("all of them are weak and not spoken: {weak}");
+            let text = format!("all of them are weak and not supported: {weak}");
             return Err(section.invalid_setting(NAME, text));
         }
         let place = section.location_of(NAME);
         warnings.push(format!(
-            "parts of the setting {NAME} have no effect at {place}: weak suites are not spoken: {weak}"
+            "parts of the setting {NAME} have no effect at {place}: weak suites are not supported: {weak}"
         ));
     }
     let has_older = suites.iter().any(|name| name.starts_with("TLS_ECDHE_"));
     if !suites.is_empty() && !has_older && max == TlsVersion::Tls12 {
-        return Err(
-            section.invalid_setting(NAME, "none of them is for TLS 1.2, the only version allowed")
-        );
+        return Err(section
+            .invalid_setting(NAME, "none of them is a TLS 1.2 suite, the only version allowed"));
     }
     Ok(suites)
 }
@@ -290,7 +289,11 @@ mod tests {
             let (tls, warnings) = read(&format!("tls_min_version = \"{old}\"")).unwrap();
             assert_eq!(tls.min_version, TlsVersion::Tls12);
             assert!(warnings[0].contains("tls_min_version has no effect at t.hcl:5:1"));
-            assert_refused(&format!("tls_max_version = \"{old}\""), 5, "older versions are broken");
+            assert_refused(
+                &format!("tls_max_version = \"{old}\""),
+                5,
+                "older versions are insecure",
+            );
         }
         let upside_down = "tls_min_version = \"tls13\"\ntls_max_version = \"tls12\"";
         assert_refused(upside_down, 6, "must not be below tls_min_version");
@@ -302,19 +305,19 @@ mod tests {
         let read_two = read(&format!("tls_cipher_suites = \"{two}\"")).unwrap().0;
         assert_eq!(read_two.cipher_suites.len(), 2);
         assert!(read("tls_cipher_suites = \"\"").unwrap().0.cipher_suites.is_empty());
-        assert_refused("tls_cipher_suites = \"TLS_X\"", 5, "no cipher suite \"TLS_X\"");
+        assert_refused("tls_cipher_suites = \"TLS_X\"", 5, "unknown cipher suite \"TLS_X\"");
         let weak = "tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\"";
         assert_refused(
             weak,
             5,
-            "all of them are weak and not spoken: TLS_RSA_WITH_AES_128_CBC_SHA",
+            "all of them are weak and not supported: TLS_RSA_WITH_AES_128_CBC_SHA",
         );
         let some = "TLS_RSA_WITH_AES_128_CBC_SHA,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
         let (tls, warnings) = read(&format!("tls_cipher_suites = \"{some}\"")).unwrap();
         assert_eq!(tls.cipher_suites, ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]);
-        assert!(warnings[0].contains("t.hcl:5:1: weak suites are not spoken: TLS_RSA_"));
+        assert!(warnings[0].contains("t.hcl:5:1: weak suites are not supported: TLS_RSA_"));
         let useless = "tls_cipher_suites = \"TLS_AES_128_GCM_SHA256\"\ntls_max_version = \"tls12\"";
-        assert_refused(useless, 5, "none of them is for TLS 1.2");
+        assert_refused(useless, 5, "none of them is a TLS 1.2 suite");
     }
 
     /// From the configuration in vault#4368.
@@ -371,6 +374,6 @@ mod tests {
         assert_eq!(read("tls_disable_client_certs = true").unwrap().0.client_ca_file, None);
         let plain = "tls_disable = true\ntls_require_and_verify_client_cert = true";
         let error = read(plain).unwrap_err();
-        assert!(error.contains("t.hcl:6:1") && error.contains("without TLS"), "{error}");
+        assert!(error.contains("t.hcl:6:1") && error.contains("requires TLS"), "{error}");
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn print_dev_banner(printer: &mut Printer, dev: &DevBanner<'_>) {
         printer.line("");
     }
     printer.line(&wrap_text(&format!(
-        "{DEVELOPMENT_MODE_SHOULD} never hold real secrets: whoever sees this output can read \
+        "{DEVELOPMENT_MODE_SHOULD} never hold real secrets: anyone who sees this output can read \
          everything."
     )));
     printer.line("");

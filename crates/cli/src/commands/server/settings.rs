@@ -75,9 +75,11 @@ fn apply_environment(environment: &Environment, config: &mut Config) -> Result<(
     let address = environment.setting("API_ADDR").or_else(|| environment.setting("REDIRECT_ADDR"));
     if let Some(address) = address {
         if strongroom_config::has_template(&address) {
-            return Err("VAULT_API_ADDR holds a go-sockaddr template, and this server evaluates \
-                        none: write the address itself"
-                .to_owned());
+            return Err(
+                "VAULT_API_ADDR contains a go-sockaddr template, which this server doesn't \
+                        evaluate: write the address itself"
+                    .to_owned(),
+            );
         }
         config.api_addr = address;
     }
@@ -90,8 +92,7 @@ fn apply_environment(environment: &Environment, config: &mut Config) -> Result<(
     match environment.setting("SEAL_TYPE").as_deref() {
         None | Some("shamir") => Ok(()),
         Some(other) => Err(format!(
-            "the environment asks for the seal {other:?}, which this server can't honour yet, and \
-             won't run without"
+            "the seal {other:?} is set in the environment and not supported: unset VAULT_SEAL_TYPE"
         )),
     }
 }
