@@ -204,7 +204,7 @@ impl Barrier {
         keys.as_ref().map(|keys| keys.ring.clone()).ok_or(Error::Sealed)
     }
 
-    /// Returns a function that tells whether the last clone of this barrier has been dropped.
+    /// A function that returns whether the last clone of this barrier has been dropped.
     #[cfg(any(test, feature = "testing"))]
     pub fn watch_dropped(&self) -> impl Fn() -> bool + use<> {
         let shared = Arc::downgrade(&self.0);

@@ -2,8 +2,8 @@
 //! the newest term; older terms are kept to decrypt existing entries.
 //!
 //! A key with random nonces may encrypt about 2^32 messages. Counting each one on disk would double
-//! the writes, so encryptions are *reserved* in advance: the stored ring says up to which count its
-//! active key may be used, and after a restart all of that counts as used.
+//! the writes, so encryptions are *reserved* in advance: the stored ring contains the count up to
+//! which its active key may be used, and after a restart all of that counts as used.
 //! [`crate::Barrier::maintain_key_ring`] extends the reservation, and adds a new term when a key is
 //! used up.
 //!

@@ -37,7 +37,7 @@ pub use view::{KeyPages, View};
 use strongroom_types::ErrorKind;
 
 /// Why a barrier operation failed. [`Error::kind`] gives the category. Clients may see the display
-/// text: what the operating system said, and paths of files, are only in the source.
+/// text, so messages of the operating system and file paths are only in the source.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -56,7 +56,7 @@ pub struct ClientConfig {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// TLS settings of a client: whom it trusts and how it identifies itself.
+/// TLS settings of a client: the authorities it trusts, and its own certificate.
 #[derive(Default)]
 pub struct ClientTlsConfig {
     /// Certificate authorities to trust instead of the system's.

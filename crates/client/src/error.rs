@@ -20,7 +20,8 @@ pub enum Error {
         /// Why there was no response.
         reason: UnreachableReason,
     },
-    /// The configuration is unusable, or the request can't be expressed with it; the text says why.
+    /// The configuration is unusable, or the request can't be expressed with it; the text has the
+    /// reason.
     #[error("{0}")]
     Config(String),
     /// The server redirected from `https` to `http`. Such a redirect is never followed.

@@ -1,8 +1,8 @@
-//! Typed client of the HTTP API, used by the command line, the agent and tests. It speaks to
+//! Typed client of the HTTP API, used by the command line, the agent and tests. It connects to
 //! Strongroom as well as to Vault and OpenBao.
 //!
-//! It knows the API and nothing of terminals, token files or environment variables: the caller
-//! that creates a [`Client`] passes the server's address and the token in a [`ClientConfig`].
+//! It doesn't use terminals, token files or environment variables: the caller that creates a
+//! [`Client`] passes the server's address and the token in a [`ClientConfig`].
 //!
 //! In reading order:
 //!

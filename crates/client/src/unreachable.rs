@@ -25,19 +25,19 @@ pub enum UnreachableReason {
     /// The whole response did not arrive within this time.
     #[error("the server did not answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
-    /// The address is `https`, but the server does not speak TLS.
-    #[error("the server does not speak TLS at this address; use http:// if that is intended")]
+    /// The address is `https`, but the server does not support TLS.
+    #[error("the server does not support TLS at this address; use http:// if that is intended")]
     NotTls,
-    /// The server does not speak HTTP/1.1.
+    /// The server does not support HTTP/1.1.
     #[error("the server's answer is not HTTP; if it speaks TLS there, use https://")]
     NotHttp,
     /// The server's certificate was issued by an authority that is not trusted.
     #[error("the server's certificate is not signed by a trusted authority")]
     UnknownAuthority,
-    /// The server's certificate is not acceptable; the text says why.
+    /// The server's certificate is not acceptable; the text has the reason.
     #[error("the server's certificate {0}")]
     Certificate(&'static str),
-    /// The TLS handshake failed; the text says why.
+    /// The TLS handshake failed; the text has the reason.
     #[error("the TLS handshake failed: {0}")]
     Handshake(&'static str),
     /// Connecting failed with an error of the operating system.
@@ -188,7 +188,7 @@ mod tests {
             (rustls::Error::DecryptError, "did not keep to the protocol"),
             (
                 rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType),
-                "does not speak TLS at this address",
+                "does not support TLS at this address",
             ),
         ] {
             let told = UnreachableReason::from_tls_error(&error).to_string();

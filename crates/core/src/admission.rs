@@ -13,7 +13,7 @@
 //! the load. `http` limits them for each connection.
 //!
 //! Unauthenticated requests are counted by the first segment of their path and not by mount.
-//! Otherwise a client that fills a limit could tell from the refusals whether a mount exists.
+//! Otherwise a client that fills a limit could infer from the refusals whether a mount exists.
 
 use std::any::Any;
 use std::collections::HashMap;

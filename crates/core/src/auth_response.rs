@@ -1,4 +1,4 @@
-//! [`auth_response`]: the response that hands out a token.
+//! [`auth_response`]: the response that contains a new token.
 
 use serde::Serialize;
 use strongroom_token::Token;

@@ -29,7 +29,7 @@ impl BackgroundTasks {
         self.tasks.spawn(work(self.stop.clone()));
     }
 
-    /// Tells all tasks to stop, without waiting for them.
+    /// Cancels all tasks, without waiting for them.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }

@@ -16,7 +16,7 @@ pub struct DetachedTasks(TaskTracker);
 
 impl DetachedTasks {
     /// Runs `work` to completion in a task of its own. Sealing waits for it as for a request with a
-    /// valid token, even if its request is gone or had no token: by then a credential may exist
+    /// valid token, even if its request was dropped or had no token: by then a credential may exist
     /// outside, or a use of a token may have been consumed.
     pub async fn run<T: Send + 'static>(
         &self,

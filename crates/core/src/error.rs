@@ -1,5 +1,5 @@
-//! [`Error`]: the error of a failed request: what the client is told, and the cause for the log. The
-//! `http` crate chooses the HTTP status from [`Error::kind`] and renders the message.
+//! [`Error`]: the error of a failed request: the message for the client, and the cause for the log.
+//! The `http` crate chooses the HTTP status from [`Error::kind`] and renders the message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,7 +17,7 @@ use strongroom_types::{ErrorKind, RawObject};
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    /// What the client is told; `None` for an empty list of errors.
+    /// The message for the client; `None` for an empty list of errors.
     message: Option<Cow<'static, str>>,
     /// See [`Error::is_collected`].
     collected: bool,
@@ -31,17 +31,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error that the client is told as it is, like the error response of an engine.
+    /// An error whose message the client receives unchanged, like the error response of an engine.
     pub fn with_message(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: Some(message.into()), ..Self::without_message(kind) }
     }
 
-    /// An error that clients find as an item of a list: see [`Error::is_collected`].
+    /// An error that is reported as an item of a list: see [`Error::is_collected`].
     pub fn collected(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { collected: true, ..Self::with_message(kind, message) }
     }
 
-    /// An error about which the client is told nothing but its status.
+    /// An error of which the client receives only the status.
     pub fn without_message(kind: ErrorKind) -> Self {
         Self {
             kind,
@@ -59,8 +59,7 @@ impl Error {
         Self::with_message(ErrorKind::Invalid, message)
     }
 
-    /// The error for a missing or invalid token. The client learns no more than "permission
-    /// denied".
+    /// The error for a missing or invalid token. The client receives only "permission denied".
     pub fn invalid_token() -> Self {
         Self::with_message(ErrorKind::Denied, "permission denied")
     }
@@ -121,7 +120,8 @@ impl Error {
         Self { message, ..self }
     }
 
-    /// The error as an item of no list, which is how unauthenticated paths report all of theirs.
+    /// The error with [`Error::is_collected`] unset: errors of unauthenticated paths are never list
+    /// items.
     #[must_use]
     pub fn uncollected(self) -> Self {
         Self { collected: false, ..self }
@@ -137,7 +137,7 @@ impl Error {
         self.status
     }
 
-    /// The message for the client; `None` if it is told nothing but the status.
+    /// The message for the client; `None` if it receives only the status.
     pub fn client_message(&self) -> Option<&str> {
         self.message.as_deref()
     }
@@ -221,7 +221,7 @@ pub fn sanitise_warnings(warnings: &[String]) -> Vec<String> {
     warnings.iter().take(MAX_WARNINGS).map(|warning| sanitise_message(warning)).collect()
 }
 
-/// The client learns the kind of the failure. Which file or key it concerns is for the log.
+/// The client receives the kind of the failure. The file or key is only logged.
 impl From<strongroom_barrier::Error> for Error {
     fn from(error: strongroom_barrier::Error) -> Self {
         match error.kind() {

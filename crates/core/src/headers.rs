@@ -131,8 +131,8 @@ pub(crate) async fn passthrough_request_headers(
 }
 
 /// Whether a header value contains a token of this server: the request's own token, text in the
-/// format of a token or, in `Authorization`, an id that the token store knows. Base64-encoded
-/// parts, such as basic credentials, are decoded and checked as well.
+/// format of a token or, in `Authorization`, the id of an existing token. Base64-encoded parts,
+/// such as basic credentials, are decoded and checked as well.
 async fn carries_a_token(
     core: &UnsealedCore,
     name: &str,

@@ -146,7 +146,8 @@ pub struct ResponseEnvelope {
     pub mirrors_data_at_top_level: bool,
     /// Whether the HTTP status is 202: the operation has begun and continues.
     pub accepted: bool,
-    /// Whether the HTTP status is 404: nothing is at the path, but `data` or `warnings` say more.
+    /// Whether the HTTP status is 404: nothing is at the path, but the response has `data` or
+    /// `warnings`.
     pub not_found: bool,
     /// The engine's response headers that the mount permits.
     pub headers: BTreeMap<String, Vec<String>>,

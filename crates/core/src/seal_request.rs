@@ -1,4 +1,4 @@
-//! [`SealRequest`]: how `sys/seal` asks for a seal, which a task of the core then performs.
+//! [`SealRequest`]: how `sys/seal` requests a seal, which a task of the core then performs.
 
 use tokio::sync::watch;
 

@@ -22,7 +22,7 @@ use crate::request_span::RequestSpan;
 pub struct AdmittedRequest {
     /// The request's id and span.
     pub span: RequestSpan,
-    /// The operation, before the backend tells creates from updates.
+    /// The operation, before the backend distinguishes creates from updates.
     pub verb: Verb,
     /// The path; of a list request always with a trailing slash.
     pub path: RequestPath,
@@ -102,7 +102,7 @@ pub struct AuthorizedRequest {
     pub routed: Box<RoutedRequest>,
     /// The caller; `None` on unauthenticated paths without a valid token.
     pub caller: Option<AuthenticatedCaller>,
-    /// The operation, with creates and updates told apart.
+    /// The operation, in which creates and updates are distinguished.
     pub operation: Operation,
     /// The in-flight guard of the engine instance that made the existence check; the same instance
     /// then handles the request. `None` if no check was made.

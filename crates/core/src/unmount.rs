@@ -150,8 +150,8 @@ impl Unmount<'_> {
         format!("\"lease revoke -force -prefix {prefix}\" (sys/leases/revoke-force/{prefix})")
     }
 
-    /// Deletes the pending intents without undoing them, for an outside system that is gone for
-    /// good. Returns how many credentials may remain there.
+    /// Deletes the pending intents without undoing them, for an outside system that no longer
+    /// exists. Returns how many credentials may remain there.
     pub async fn abandon_intents(&self) -> Result<usize, Error> {
         const PAGE: usize = 256;
         let storage = self.unmounts.leases.barrier.view(&self.entry.storage_prefix());

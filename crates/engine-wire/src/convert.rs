@@ -73,7 +73,7 @@ pub(crate) enum HostCall {
     Rollback,
 }
 
-/// Converts a message to a request. `deadline` is when the host gives up waiting.
+/// Converts a message to a request. `deadline` is the time at which the host stops waiting.
 pub(crate) fn request_from_wire(
     message: pb::Request,
     deadline: Timestamp,

@@ -39,7 +39,7 @@ pub fn host_services(
 }
 
 /// The services for an instance that is only queried for its metadata: all storage and system calls
-/// fail, with a message that says why.
+/// fail, with the reason as the message.
 pub fn probe_services(facts: HostFacts) -> GrpcServices {
     host_services(Arc::new(NoMount), Arc::new(NoMount), facts)
 }

@@ -54,7 +54,7 @@ pub(crate) const FOLDED_PATHS_METADATA: &str = "strongroom-folded-paths-bin";
 
 /// The operation with which OpenBao 2.7 queries an engine for the canonical form of a path
 /// (openbao#4065). Its text isn't known yet, so no plug-in is queried: one that doesn't declare
-/// [`FOLDED_PATHS_METADATA`] is treated as unable to say.
+/// [`FOLDED_PATHS_METADATA`] is treated as not declaring them.
 #[expect(dead_code, reason = "the text has to be read from OpenBao's SDK first")]
 pub(crate) const RESOLVE_PATH_OPERATION: Option<&str> = None;
 

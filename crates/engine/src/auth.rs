@@ -9,7 +9,7 @@ use crate::data_response::DataResponse;
 
 /// A successful login: the properties of the token that the core is to create. An auth method
 /// returns it on its unauthenticated login paths, and again when such a token is renewed. The auth
-/// method never sees the token itself.
+/// method never receives the token itself.
 #[derive(Clone)]
 pub struct EngineAuth {
     /// Data returned to the client beside the token.
@@ -123,7 +123,7 @@ impl TokenType {
 /// The name of a user or group in an auth method, which the core maps to an entity or group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentityAlias {
-    /// The name, as the auth method knows it.
+    /// The name of the user in the auth method.
     pub name: String,
     /// Further metadata from the auth method.
     pub metadata: BTreeMap<String, String>,

@@ -22,7 +22,7 @@ pub enum FoldedPaths {
 /// The normalised form of a request path, against which policies are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CanonicalPath<'p> {
-    /// The engine doesn't say, so paths that differ only in case may name the same object.
+    /// The engine doesn't declare it, so paths that differ only in case may name the same object.
     Unknown,
     /// The whole path is case-sensitive and used as it was sent.
     CaseSensitive,
@@ -70,7 +70,7 @@ fn fold_if_matching(pattern: &str, path: &str) -> Option<String> {
 /// How an engine parses the fields of requests to one path.
 #[derive(Clone, Debug, Default)]
 pub enum FieldKinds {
-    /// The engine doesn't say how it parses them.
+    /// The engine doesn't declare how it parses them.
     #[default]
     Unknown,
     /// Fields of any name are accepted and stored as sent.

@@ -1,4 +1,4 @@
-//! [`EngineError`]: how a call to an engine fails, and what the client sees of it.
+//! [`EngineError`]: how a call to an engine fails, and what the client receives.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use strongroom_types::{ErrorKind, RawObject};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The request is wrong; the message tells the user what to do about it.
+    /// The request is wrong; the message describes how to correct it.
     #[error("{message}")]
     User {
         /// The error text that the client receives.
@@ -93,7 +93,7 @@ impl From<StatusKind> for EngineError {
 }
 
 impl EngineError {
-    /// An [`EngineError::User`] without data: the request is wrong, and `message` says why.
+    /// An [`EngineError::User`] without data: the request is wrong, and `message` has the reason.
     pub fn user(message: impl Into<String>) -> Self {
         Self::User { message: message.into(), data: None }
     }

@@ -1,5 +1,5 @@
 //! Where intents are in a mount's storage. An engine writes an *intent* before it calls an outside
-//! system that issues a credential, so that no credential is orphaned; `strongroom-sdk` says how.
+//! system that issues a credential, so that no credential is orphaned; see `strongroom-sdk`.
 //!
 //! The host reads no intent. It deletes the intent in the batch that writes the lease, on the
 //! precondition that the intent still exists, and caches nothing in these folders.

@@ -1,5 +1,5 @@
-//! The keys of [`MountContext::config`](crate::MountContext::config) by which a host tells an engine
-//! what it can do. They stand beside the mount's own options, and no operator sets them.
+//! The keys of [`MountContext::config`](crate::MountContext::config) by which a host declares its
+//! abilities to an engine. They are added to the mount's options; operators don't set them.
 
 /// The key by which the host announces, with the value `1`, that it handles intents.
 pub const HOST_CONFIG_KEY: &str = "strongroom_host";

@@ -61,7 +61,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// One request, as an engine receives it. It carries neither the token, which only the core sees,
+/// One request, as an engine receives it. It carries neither the token, which only the core has,
 /// nor the storage, which belongs to the instance.
 #[derive(Clone)]
 pub struct EngineRequest {

@@ -236,12 +236,12 @@ pub enum StorageError {
     #[error("the host's storage can't do this")]
     Unsupported,
     /// A key, a value or the whole batch exceeds a size limit of the store; nothing was changed.
-    /// The message says which, and gives the limit.
+    /// The message names the part and the limit.
     #[error("{0}")]
     TooLarge(String),
     /// The entry at the key failed its integrity check, so it isn't what was written there.
-    /// Retrying doesn't help; other keys can still be read. The message says what was detected and
-    /// names no key.
+    /// Retrying doesn't help; other keys can still be read. The message describes what was detected
+    /// and names no key.
     #[error("the entry was changed or moved on disk: {0}")]
     Damaged(String),
     /// The store failed. A retry may succeed. A write may have been applied or not.

@@ -66,7 +66,7 @@ pub struct ClusterInfo {
     pub id: String,
 }
 
-/// The server could not answer a [`SystemView`] query; the text says why.
+/// The server could not answer a [`SystemView`] query; the text has the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server did not answer: {0}")]
 pub struct SystemError(pub String);

@@ -210,7 +210,7 @@ where
         self.refusal.take()
     }
 
-    /// Hands the reservation to blocking work that continues even if the request is dropped.
+    /// Moves the reservation to blocking work that continues even if the request is dropped.
     pub(crate) fn detach_budget(&mut self) -> BodyBudget {
         std::mem::take(&mut self.budget)
     }

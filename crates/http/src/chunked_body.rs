@@ -1,4 +1,4 @@
-//! [`ChunkedBody`]: a response body that is handed to hyper in steps of [`WRITE_STEP_BYTES`], so
+//! [`ChunkedBody`]: a response body that is passed to hyper in steps of [`WRITE_STEP_BYTES`], so
 //! that a client that stops reading is detected. Otherwise HTTP/2 would take the whole body at once
 //! and buffer it for as long as the client likes.
 

@@ -29,7 +29,7 @@ pub fn status_of(error: &Error) -> StatusCode {
     chosen.unwrap_or_else(|| status_of_kind(error.kind()))
 }
 
-/// The entries of `errors` in the response body; empty if the client is told only the status.
+/// The entries of `errors` in the response body; empty if the client receives only the status.
 ///
 /// Clients match on the text of collected errors, which has the format of the error lists of Go
 /// programs.

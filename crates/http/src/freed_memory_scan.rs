@@ -38,24 +38,24 @@ impl Drop for FreedMemoryScan {
 /// the old one, the worst case that any allocator may choose.
 struct ScanningAllocator;
 
-#[expect(unsafe_code, reason = "looks at memory that is given back")]
-// SAFETY: it is the system's allocator that gives out memory and takes it back.
+#[expect(unsafe_code, reason = "reads memory that is being freed")]
+// SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for ScanningAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that the whole block is initialized and can be read when it is freed.
-        // SAFETY: asked for by whoever asks for this.
+        // Zeroed, so that the whole block is initialized and can be read when it is freed. SAFETY:
+        // the caller upholds the contract of `GlobalAlloc`, which is passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(mark) = NEEDLE.get() {
-            // SAFETY: the block has this size and nobody else has it.
+            // SAFETY: the block has this size, and nothing else refers to it any more.
             let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
             if bytes.windows(mark.len()).any(|window| window == mark) {
                 MATCHES.set(MATCHES.get() + 1);
             }
         }
-        // SAFETY: it is the system's.
+        // SAFETY: `System` allocated the block, with this layout.
         unsafe { System.dealloc(block, layout) }
     }
 }

@@ -13,7 +13,7 @@
 //! - [`descriptors`]: the open-file limit, and how many connections it allows
 //! - `connection`: serves HTTP on one connection; [`connection_deadlines`]: the timeouts of a
 //!   client; `stream` and `chunked_body` report progress to them
-//! - `plain_http_on_tls`: clients that speak plain HTTP to a TLS port, and failed handshakes
+//! - `plain_http_on_tls`: clients that send plain HTTP to a TLS port, and failed handshakes
 //! - [`request`]: from HTTP to a core request
 //! - [`body`]: reads request bodies, bounded one by one and in total
 //! - [`target`]: the path and query of a request, normalized or refused

@@ -1,4 +1,4 @@
-//! Closes connections that fail on a TLS port. A client that speaks plain HTTP gets an error in
+//! Closes connections that fail on a TLS port. A client that sends plain HTTP gets an error in
 //! plain HTTP, because it would not understand anything else.
 
 use std::time::Duration;

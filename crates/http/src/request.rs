@@ -22,7 +22,7 @@ use crate::{Body, error, response};
 
 /// Bodies larger than this are parsed on the blocking pool, so that they delay no other request.
 const LARGE_BODY_BYTES: usize = 256 << 10;
-/// Maximum size of the body that initializes a server, which anybody may send: it may contain the
+/// Maximum size of the body that initializes a server, which needs no token: it may contain the
 /// operators' keys.
 const MAX_INIT_BYTES: usize = 64 << 10;
 /// Maximum size, in bytes, and number of fields of a body at a path that is exempt from admission
@@ -349,7 +349,7 @@ where
 }
 
 /// Whether the client sends the rest of the body before it reads the response. One that sent
-/// `Expect: 100-continue` was told to go on as soon as anything was read. Over HTTP/2 it can read a
+/// `Expect: 100-continue` got that response as soon as anything was read. Over HTTP/2 it can read a
 /// response at any time.
 fn client_keeps_sending(head: &Parts, unread: BodyError) -> bool {
     head.version != Version::HTTP_2
@@ -380,7 +380,7 @@ where
         return Ok((unparsed.parse_fields()?, claim.finish(weight)));
     }
     // A large body is parsed on the blocking pool, so that the runtime's threads stay free. The
-    // reservation moves along: if the client disconnects, memory in use isn't given back early.
+    // reservation moves along: if the client disconnects, memory in use isn't released early.
     let share = claim.finish(unparsed.body.len() + weight);
     match tokio::task::spawn_blocking(move || (unparsed.parse_fields(), share)).await {
         Ok((fields, share)) => Ok((fields?, share)),
@@ -412,8 +412,8 @@ where
     Ok((unparsed, weight?))
 }
 
-/// A body before parsing. It is JSON whatever the content type says, except if that is a form and
-/// the body doesn't start like JSON.
+/// A body before parsing. It is JSON whatever the content type, except if that is a form and the
+/// body doesn't start like JSON.
 struct RawBody {
     body: Bytes,
     is_form: bool,

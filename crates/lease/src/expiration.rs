@@ -105,7 +105,7 @@ enum AttemptOutcome {
 
 /// What to do after an attempt.
 enum FollowUp {
-    /// The lease is gone or irrevocable; nothing to do.
+    /// The lease is deleted or irrevocable; nothing to do.
     Nothing,
     /// The lease is due at this time.
     Due(Timestamp),
@@ -115,7 +115,7 @@ enum FollowUp {
 
 /// Delay after a failure of the store.
 pub(crate) const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
-/// Maximum sleep, however far away the next entry is, in case nobody called `notify_due` for an
+/// Maximum sleep, however far away the next entry is, in case `notify_due` was not called for an
 /// earlier one.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 /// Retries when concurrent changes of the same lease interfere.

@@ -47,7 +47,7 @@ pub enum LeaseKind {
         path: String,
         /// Internal data that the engine stored with the lease.
         internal: Box<RawValue>,
-        /// The response data, if the engine asked to get it back on renewal and revocation.
+        /// The response data, if the engine requested to receive it on renewal and revocation.
         data: Option<Box<RawValue>>,
     },
     /// A service token, which is revoked with its children and leases.
@@ -77,7 +77,7 @@ pub enum LeaseState {
         /// The error of the last attempt.
         error: Option<String>,
     },
-    /// Revocation failed for good and is no longer attempted. The lease is kept for operators to
+    /// Revocation failed permanently and is no longer attempted. The lease is kept for operators to
     /// inspect and revoke again.
     Irrevocable {
         /// The error of the last attempt.
@@ -97,7 +97,7 @@ impl Lease {
     }
 
     /// Whether the lease is active and not expired at `now`. A lease that is being revoked or
-    /// irrevocable is not alive.
+    /// irrevocable is not active.
     pub fn is_alive(&self, now: Timestamp) -> bool {
         self.state == LeaseState::Active && self.expires > now
     }

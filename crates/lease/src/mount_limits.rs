@@ -36,8 +36,8 @@ pub(crate) struct RevocationPermit {
 }
 
 impl MountLimits {
-    /// Allows `total` revocations at a time, as many of tokens beside them, and `per_mount` of one
-    /// mount. Zero is taken as one.
+    /// Allows `total` revocations of credentials at a time, as many of tokens, and `per_mount` of
+    /// one mount. Zero is taken as one.
     pub(crate) fn new(total: usize, per_mount: usize) -> Self {
         let all = || Arc::new(Semaphore::new(total.max(1)));
         let per_mount = per_mount.max(1);

@@ -165,7 +165,7 @@ impl LeaseStore {
     }
 
     /// Reads the lease with this id; `None` if there is none. Bypasses the cache, because a lease
-    /// is read only once or twice in its life.
+    /// is read only once or twice.
     ///
     /// # Errors
     ///
@@ -220,7 +220,7 @@ impl LeaseStore {
     }
 
     /// The lease an index entry refers to, if it is still due at that time. An outdated entry is
-    /// deleted; otherwise it would be due for ever. A lease whose record can't be decoded becomes
+    /// deleted; otherwise it would stay due. A lease whose record can't be decoded becomes
     /// irrevocable; otherwise retrying it would hold up all others.
     ///
     /// # Errors

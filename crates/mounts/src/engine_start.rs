@@ -101,8 +101,8 @@ impl MountRegistry {
         }
     }
 
-    /// Installs an instance on a mount that has none. Returns `false` if the mount is gone or has
-    /// an engine.
+    /// Installs an instance on a mount that has none. Returns `false` if the mount no longer exists
+    /// or has an engine.
     fn install_instance(&self, place: &StartTarget, instance: Arc<MountInstance>) -> bool {
         let handle = self.handle_without_engine(place).filter(|_| !self.closing.is_cancelled());
         handle.is_some_and(|handle| handle.replace_instance(instance).is_none())

@@ -40,7 +40,7 @@ struct EngineHandleInner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Blocked {
-    /// The mount is being removed, so requests are refused for good.
+    /// The mount is being removed, so requests are refused permanently.
     Removing = 1,
     /// The mount is being remounted, or was: then this handle belongs to the old path.
     Moving = 2,
@@ -64,7 +64,7 @@ const MAX_START_DELAY: Duration = Duration::from_secs(60);
 pub struct MountInstance {
     /// The engine, linked in or in a plug-in process.
     pub engine: Arc<dyn Engine>,
-    /// The storage of the mount as this instance sees it.
+    /// The storage of the mount, through the view of this instance.
     pub storage: Arc<InstanceStorage>,
     in_flight: AtomicUsize,
     last_left: Notify,

@@ -416,7 +416,7 @@ impl InstanceSupervisor {
                         let mount = &self.instance.label;
                         let reason = error.details();
                         tracing::error!(plugin, mount, reason, "a plug-in could not be restarted");
-                        // Every client of the mount sees this text.
+                        // Every client of the mount can receive this text.
                         why = NOT_RESTARTED;
                     }
                 }

@@ -128,8 +128,8 @@ impl Error {
 }
 
 impl Error {
-    /// The text for the operator who registers the plug-in, who may see everything: with paths, the
-    /// process's output, and advice on what to do next.
+    /// The text for the operator who registers the plug-in, with all details: paths, the process's
+    /// output, and advice on what to do next.
     pub fn explanation(&self) -> String {
         let Self::Start { plugin, reason, evidence } = self else { return self.details() };
         let mut text = format!("the plug-in {plugin} did not start: {}", reason.explanation());

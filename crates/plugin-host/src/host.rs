@@ -172,8 +172,8 @@ impl PluginHost {
         Ok(Arc::new(PluginEngine::open(self.processes.clone(), key, mount, label).await?))
     }
 
-    /// Reads the trust file, if one is configured, so that an error in it shows before a plug-in is
-    /// started. Blocks on file access.
+    /// Reads the trust file, if one is configured, so that an error in it is reported before a
+    /// plug-in is started. Blocks on file access.
     pub fn check_trust_file(&self) -> Result<(), Error> {
         let trust = &self.processes.launcher.trust;
         trust.as_ref().map_or(Ok(()), |file| file.read().map(|_| ()))

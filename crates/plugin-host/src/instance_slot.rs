@@ -1,4 +1,4 @@
-//! [`InstanceSlot`]: an instance's reference to the process that it lives in.
+//! [`InstanceSlot`]: an instance's reference to the process that it runs in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl InstanceSlot {
         Self { process_ref: Some(process_ref), instance: instance.to_owned(), clock, tracker }
     }
 
-    /// Releases the process without cleaning up, because it no longer knows the instance.
+    /// Releases the process without a cleanup call, because it no longer has the instance.
     pub(crate) async fn release(mut self) {
         if let Some(process_ref) = self.process_ref.take() {
             process_ref.release().await;
@@ -52,8 +52,8 @@ impl InstanceSlot {
 
 impl Drop for InstanceSlot {
     fn drop(&mut self) {
-        // Without a runtime only the reference is dropped, which stops the process if nobody else
-        // uses it.
+        // Without a runtime only the reference is dropped, which stops the process if no other uses
+        // it.
         if let Some(process_ref) = self.process_ref.take()
             && let Ok(runtime) = Handle::try_current()
         {

@@ -15,7 +15,7 @@
 //! - [`environment`]: the environment variables of a plug-in process
 //! - [`variable_rules`]: the variables that a registration may not set
 //! - [`trust`]: the operator's list of plug-ins that may run
-//! - [`spawn`]: child processes that execute an open file and die with the server; the only unsafe
+//! - [`spawn`]: child processes that execute an open file and end with the server; the only unsafe
 //!   code of the project
 //! - [`process`]: from a verified file to a connected process
 //! - `process_monitor`: monitors a process until it ends; `process_metrics`: counts and measures

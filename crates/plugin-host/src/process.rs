@@ -91,7 +91,7 @@ pub struct PluginProcess {
 /// How many files may be hashed at the same time. The [`PluginHost`](crate::host::PluginHost)
 /// creates its semaphore with this number of permits.
 pub const MAX_CONCURRENT_READS: usize = 8;
-/// How long a start may take beyond the limit for its handshake. The whole start is given up after
+/// How long a start may take beyond the limit for its handshake. The whole start is aborted after
 /// both together.
 pub const START_MARGIN: Duration = Duration::from_secs(10);
 /// How long each of the first calls to a process may take.

@@ -85,7 +85,7 @@ enum ExitReason {
 impl ProcessMonitor {
     pub(crate) async fn run(mut self) {
         let pid = self.child.pid();
-        // However this task ends, `exited` is cancelled, so that nobody waits for the process.
+        // However this task ends, `exited` is cancelled, so that no caller waits for the process.
         let _over = self.exited.clone().drop_guard();
         let _counted = self.meter.add_process(&self.title, pid);
         tracing::info!(plugin = self.title, pid, "a plug-in process was started");
@@ -100,7 +100,7 @@ impl ProcessMonitor {
         if let ExitReason::Unhealthy(reason) = why {
             tracing::error!(plugin = self.title, pid, reason, "a plug-in process is replaced");
         }
-        // No new instance may join the process from here on. `stop` does not tell whether a
+        // No new instance may join the process from here on. `stop` does not show whether a
         // shutdown was requested: callers that find the process dead also cancel it, perhaps before
         // this task ran.
         self.stop.cancel();

@@ -47,7 +47,7 @@ struct ProcessSlotState {
     closed: bool,
 }
 
-/// What a caller finds in a slot.
+/// The result of looking up a slot.
 enum SlotStatus {
     Running(Arc<PluginProcess>),
     Starting(Starting),

@@ -1,4 +1,4 @@
-//! Child processes that execute an open file and die with the server.
+//! Child processes that execute an open file and end with the server.
 //!
 //! A descriptor is executed and never a path, by execveat(2) directly. The C library's `execvp`,
 //! which [`Command`] uses, passes files that the kernel refuses to a shell; here that is an error.
@@ -12,9 +12,9 @@
 //! (`ETXTBSY`). The kernel reports an exec before it has closed all descriptors, so forking one
 //! child after another doesn't prevent this. A start that fails for this reason is repeated.
 //!
-//! A child may be hostile: it can leave its process group, and it can be slow to die. So it is
+//! A child may be hostile: it can leave its process group, and it can be slow to end. So it is
 //! killed through its pidfd in addition to its group, and never waited for synchronously: a dropped
-//! child is handed to a reaper thread.
+//! child is passed to a reaper thread.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString, c_char, c_int, c_long, c_uint};
@@ -191,7 +191,7 @@ impl ChildHandle {
         if self.reaped {
             return;
         }
-        // An error means that the group is gone. The child itself may have left it.
+        // An error means that the group no longer exists. The child itself may have left it.
         let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
@@ -245,7 +245,7 @@ fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
                     continue;
                 }
                 let outcome = ChildHandle::fork_child(&mut command);
-                // If the caller is gone, the child is dropped here, which kills it.
+                // If the caller was dropped, the child is dropped here, which kills it.
                 let _ = answer.send((command, outcome));
             }
         };
@@ -255,7 +255,7 @@ fn spawner_thread() -> io::Result<&'static SyncSender<SpawnJob>> {
     spawner.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
 }
 
-/// Hands a killed child to the reaper thread, without waiting for it.
+/// Passes a killed child to the reaper thread, without waiting for it.
 fn reap_in_background(mut child: Child) {
     static REAPER: OnceLock<Option<Sender<Child>>> = OnceLock::new();
     let reaper = REAPER.get_or_init(|| {
@@ -272,7 +272,7 @@ fn reap_in_background(mut child: Child) {
     }
 }
 
-/// The first and the longest pause between checks for a child that doesn't die.
+/// The first and the longest pause between checks for a child that doesn't exit.
 const REAP_INTERVALS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 fn reap_all(waiting: &Receiver<Child>) {
@@ -333,7 +333,7 @@ fn prepare_exec(command: &mut Command, execution: ChildCommand) -> io::Result<()
 
 fn die_with_parent(parent: Pid) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // The parent may have died before the signal was set.
+    // The parent may have exited before the signal was set.
     if rustix::process::getppid() == Some(parent) {
         Ok(())
     } else {

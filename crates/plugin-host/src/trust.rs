@@ -54,7 +54,7 @@ impl TrustFile {
     }
 
     /// Reads and parses the file. The file and its folder must belong to root or the server's user
-    /// and be writable by nobody else. Blocks on file access.
+    /// and be writable by no one else. Blocks on file access.
     pub fn read(&self) -> Result<TrustList, Error> {
         let bytes = self.read_bytes().map_err(|reason| self.trust_file_error(&reason))?;
         TrustList::parse(&bytes).map_err(|error| Error::TrustFile {

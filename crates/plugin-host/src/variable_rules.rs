@@ -9,7 +9,7 @@
 /// A group of variables that configure the same kind of thing.
 #[derive(Debug)]
 pub struct VariableClass {
-    /// What they configure, as error messages and the documentation say it.
+    /// What they configure, as error messages and the documentation describe it.
     pub configures: &'static str,
     /// The variables that are refused by name.
     pub names: &'static [&'static str],

@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// A protobuf codec with buffers of the right size. Tonic's own codec allocates 8 KiB twice per
-/// call on each side, and a value that was sliced out of such a buffer keeps all of it alive.
+/// call on each side, and a value that was sliced out of such a buffer keeps all of it in memory.
 pub struct WireCodec<T, U>(PhantomData<fn(T) -> U>);
 
 impl<T, U> Default for WireCodec<T, U> {
@@ -18,7 +18,7 @@ impl<T, U> Default for WireCodec<T, U> {
 
 /// Enough for most messages, and cheap to allocate.
 const INITIAL_BUFFER_BYTES: usize = 512;
-/// Encoded messages are handed on when this many bytes are ready, or all of them.
+/// Encoded messages are passed on when this many bytes are ready, or all of them.
 const YIELD_THRESHOLD_BYTES: usize = 32 << 10;
 
 impl<T, U> Codec for WireCodec<T, U>
@@ -69,7 +69,7 @@ impl<U: Message + Default> Decoder for MessageDecoder<U> {
         U::decode(buffer).map(Some).map_err(|error| Status::internal(error.to_string()))
     }
 
-    /// The length prefix of a received message tells how large the buffer must be.
+    /// The length prefix of a received message determines the size of the buffer.
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(0, YIELD_THRESHOLD_BYTES)
     }

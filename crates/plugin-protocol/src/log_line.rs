@@ -21,7 +21,7 @@ pub enum PluginLogLevel {
     Trace,
     /// For developers of the plug-in.
     Debug,
-    /// Normal events that operators may want to see.
+    /// Normal events that are useful to operators.
     Info,
     /// A condition that may need attention before something fails.
     Warn,

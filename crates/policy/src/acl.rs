@@ -86,7 +86,7 @@ impl Acl {
     }
 
     /// Whether the rules grant `capability` on `path`, ignoring their conditions on fields and
-    /// wrapping. `sudo` says that the path is root-protected, so that the `sudo` capability is
+    /// wrapping. `sudo` means that the path is root-protected, so that the `sudo` capability is
     /// required as well.
     pub fn allows(&self, path: &str, capability: Capability, sudo: bool) -> bool {
         self.root

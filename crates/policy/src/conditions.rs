@@ -68,7 +68,7 @@ impl PathGrant {
     }
 
     /// Whether a request with this capability, these fields and this wrapping TTL (if any) is
-    /// granted. `readings` says how the handler reads the fields; it is called only if there are
+    /// granted. `readings` returns how the handler reads the fields; it is called only if there are
     /// conditions on fields.
     pub fn permits_request(
         &self,

@@ -64,7 +64,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// A user error that says to write the document first if it doesn't exist; a storage error if
+    /// A user error that asks to write the document first if it doesn't exist; a storage error if
     /// it can't be read.
     pub async fn config<D: Document>(&self) -> Result<Arc<D>, Error> {
         match self.documents().get::<D>(&[]).await? {

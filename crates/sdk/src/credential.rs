@@ -40,7 +40,7 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// The document with the address of the outside system and the credentials for it, or `()` for
     /// none.
     type Config: RequiredDocument;
-    /// The document that says what the credential may do, or `()` for none.
+    /// The document with the permissions of the credential, or `()` for none.
     type Role: RequiredDocument;
     /// What the client receives when the credential is issued. It may contain secrets.
     type Response: ResponseData;
@@ -89,7 +89,7 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::user`], [`Error::answered`] and the like fail the request. After an error, or if
-    /// the process dies during the call, [`Credential::undo`] is called with the same name: later
+    /// the process ends during the call, [`Credential::undo`] is called with the same name: later
     /// if the call may still take effect ([`Error::is_uncertain`]), otherwise at once.
     ///
     /// # Cancel safety
@@ -334,7 +334,7 @@ impl<C: Credential> IssuedCredential<C> {
 
     /// States that the outside system lets the credential expire by itself this long after the call
     /// of `issue` began, and that a renewal can't extend that. No lease period or renewal then goes
-    /// beyond it, whatever the role and the mount say. Use it when the outside system grants less
+    /// beyond it, whatever the role and the mount allow. Use it when the outside system grants less
     /// than [`IssueRequest::lasts_for`], and [warn](Self::warn) the client. Zero means no such
     /// expiry.
     #[must_use]
@@ -413,7 +413,7 @@ impl fmt::Display for CredentialName {
 /// there is nothing to implement in an engine.
 #[async_trait]
 pub trait RequiredDocument: Send + Sync + 'static {
-    /// Loads the document, or returns a user error that says what has to be written first.
+    /// Loads the document, or returns a user error that names the document to write first.
     #[doc(hidden)]
     async fn load_required(context: &Context, name: &str) -> Result<Arc<Self>, Error>;
 

@@ -10,7 +10,7 @@ use strongroom_types::serial_queue::SerialQueueError;
 /// The HTTP status for a request that failed because of concurrent changes and may be retried.
 const BUSY_STATUS: u16 = 503;
 
-/// An error returned by an engine's code. The constructor decides what the client sees.
+/// An error returned by an engine's code. The constructor decides what the client receives.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(ErrorRepr);
@@ -35,8 +35,8 @@ enum ErrorRepr {
 }
 
 impl Error {
-    /// The request is wrong. The client receives the message with status 400, so say what to do
-    /// about it.
+    /// The request is wrong. The client receives the message with status 400, so describe how to
+    /// correct it.
     pub fn user(message: impl Into<String>) -> Self {
         Self(ErrorRepr::User(message.into()))
     }
@@ -87,7 +87,7 @@ impl Error {
         Self(ErrorRepr::InDoubt { system, call: call.into(), status })
     }
 
-    /// Nothing was changed because of concurrent writes. The client is told to retry.
+    /// Nothing was changed because of concurrent writes. The client should retry.
     pub(crate) fn write_conflict() -> Self {
         Self(ErrorRepr::Busy("others keep changing this; try again"))
     }

@@ -20,7 +20,8 @@ pub struct FreeForm {
 }
 
 impl FreeForm {
-    /// Free-form documents with default options: readers are told the mount's default lifetime.
+    /// Free-form documents with default options: responses to reads contain the mount's default
+    /// lifetime.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,7 +1,7 @@
 //! Intents: they ensure that no issued credential is orphaned.
 //!
 //! Issuing a credential has a gap: a crash between the outside system's response and the writing of
-//! the lease would leave a credential that nobody ever revokes. So an *intent* is stored before the
+//! the lease would leave a credential that is never revoked. So an *intent* is stored before the
 //! call: the name that the credential will get, and the deadline of the call. If the call certainly
 //! failed, the engine undoes it at once and deletes the intent. Otherwise the intent ends in one of
 //! two ways, and never in both:
@@ -175,7 +175,7 @@ impl IntentStore {
     }
 
     /// Records that the credential was searched for. After the last search the intent is deleted;
-    /// before, the result says when to search again.
+    /// before, the result is when to search again.
     pub(crate) async fn record_undo_attempt(
         &self,
         due: DueIntent,

@@ -11,12 +11,12 @@
 //!
 //! # Beside an instance of an earlier version
 //!
-//! During a reload an instance that knows only the old keys may still finish requests while this
-//! one moves entries. For it, an entry that has moved doesn't exist. So if an entry is at both
-//! keys, the **new key wins**: it holds what was moved and later changes to it, while the old key
-//! was written by an instance that saw no entry. An entry is moved only if nothing is at its new
-//! key. What the old instance writes stays at the old key, is named in the log, and is removed with
-//! the next write or removal of that entry. What it tries to remove after the move stays, since it
+//! During a reload an instance that uses only the old keys may still finish requests while this one
+//! moves entries. For it, an entry that has moved doesn't exist. So if an entry is at both keys,
+//! the **new key wins**: it holds what was moved and later changes to it, while the old key was
+//! written by an instance that saw no entry. An entry is moved only if nothing is at its new key.
+//! What the old instance writes stays at the old key, is named in the log, and is removed with the
+//! next write or removal of that entry. What it tries to remove after the move stays, since it
 //! finds nothing. Names without an entry at the new key are moved as usual.
 //!
 //! The host reports the other instance's writes ([`KeyMigratingStorage::on_external_write`]), so

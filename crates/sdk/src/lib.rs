@@ -104,8 +104,8 @@
 //!
 //! # The modules, in reading order
 //!
-//! The root of the crate has what most engines use. The modules say how it is used, and have what
-//! few engines need:
+//! The root of the crate has what most engines use. The modules document how it is used, and have
+//! what few engines need:
 //!
 //! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`] holds
 //!   several, and a mount option selects one

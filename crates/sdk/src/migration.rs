@@ -10,8 +10,8 @@
 //! where it is and is named in the log; the mount serves requests without it, and the next instance
 //! tries again. After any other error no document is skipped: requests stay rejected, and the next
 //! periodic call tries again. Under hosts without preconditions the same holds for a damaged
-//! document, because a record written under its name meanwhile could not be told from one that the
-//! document became.
+//! document, because a record written under its name meanwhile could not be distinguished from one
+//! that the document became.
 
 use std::fmt;
 use std::sync::Arc;

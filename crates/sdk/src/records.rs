@@ -69,7 +69,7 @@ pub const MAX_NAME_BYTES: usize = 4000;
 ///
 /// # Errors
 ///
-/// A user error that says what is wrong with the name.
+/// A user error that describes what is wrong with the name.
 pub fn check_name(name: &str) -> Result<(), Error> {
     if name.ends_with('/') {
         return Err(Error::user("cannot write to a path ending in '/'"));

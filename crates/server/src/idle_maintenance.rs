@@ -39,7 +39,7 @@ struct IdleDetector {
 }
 
 impl IdleDetector {
-    /// Records the number of operations since the store was opened, and says what to do now.
+    /// Records the number of operations since the store was opened, and returns what to do now.
     fn observe(&mut self, done: u64) -> MaintenanceStep {
         let busy = done.saturating_sub(self.operations_seen) >= BUSY_OPERATIONS;
         self.operations_seen = done;

@@ -132,7 +132,7 @@ impl PluginLauncher for EngineLauncher {
     }
 
     async fn probe(&self, spec: &PluginSpec) -> Result<String, PluginError> {
-        // The operator who registers a plug-in may see its output and its file paths.
+        // The operator who registers a plug-in may get its output and its file paths.
         let explained = |error: Error| plugin_error_with_text(&error, error.explanation());
         self.require_host()?.probe(&to_host_spec(spec)).await.map_err(explained)
     }

@@ -1,8 +1,8 @@
 //! Socket files of listeners, created without a moment when others could connect, and removed at
 //! the end.
 //!
-//! No link is followed in the last component of the path, and only a socket that nobody listens on
-//! any more is ever removed.
+//! No link is followed in the last component of the path, and only a socket without a listener any
+//! more is ever removed.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -57,8 +57,8 @@ pub(crate) fn bind_socket_file(
     Ok((UnixListener::from_std(listener)?, bound))
 }
 
-/// Binds the socket with permissions for its owner only. The file inherits the socket's mode, so
-/// nobody else can connect until ownership and mode are set.
+/// Binds the socket with permissions for its owner only. The file inherits the socket's mode, so no
+/// other user can connect until ownership and mode are set.
 fn bind_privately(path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket()?;
     fchmod(&socket, OWNER_ONLY)?;

@@ -246,7 +246,7 @@ async fn odd_keys_are_refused_or_kept(store: &dyn Physical) {
     assert_eq!(get_entry(store, "huge").await, None);
 }
 
-/// 16 writers increment one counter, each on condition that nobody else changed it meanwhile.
+/// 16 writers increment one counter, each on condition that it wasn't changed meanwhile.
 async fn no_update_is_lost(store: Arc<dyn Physical>) {
     const WRITERS: u64 = 16;
     const EACH: u64 = 25;

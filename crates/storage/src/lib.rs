@@ -101,7 +101,7 @@ impl<P: Physical + ?Sized> Physical for Arc<P> {
 pub struct PhysicalEntry {
     /// The value exactly as it was written.
     pub value: Bytes,
-    /// Changes with every put of this key, and is never reused during the life of the store.
+    /// Changes with every put of this key, and is never reused in the store.
     pub version: Version,
 }
 

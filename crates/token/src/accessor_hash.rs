@@ -6,7 +6,7 @@ use strongroom_crypto::digest::sha256;
 use strongroom_types::Accessor;
 
 /// The first 16 hexadecimal digits of the SHA-256 of an accessor. The accessor itself would allow
-/// whoever reads the log to look up and revoke the token.
+/// any reader of the log to look up and revoke the token.
 ///
 /// Computed at first use and kept with the decoded token, because every request needs it. It is
 /// determined by the accessor, so two are always equal.

@@ -211,7 +211,7 @@ impl TokenStore {
 
     /// Adds a new token to a batch, on condition that its parent isn't being revoked and that its
     /// id isn't taken. Call [`TokenStore::check_depth`] first; if the commit fails,
-    /// [`TokenStore::is_gone_or_revoking`] tells whether the parent was the reason.
+    /// [`TokenStore::is_gone_or_revoking`] returns whether the parent was the reason.
     pub fn create(&self, batch: &mut Batch, new: NewToken, now: Timestamp) -> IssuedToken {
         let entropy: &dyn Entropy = &**self.0.view.barrier().entropy();
         let id = new.id.unwrap_or_else(|| {

@@ -181,7 +181,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A [`Clock`] for tests that stands still until a test calls [`ManualClock::advance`] or
+/// A [`Clock`] for tests whose time doesn't change until a test calls [`ManualClock::advance`] or
 /// [`ManualClock::set_time`].
 #[cfg(any(test, feature = "testing"))]
 #[derive(Clone, Debug)]
@@ -223,7 +223,8 @@ impl ManualClock {
     ) -> BoxFuture<'static, ()> {
         let mut time = self.0.subscribe();
         Box::pin(async move {
-            // An error means that every clone of the clock is gone, so time can no longer move.
+            // An error means that every clone of the clock was dropped, so time can no longer
+            // advance.
             if time.wait_for(reached).await.is_err() {
                 std::future::pending::<()>().await;
             }

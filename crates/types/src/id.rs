@@ -152,7 +152,7 @@ impl PolicyName {
 
 text_id! {
     /// The UUID of a mount. The mount's storage lies under it, so a new mount at a reused path
-    /// never sees old data.
+    /// never gets old data.
     MountUuid
 }
 

@@ -15,7 +15,7 @@
 //! - [`mod@printable`]: untrusted text, limited to one line and a maximum length
 //! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], for changes that
 //!   must not overlap
-//! - [`read_cache`]: [`ReadCache`], a cache of store reads that also remembers absent keys
+//! - [`read_cache`]: [`ReadCache`], a cache of store reads that also caches absent keys
 //! - [`run_to_completion`]: [`RunToCompletion`], work that continues after its caller is dropped
 //! - [`error`]: [`ErrorKind`], the category of an error, independent of HTTP
 //! - [`error_chain`]: [`chain`], an error with its sources, for the log

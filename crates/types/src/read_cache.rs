@@ -1,4 +1,4 @@
-//! [`ReadCache`]: a cache of store reads that also remembers which keys are absent.
+//! [`ReadCache`]: a cache of store reads that also caches which keys are absent.
 //!
 //! - **Bounded in bytes.** Present and absent keys have separate limits: a client that requests
 //!   many nonexistent keys evicts other absent keys, never a present one.
@@ -116,7 +116,7 @@ impl<V: Clone, E: Clone> ReadCache<V, E> {
     }
 
     /// Drops the cached entry for a key. Call it after each change of the key, even a failed one,
-    /// and before anyone learns that the change was made.
+    /// and before the change is reported to anyone.
     pub fn invalidate(&self, key: &str) {
         let mut loads = self.load_shard(key);
         loads.remove(key);

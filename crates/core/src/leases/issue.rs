@@ -2,7 +2,7 @@
 //!
 //! One batch writes the lease and deletes the engine's intent record, on condition that the intent
 //! still exists and the token is not being revoked. If the batch doesn't apply, the credential is
-//! revoked and the client gets an error, so no credential is handed out without a lease.
+//! revoked and the client gets an error, so no client receives a credential without a lease.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::LeaseService;
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, random_lease_id};
 use crate::error::Error;
 
-/// The result of registering a credential: the stored lease, and what to tell the client about it.
+/// The result of registering a credential: the stored lease, and warnings for the client.
 #[derive(Debug)]
 pub struct IssuedLease {
     /// The lease as stored; its id and TTL go into the response.

@@ -12,7 +12,7 @@ use super::LeaseService;
 use super::revoker::{CredentialRef, ENGINE_CALL_TIMEOUT, lease_context};
 use crate::error::Error;
 
-/// The result of a renewal: the updated lease, and what to tell the client about it.
+/// The result of a renewal: the updated lease, and warnings for the client.
 #[derive(Debug)]
 pub struct RenewedLease {
     /// The lease as stored after the renewal, with its new TTL.

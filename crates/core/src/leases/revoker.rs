@@ -19,8 +19,8 @@ use strongroom_types::{Clock, Entropy, Fields, LeaseId, Namespace, RawObject, Re
 use super::token_revoker::WeakTokenRevoker;
 use crate::error::sanitise_message;
 
-/// Implements [`Revoker`] for the expiration manager, and builds the requests by which the core
-/// asks engines to renew or revoke.
+/// Implements [`Revoker`] for the expiration manager, and builds the requests by which the core has
+/// engines renew or revoke credentials.
 pub struct LeaseRevoker {
     table: Arc<ArcSwap<MountTable>>,
     clock: Arc<dyn Clock>,
@@ -45,7 +45,7 @@ impl LeaseRevoker {
         Self { table, clock, entropy, token_revoker: OnceLock::new() }
     }
 
-    /// Asks the engine that issued a credential to revoke it.
+    /// Calls the engine that issued a credential to revoke it.
     pub(crate) async fn revoke_credential(
         &self,
         given_back: CredentialRef<'_>,
@@ -83,7 +83,7 @@ impl LeaseRevoker {
         Err(failed)
     }
 
-    /// Builds the request by which the core asks an engine to renew or revoke a credential.
+    /// Builds the request by which the core has an engine renew or revoke a credential.
     pub(crate) fn engine_request(
         &self,
         mounted: &ActiveMount,
@@ -117,7 +117,7 @@ pub(crate) struct CredentialRef<'a> {
     pub(crate) mount: &'a str,
     /// The path below the mount at which the credential was issued.
     pub(crate) path: &'a str,
-    /// The data sent to the client, if the engine asked to keep it.
+    /// The data sent to the client, if the engine requested that it be kept.
     pub(crate) data: Option<&'a RawValue>,
     /// The engine's internal data and the times of the lease.
     pub(crate) lease: LeaseContext,

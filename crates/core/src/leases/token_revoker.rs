@@ -3,7 +3,7 @@
 //! A revocation begins with a durable mark, after which the whole subtree is refused and can't
 //! grow; with [`RevocationMark::Orphan`] only the token itself is refused, and its children become
 //! orphans. The subtree is then traversed depth first, and removed bottom up: a token is removed
-//! once its leases are queued for revocation, its cubbyhole is empty and its children are gone.
+//! once its leases are queued for revocation, its cubbyhole is empty and its children are removed.
 //! Marks of tokens not reached yet survive a crash, and the traversal is resumed at the next
 //! unseal. Leases that can't be revoked in time are left to the expiration manager. A revocation
 //! that fails repeatedly is parked and retried once a minute.
@@ -107,8 +107,8 @@ impl TokenRevoker {
     }
 
     /// Marks a token and queues its revocation. When this returns, the mark is durable: with
-    /// [`RevocationMark::Tree`] the token and its descendants are refused for good. `None` if there
-    /// is no such token; else a signal that becomes `true` when the revocation has completed.
+    /// [`RevocationMark::Tree`] the token and its descendants are refused permanently. `None` if
+    /// there is no such token; else a signal that becomes `true` when the revocation has completed.
     ///
     /// Cancel safety: once this was polled, the mark is written and the revocation queued, even if
     /// this future is dropped.
@@ -218,7 +218,7 @@ impl TokenRevoker {
     }
 
     /// Attempts a revocation up to [`MAX_ATTEMPTS`] times, so that a failing one doesn't occupy a
-    /// worker for good. Returns whether it completed.
+    /// worker permanently. Returns whether it completed.
     async fn revoke_with_retries(&self, key: &TokenKey) -> bool {
         for _ in 0..MAX_ATTEMPTS {
             let Err(error) = self.revoke_subtree(key).await else { return true };

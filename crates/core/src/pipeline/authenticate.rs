@@ -54,7 +54,7 @@ pub async fn authenticate(
     }))
 }
 
-/// Logs the reason of the refusal, and returns an error that does not tell it to the client.
+/// Logs the reason of the refusal, and returns an error that does not contain it.
 fn log_invalid_token(core: &UnsealedCore, routed: &RoutedRequest) -> Error {
     let sent = routed.request.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
     routed.record_in_span(None);

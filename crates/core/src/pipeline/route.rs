@@ -31,7 +31,7 @@ pub fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedReq
     Box::new(RoutedRequest { request, mounted, relative_path, access, requested_wrap_ttl, headers })
 }
 
-/// The form on which policies are evaluated for a path that is only asked about, as in
+/// The form on which policies are evaluated for a path without a request to it, as in
 /// `sys/capabilities`.
 pub fn policy_path_for(mounts: &MountRegistry, backends: &Backends, path: &str) -> PolicyPath {
     let table = mounts.table();

@@ -18,8 +18,8 @@ use crate::path_access::{PathAccess, TokenRequirement};
 use crate::request::CoreResponse;
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 
-/// Handles the requests below a mount. A backend has no state of its own: it finds its mount in the
-/// request, and the server's state in the [`UnsealedCore`] it is given.
+/// Handles the requests below a mount. A backend has no state of its own: its mount is in the
+/// request, and the server's state in the [`UnsealedCore`] parameter.
 pub trait Backend: Send + Sync {
     /// Whether a path requires a token. Called for every request before its body is read, so it
     /// must be cheap.
@@ -74,7 +74,7 @@ pub trait Backend: Send + Sync {
     }
 }
 
-/// What a backend made of a request.
+/// The result of handling a request.
 pub enum BackendResponse {
     /// The response to the client. Leases and tokens in it are already stored.
     Complete(CoreResponse),
@@ -93,7 +93,7 @@ pub struct WriteOperation {
     /// `Create` or `Update`.
     pub operation: Operation,
     /// The in-flight guard of the engine instance that made the check; the same instance then
-    /// handles the request. `None` if no engine was asked.
+    /// handles the request. `None` if no engine was called.
     pub in_flight: Option<InFlight>,
 }
 

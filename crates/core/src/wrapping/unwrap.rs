@@ -17,7 +17,7 @@ use crate::responses::{data_response_with_warnings, not_found};
 use crate::stages::{AuthenticatedCaller, RoutedRequest};
 
 /// The one error for tokens that are malformed, unknown, used, expired or not wrapping tokens. It
-/// doesn't tell which, but clients must be able to see that the token is invalid.
+/// doesn't reveal which of these it is; clients only need to recognise that the token is invalid.
 fn invalid_wrapping_token() -> Error {
     Error::invalid("wrapping token is not valid or does not exist")
 }
@@ -74,7 +74,8 @@ impl WrappingService {
         };
         let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
-            // Logged, because this is how an interception shows: somebody else used the wrapping token.
+            // Logged, because it may mean that someone intercepted the wrapping token and used it
+            // first.
             routed.record_in_span(None);
             let origin = routed.request.request_origin(None);
             self.refusal_log.log_refusal(RefusalKind::InvalidToken, &origin, &error.to_string());

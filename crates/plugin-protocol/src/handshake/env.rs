@@ -1,7 +1,8 @@
 //! The environment variables of a plug-in. This module doesn't read or write the environment: the
 //! host passes the variables to the child it starts, and a plug-in looks them up.
 
-/// A fixed value that tells a plug-in that a host started it, and not a user's shell. Not a secret.
+/// A fixed value by which a plug-in recognises that a host started it, and not a user's shell. Not
+/// a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MagicCookie {
     /// The name of the environment variable.
@@ -26,7 +27,7 @@ impl MagicCookie {
     }
 }
 
-/// Names the protocol versions that the host can speak; see [`super::versions`]. They are separated
+/// Lists the protocol versions that the host supports; see [`super::versions`]. They are separated
 /// by commas.
 pub const PROTOCOL_VERSIONS: &str = "PLUGIN_PROTOCOL_VERSIONS";
 /// Holds the host's certificate as PEM; set only under AutoMTLS.
@@ -73,7 +74,7 @@ server_variables! {
     AUTOMTLS_ENABLED = "PLUGIN_AUTOMTLS_ENABLED";
     /// `true` if the plug-in is only asked for its description: no storage, no requests.
     METADATA_MODE = "PLUGIN_METADATA_MODE";
-    /// The version of the server. Very old plug-ins speak gRPC only if it is set.
+    /// The version of the server. Very old plug-ins use gRPC only if it is set.
     VERSION = "VERSION";
     /// The token for the certificate of versions 3 and 4; set only without AutoMTLS.
     UNWRAP_TOKEN = "UNWRAP_TOKEN";

@@ -1,4 +1,4 @@
-//! [`HandshakeMode`]: how a host wants its connections to a plug-in secured.
+//! [`HandshakeMode`]: how a host secures its connections to a plug-in.
 
 use strongroom_types::Secret;
 

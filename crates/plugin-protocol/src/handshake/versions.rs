@@ -14,7 +14,7 @@ pub const DATABASE_V6: u32 = 6;
 /// Database protocol 5: one process for each connection.
 pub const DATABASE_V5: u32 = 5;
 
-/// The versions that a host can speak, as listed in [`super::env::PROTOCOL_VERSIONS`].
+/// The versions that a host supports, as listed in [`super::env::PROTOCOL_VERSIONS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfferedVersions(BTreeSet<u32>);
 
@@ -30,7 +30,7 @@ impl OfferedVersions {
         Self(list.split(',').filter_map(|version| version.trim().parse().ok()).collect())
     }
 
-    /// Whether the host can speak this version.
+    /// Whether the host supports this version.
     pub fn contains(&self, version: u32) -> bool {
         self.0.contains(&version)
     }

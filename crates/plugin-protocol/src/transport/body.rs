@@ -112,7 +112,7 @@ impl fmt::Debug for IncomingBody {
     }
 }
 
-/// Sends a body. Completes when the body ends, or when the peer no longer wants it.
+/// Sends a body. Completes when the body ends, or when the peer cancels it.
 pub(super) struct BodySender {
     body: Body,
     stream: SendStream<Bytes>,
@@ -128,7 +128,7 @@ impl BodySender {
         Self { body, stream, held: None, room: true }
     }
 
-    /// An error means that the stream is closed; the caller learns the reason from the response.
+    /// An error means that the stream is closed; the caller gets the reason from the response.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
             if !self.room {

@@ -166,7 +166,7 @@ struct PluginSocketFile {
 
 impl Drop for PluginSocketFile {
     fn drop(&mut self) {
-        // The file is gone already if its folder is.
+        // The file was removed already if its folder was.
         let _ = fs::remove_file(&self.path);
     }
 }

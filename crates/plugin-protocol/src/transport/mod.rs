@@ -13,7 +13,7 @@
 //!
 //! Listener and channel use `h2` directly. A client stack in between would cost a task and two
 //! hand-overs for each call, more than everything else together. It would also reconnect by itself,
-//! which is wrong here: a lost connection means that the process at its other end is gone.
+//! which is wrong here: a lost connection means that the process at its other end has ended.
 
 mod body;
 pub mod channel;
@@ -53,8 +53,8 @@ const MAX_HEADER_BYTES: u32 = 1 << 20;
 /// side.
 const MAX_STREAMS: u32 = 4096;
 /// The maximum number of calls that were cancelled before this side processed them. Beyond it the
-/// connection is closed, and the process is considered lost, so it far exceeds what an honest host
-/// causes.
+/// connection is closed, and the process is considered lost, so it far exceeds what a well-behaved
+/// host causes.
 const MAX_PENDING_RESETS: usize = 4096;
 /// The maximum number of cancelled calls that may still receive a response.
 const MAX_RESET_STREAMS: usize = 1024;

@@ -1,8 +1,8 @@
 //! The gRPC status of a response, in its head or its trailers.
 //!
 //! A peer's response is checked before tonic reads it. Where the status is missing, tonic would
-//! fill in texts and codes of its own, which can't be told from the peer's; and it panics on
-//! details that are not base64.
+//! fill in texts and codes of its own, which can't be distinguished from the peer's; and it panics
+//! on details that are not base64.
 
 use http::{HeaderMap, Response, StatusCode};
 use tonic::Status;

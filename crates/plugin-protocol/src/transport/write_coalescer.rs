@@ -56,7 +56,7 @@ impl<T: AsyncWrite + Unpin> WriteCoalescer<T> {
 
     /// Writes the buffered data. To be called each time the connection was polled and is pending.
     /// Returns true if the connection must be polled again, because there is room in the buffer now
-    /// or it has to learn that the stream is broken; nothing else would wake it.
+    /// or it must be notified that the stream is broken; nothing else would wake it.
     pub(super) fn flush_pending(&self, cx: &mut Context<'_>) -> bool {
         let mut buffered = self.lock();
         if buffered.broken.is_some() {

@@ -1,9 +1,9 @@
 //! Field kinds: how values are parsed from requests, and written to storage and responses.
 //!
 //! Clients are loose with types: a number is sent as `3600` or `"3600"`, a list as a JSON array or
-//! as `"a,b"`. Each field kind accepts all forms of its type, so an engine sees a Rust type and
-//! never an untyped map. Error messages say what was expected and never repeat the value, which may
-//! be a secret.
+//! as `"a,b"`. Each field kind accepts all forms of its type, so an engine gets a Rust type and
+//! never an untyped map. Error messages describe what was expected and never repeat the value,
+//! which may be a secret.
 
 mod default;
 mod kinds;
@@ -44,7 +44,7 @@ pub trait Field: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`InvalidValue`], which says what form was expected.
+    /// [`InvalidValue`], which names the expected form.
     fn read(raw: &RawValue) -> Result<Self, InvalidValue>;
     /// Writes the value as JSON; returns `false` to leave the field out. For the derive macros.
     #[doc(hidden)]
@@ -113,7 +113,7 @@ pub struct FieldSpec {
     pub default: Option<&'static str>,
 }
 
-/// A value of the wrong form; the text says what was expected.
+/// A value of the wrong form; the text names the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct InvalidValue(pub &'static str);

@@ -23,7 +23,7 @@ impl IntoIterator for FieldWarnings {
 }
 
 impl FieldWarnings {
-    /// The warnings of an endpoint that knows these fields.
+    /// The warnings of an endpoint with these fields.
     pub fn for_unrecognized<'d>(fields: &Fields, known: impl Iterator<Item = &'d str>) -> Self {
         let known: Vec<&str> = known.collect();
         let mut ignored: Vec<&str> =

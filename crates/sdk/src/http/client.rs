@@ -78,7 +78,7 @@ impl HttpClient {
         &self.proxies
     }
 
-    /// The connections for these settings: those at hand, unless the settings have changed.
+    /// The connections for these settings: the existing ones, unless the settings have changed.
     pub(super) fn transport_for(
         &self,
         settings: &TlsSettings<'_>,

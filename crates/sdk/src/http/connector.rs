@@ -38,7 +38,7 @@ struct ConnectorSettings {
 #[error("{0}")]
 pub(super) struct ConnectError(pub(super) &'static str);
 
-/// The reason where nobody listens, the name is unknown, or there is no route.
+/// The reason if the port is closed, the name is unknown, or there is no route.
 const COULD_NOT_CONNECT: ConnectError = ConnectError("could not connect");
 const PROXY_FAILED: ConnectError = ConnectError("the proxy failed");
 

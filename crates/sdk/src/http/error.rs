@@ -53,8 +53,8 @@ pub(super) enum CallFailure {
     Unsendable(&'static str),
     /// There was no connection to send it on.
     NotSent(&'static str),
-    /// It was sent, at least in part, and there is no usable response. `broken` says whether
-    /// another attempt may have one.
+    /// It was sent, at least in part, and there is no usable response. `broken` is whether another
+    /// attempt may have one.
     NoAnswer { reason: &'static str, broken: bool },
     /// The response has a status that the request doesn't handle.
     Status(u16),
@@ -108,7 +108,7 @@ impl CallFailure {
     }
 }
 
-/// Whether a status says that the call was not carried out. 408 and most of 5xx may come from a
+/// Whether a status means that the call was not carried out. 408 and most of 5xx may come from a
 /// proxy that waited no longer, or from a system that failed halfway; 301 to 303 are usual after a
 /// form was accepted.
 fn is_refusal(status: u16) -> bool {

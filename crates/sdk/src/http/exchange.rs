@@ -27,7 +27,7 @@ pub(super) struct PreparedCall {
     pub(super) uri: Uri,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// For a proxy that sees the request itself, since it is not encrypted.
+    /// For a proxy that receives the request itself, since it is not encrypted.
     pub(super) proxy_authorization: Option<HeaderValue>,
     pub(super) transport: HttpTransport,
     pub(super) clock: Arc<dyn Clock>,
@@ -250,7 +250,7 @@ fn failure_of(error: &legacy::Error) -> CallFailure {
     }
 }
 
-/// How long the outside system asks to wait, if it says so in seconds.
+/// How long the outside system asks to wait, if it gives that in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))

@@ -1,6 +1,6 @@
 //! An HTTP client for outside systems, made for credentials: whatever happens to a call, the error
-//! says whether it may have taken effect, and it quotes no secret. Behind the feature `http`, which
-//! is on by default.
+//! records whether it may have taken effect, and it quotes no secret. Behind the feature `http`,
+//! which is on by default.
 //!
 //! This is a complete credential whose outside system has three calls, with the documents left out
 //! that the front page of this crate explains:
@@ -84,7 +84,7 @@
 //!     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
 //!         let body = json!({ "name": order.name.fit(64), "permissions": order.role.permissions.0 });
 //!         let request = self.service(order.config, order.context).post("/tokens").json(&body);
-//!         // Any status but 2xx is an error. If the token may exist, the error says so, and the
+//!         // Any status but 2xx is an error. It records whether the token may exist, and then the
 //!         // SDK undoes it later: also if the response can't be read.
 //!         let made = request.send().await?;
 //!         Ok(IssuedCredential::new(made.read_json()?, made.read_json()?))

@@ -108,7 +108,7 @@ impl ProxySettings {
         chosen.as_ref().map(Some).map_err(|unusable| *unusable)
     }
 
-    /// The value of `Proxy-Authorization` for a request that the proxy sees as it is.
+    /// The value of `Proxy-Authorization` for a request that the proxy receives unencrypted.
     pub(super) fn authorization_for(&self, uri: &Uri) -> Option<http::HeaderValue> {
         let proxy = self.proxy_for(uri).ok().flatten()?;
         proxy.authorization.clone().filter(|_| uri.scheme() == Some(&Scheme::HTTP))

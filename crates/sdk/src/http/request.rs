@@ -54,7 +54,7 @@ pub struct HttpRequest<'a> {
     problem: Option<&'static str>,
 }
 
-/// What stands in a URL as it is: the unreserved characters of RFC 3986.
+/// Characters that are not percent-encoded in a URL: the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl<'a> HttpService<'a> {
@@ -79,8 +79,8 @@ impl<'a> HttpService<'a> {
     }
 
     /// A request with any method. `path` begins with a slash and is appended to the base URL. A
-    /// segment such as `:id` stands for a value, which [`HttpRequest::path_value`] gives. Errors
-    /// name the path as it stands here, so no value gets into them; that is why it is a literal.
+    /// segment such as `:id` stands for a value, which [`HttpRequest::path_value`] sets. Errors
+    /// contain the path as given here, so no value gets into them; that is why it is a literal.
     pub fn request(&self, method: Method, path: &'static str) -> HttpRequest<'a> {
         HttpRequest::new(self.clone(), method, path)
     }
@@ -217,7 +217,7 @@ impl<'a> HttpRequest<'a> {
     /// # Errors
     ///
     /// [`HttpError`] if there is no response, if it exceeds a limit, or if it has any other status.
-    /// With `?` it becomes an [`Error`](crate::Error) that says whether the call may have taken
+    /// With `?` it becomes an [`Error`](crate::Error) that records whether the call may have taken
     /// effect.
     ///
     /// # Cancel safety

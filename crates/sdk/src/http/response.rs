@@ -86,7 +86,7 @@ impl HttpResponse {
         self.0.received.body.expose_secret()
     }
 
-    /// Whether the body contains a text, for outside systems that tell their errors apart by text
+    /// Whether the body contains a text, for outside systems that distinguish their errors by text
     /// only.
     pub fn contains_text(&self, text: &str) -> bool {
         String::from_utf8_lossy(self.body()).contains(text)

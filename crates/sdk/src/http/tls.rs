@@ -33,7 +33,7 @@ use strongroom_types::Secret;
 ///     }
 /// }
 ///
-/// /// As `validate` of the document: the operator learns of a bad certificate at once.
+/// /// As `validate` of the document: a bad certificate is refused at once.
 /// fn validate_config(config: &Config) -> Result<(), String> {
 ///     config.tls().check().map_err(|error| error.to_string())
 /// }
@@ -120,7 +120,7 @@ impl<'a> TlsSettings<'a> {
     ///
     /// # Errors
     ///
-    /// [`TlsSettingsError`], which says which of them is wrong and quotes nothing of it.
+    /// [`TlsSettingsError`], which names the wrong setting and quotes nothing of it.
     pub fn check(&self) -> Result<(), TlsSettingsError> {
         self.client_config().map(drop)?;
         self.fixed_server_name().map(drop)

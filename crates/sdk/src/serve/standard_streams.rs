@@ -67,7 +67,7 @@ fn forward_output(reader: OwnedFd, sender: &mpsc::Sender<Vec<u8>>) {
     let mut reader = File::from(reader);
     let mut chunk = [0_u8; CHUNK_BYTES];
     while let Ok(read @ 1..) = reader.read(&mut chunk) {
-        // If nobody receives it, or not fast enough, the output is dropped.
+        // If the host doesn't read it, or not fast enough, the output is dropped.
         let _ = sender.try_send(chunk.get(..read).unwrap_or_default().to_vec());
     }
 }

@@ -104,7 +104,7 @@ impl CheckpointHandoff {
         }
     }
 
-    /// Records a successful attempt; `carried_over` says that it completed the pending checkpoint.
+    /// Records a successful attempt; `carried_over` means that it completed the pending checkpoint.
     pub(super) fn complete(&self, carried_over: bool) {
         let mut state = self.lock_state();
         state.last_error = None;

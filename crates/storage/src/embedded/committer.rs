@@ -25,8 +25,8 @@ pub(super) enum CommitterMessage {
     Stop,
 }
 
-/// A batch and the channel for its result. The receiver may be gone: the batch is applied all the
-/// same.
+/// A batch and the channel for its result. The receiver may be dropped: the batch is applied all
+/// the same.
 pub(super) struct PendingCommit {
     pub(super) batch: PhysicalBatch,
     pub(super) answer: oneshot::Sender<CommitResult>,

@@ -64,8 +64,9 @@ impl LocalFolder {
     pub(super) fn open_or_create(path: &Path) -> io::Result<Self> {
         let folder = Self { path: path.to_owned() };
         if path.is_dir() {
-            // The creator may have died, or not synced, before the name was durable. A failure is
-            // ignored: without read access to the parent the folder was prepared by someone else.
+            // The creator may have crashed, or not synced, before the name was durable. A failure
+            // is ignored: without read access to the parent the folder was prepared by someone
+            // else.
             let _ = sync_parent(path);
             return Ok(folder);
         }

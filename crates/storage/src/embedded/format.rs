@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The marker is written first. A folder with other files but no marker isn't a store, and a folder
-//! whose marker says that it is unfinished never held an acknowledged change.
+//! whose marker shows that it is unfinished never held an acknowledged change.
 
 use super::disk::{Disk, LOCK_FILE};
 use super::io_errors::classify_io_error;

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::Error;
 
-/// Converts an I/O error. `doing` says what was being done, for the operator.
+/// Converts an I/O error. `doing` describes the failed operation, for the operator.
 pub(super) fn classify_io_error(error: &io::Error, doing: &str) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full,

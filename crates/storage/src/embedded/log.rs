@@ -161,8 +161,8 @@ impl WriteAheadLog {
         Ok(())
     }
 
-    /// After a failed append, makes sure that the record is gone. It overwrites the first sector,
-    /// because a page whose sync failed may be marked clean without having reached the medium.
+    /// After a failed append, removes the record. It overwrites the first sector, because a page
+    /// whose sync failed may be marked clean without having reached the medium.
     pub(super) fn discard_failed_append(&mut self) -> Result<(), Error> {
         if self.has_failed_append {
             let doing = |error| classify_io_error(&error, "repairing the log");

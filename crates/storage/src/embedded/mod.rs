@@ -317,7 +317,7 @@ impl Physical for EmbeddedStorage {
         let (answer, verdict) = oneshot::channel();
         let job = CommitterMessage::Commit(PendingCommit { batch, answer });
         queue.ok_or_else(closed_error)?.send(job).await.map_err(|_| closed_error())?;
-        // The thread reports every result unless it dies; then the outcome is unknown.
+        // The thread reports every result unless it panics; then the outcome is unknown.
         verdict.await.unwrap_or_else(|_| Err(Error::Io("the committer is gone".to_owned())))
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Tree {
 #[derive(Debug)]
 enum TreeState {
     Open(TreeDatabase),
-    /// Can't be opened, or was closed for good.
+    /// Can't be opened, or was closed permanently.
     Unavailable(Error),
 }
 
@@ -126,7 +126,7 @@ impl Tree {
         self.reopen(true)
     }
 
-    /// Closes the tree for good.
+    /// Closes the tree permanently.
     pub(super) fn close(&self) {
         let closed = TreeState::Unavailable(Error::Closed("it was closed".to_owned()));
         // redb marks the file as cleanly closed here. If that fails, the next opening repairs it.

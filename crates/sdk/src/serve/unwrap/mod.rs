@@ -95,7 +95,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, 
     String::deserialize(deserializer).map(Secret::new)
 }
 
-/// The error doesn't say what is wrong with the response: a parser's message might quote it.
+/// The error doesn't describe what is wrong with the response: a parser's message might quote it.
 fn certificate_and_key(
     answer: &Secret<Vec<u8>>,
 ) -> Option<(CertificateDer<'static>, Secret<Vec<u8>>)> {
