@@ -85,7 +85,7 @@ fn storage_message(error: &strongroom_storage::Error) -> String {
     use strongroom_storage::Error as Storage;
     match error {
         Storage::Io(_) | Storage::Corrupt(_) | Storage::Closed(_) | Storage::Refused(_) => {
-            "the server's store failed; its log says more".to_owned()
+            "the server's store failed; see its log".to_owned()
         }
         other => other.to_string(),
     }

@@ -245,7 +245,7 @@ async fn request_document(
     id: &RequestId,
     clock: &dyn Clock,
 ) -> Option<Value> {
-    let visit = mounted.engine_handle()?.acquire().await.ok()?;
+    let in_flight = mounted.engine_handle()?.acquire().await.ok()?;
     let mut fields = Fields::new();
     // Plug-ins built on Go's SDK use this as the prefix of their schema names.
     fields.set("requestResponsePrefix", &mounted.entry.mount_type);
@@ -264,7 +264,9 @@ async fn request_document(
         namespace: Namespace::Root,
         deadline: clock.now().plus(DOCUMENT_TIMEOUT),
     };
-    let Ok(EngineResponse::Data(data)) = visit.engine.handle(request).await else { return None };
+    let Ok(EngineResponse::Data(data)) = in_flight.engine.handle(request).await else {
+        return None;
+    };
     let fields = data.object.fields();
     let text = fields.get("openapi")?.get();
     if text.len() > MAX_DOCUMENT_BYTES {

@@ -386,10 +386,10 @@ mod tests {
     fn causes_of_storage_errors_reach_the_log_and_not_the_client() {
         let io = strongroom_storage::Error::Io("open /var/lib/x: Os { code: 5 }".to_owned());
         let error = Error::from(strongroom_barrier::Error::from(io));
-        assert_eq!(error.to_string(), "the server's store failed; its log says more");
+        assert_eq!(error.to_string(), "the server's store failed; see its log");
         assert_eq!(
             strongroom_types::chain(&error).to_string(),
-            "the server's store failed; its log says more: \
+            "the server's store failed; see its log: \
              storage I/O failed: open /var/lib/x: Os { code: 5 }"
         );
     }

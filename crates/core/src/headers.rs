@@ -99,13 +99,13 @@ pub(crate) async fn passthrough_request_headers(
 ) -> Result<BTreeMap<String, Vec<String>>, Error> {
     let mut passed = BTreeMap::new();
     let request = &routed.request;
-    let (Some(mounted), Some(given)) = (&routed.mounted, &request.headers.passthrough) else {
+    let (Some(mounted), Some(received)) = (&routed.mounted, &request.headers.passthrough) else {
         return Ok(passed);
     };
     let read =
         core.backends.backend_of(mounted).map(|it| it.request_headers(&routed.relative_path));
     for name in read.unwrap_or_default() {
-        passed.insert((*name).to_owned(), given.values(name));
+        passed.insert((*name).to_owned(), received.values(name));
     }
     // Built-in mounts show a list that clients know, but read only the headers above.
     if mounted.engine_handle().is_none() {
@@ -117,9 +117,9 @@ pub(crate) async fn passthrough_request_headers(
             continue;
         }
         let mut clean = Vec::new();
-        for value in given.values(&name) {
-            let judged = carries_a_token(core, &name, &value, request.token.as_ref());
-            if !Box::pin(judged).await? {
+        for value in received.values(&name) {
+            let has_token = carries_a_token(core, &name, &value, request.token.as_ref());
+            if !Box::pin(has_token).await? {
                 clean.push(value);
             }
         }
@@ -141,13 +141,13 @@ async fn carries_a_token(
 ) -> Result<bool, Error> {
     let decoded = value.split(is_value_delimiter).filter_map(decode_base64);
     let texts: Vec<String> = std::iter::once(value.to_owned()).chain(decoded).collect();
-    let mut known = Vec::new();
+    let mut candidates = Vec::new();
     for text in &texts {
         if looks_like_a_token(text) || token.is_some_and(|token| contains_token(text, token)) {
             return Ok(true);
         }
-        known.extend(token_candidates(text));
-        if known.len() > MAX_TOKEN_CANDIDATES {
+        candidates.extend(token_candidates(text));
+        if candidates.len() > MAX_TOKEN_CANDIDATES {
             return Ok(true);
         }
     }
@@ -155,7 +155,7 @@ async fn carries_a_token(
         return Ok(false);
     }
     // Custom token ids have no recognisable format, so each part is looked up.
-    for part in known {
+    for part in candidates {
         let key = core.tokens.store.key_of(part);
         if core.tokens.store.find_by_key(&key).await?.is_some() {
             return Ok(true);

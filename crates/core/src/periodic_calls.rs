@@ -38,11 +38,11 @@ impl PeriodicCalls {
                 // engine is running.
                 let engine =
                     mounted.engine_handle().filter(|engine| engine.current_instance().is_some())?;
-                let visit = engine.acquire_for_revocation().await.ok()?;
+                let in_flight = engine.acquire_for_revocation().await.ok()?;
                 // Without a timeout, an engine that hangs would delay the next calls of the others
                 // and block the removal of its own mount.
                 let error = tokio::select! {
-                    outcome = visit.engine.periodic() => outcome.err()?,
+                    outcome = in_flight.engine.periodic() => outcome.err()?,
                     () = self.clock.sleep(PERIODIC_TIMEOUT) => {
                         EngineError::internal("it did not end in time")
                     }

@@ -37,18 +37,18 @@ pub(crate) fn pattern_matches(pattern: &str, path: &str) -> bool {
     if !has_segment_wildcard(body) {
         return if is_prefix { path.starts_with(body) } else { path == body };
     }
-    let mut wanted = body.split('/').peekable();
-    let mut given = path.split('/');
-    while let Some(want) = wanted.next() {
-        let Some(have) = given.next() else { return false };
-        let last = wanted.peek().is_none();
+    let mut pattern_segments = body.split('/').peekable();
+    let mut path_segments = path.split('/');
+    while let Some(want) = pattern_segments.next() {
+        let Some(have) = path_segments.next() else { return false };
+        let last = pattern_segments.peek().is_none();
         let fits =
             if is_prefix && last { have.starts_with(want) } else { want == "+" || want == have };
         if !fits {
             return false;
         }
     }
-    is_prefix || given.next().is_none()
+    is_prefix || path_segments.next().is_none()
 }
 
 #[cfg(test)]

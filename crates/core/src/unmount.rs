@@ -96,25 +96,26 @@ impl Unmount<'_> {
         let began = clock.monotonic_time();
         let mut trouble = None;
         while self.has_pending_intents().await? {
-            let left = UNDO_TIMEOUT.saturating_sub(clock.monotonic_time().saturating_sub(began));
-            if left.is_zero() {
+            let remaining =
+                UNDO_TIMEOUT.saturating_sub(clock.monotonic_time().saturating_sub(began));
+            if remaining.is_zero() {
                 return Err(self.undo_timeout_error(trouble.as_ref()));
             }
             // An engine that fails, does not respond or cannot be started is called again: its
             // outside system may become reachable.
-            trouble = self.run_engine_periodic(left).await.err();
+            trouble = self.run_engine_periodic(remaining).await.err();
             clock.sleep(UNDO_POLL_INTERVAL).await;
         }
         Ok(())
     }
 
     /// Makes the engine's periodic call, in which it undoes pending intents.
-    async fn run_engine_periodic(&self, patience: Duration) -> Result<(), EngineError> {
+    async fn run_engine_periodic(&self, timeout: Duration) -> Result<(), EngineError> {
         let Some(engine) = self.engine_handle() else { return Ok(()) };
-        let asked = async { engine.acquire_for_revocation().await?.engine.periodic().await };
+        let call = async { engine.acquire_for_revocation().await?.engine.periodic().await };
         tokio::select! {
-            outcome = asked => outcome,
-            () = self.unmounts.clock().sleep(patience) => {
+            outcome = call => outcome,
+            () = self.unmounts.clock().sleep(timeout) => {
                 Err(EngineError::internal("it did not answer in time"))
             }
         }
@@ -126,7 +127,7 @@ impl Unmount<'_> {
         });
         retry_later_error(&format!(
             "credentials of requests that failed are still being undone, because the outside system \
-             can't be asked{} (if it never comes back, {} gives them up)",
+             can't be reached{} (if it stays unreachable, {} abandons them)",
             trouble.unwrap_or_default(),
             self.revoke_force_hint()
         ))
@@ -139,7 +140,7 @@ impl Unmount<'_> {
         }
         let way_out = self.revoke_force_hint();
         error.map_message(|text| {
-            format!("{text} (if it never can be, {way_out} gives the leases up)")
+            format!("{text} (if it never succeeds, {way_out} removes the leases)")
         })
     }
 
@@ -155,7 +156,7 @@ impl Unmount<'_> {
     pub async fn abandon_intents(&self) -> Result<usize, Error> {
         const PAGE: usize = 256;
         let storage = self.unmounts.leases.barrier.view(&self.entry.storage_prefix());
-        let mut left = 0;
+        let mut abandoned = 0;
         for folder in [INTENT_FOLDER, UNDO_FOLDER] {
             let mut after: Option<String> = None;
             loop {
@@ -165,12 +166,12 @@ impl Unmount<'_> {
                 let mut batch = Batch::new();
                 for name in names.iter().filter(|name| is_intent_name(name)) {
                     storage.delete(&mut batch, &format!("{folder}{name}"));
-                    left += 1;
+                    abandoned += 1;
                 }
                 storage.commit(batch).await?;
             }
         }
-        Ok(left)
+        Ok(abandoned)
     }
 
     fn engine_handle(&self) -> Option<EngineHandle> {

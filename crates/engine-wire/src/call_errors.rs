@@ -28,7 +28,7 @@ pub(crate) fn call_error(status: &Status) -> EngineError {
                     "the plug-in did not answer in time".to_owned()
                 }
                 Code::Unimplemented => "the plug-in doesn't know this call".to_owned(),
-                _ => "the plug-in's answer can't be read; the server's log says more".to_owned(),
+                _ => "the plug-in's answer can't be read; see the server's log".to_owned(),
             }
         }
     })

@@ -150,11 +150,11 @@ async fn acquire(
 }
 
 fn release(held: &mut Option<OwnedSemaphorePermit>, bytes: usize) {
-    let kept = bytes.div_ceil(PERMIT_BYTES);
-    if kept == 0 {
+    let remaining = bytes.div_ceil(PERMIT_BYTES);
+    if remaining == 0 {
         *held = None;
     } else if let Some(held) = held {
-        drop(held.split(held.num_permits().saturating_sub(kept)));
+        drop(held.split(held.num_permits().saturating_sub(remaining)));
     }
 }
 
@@ -216,15 +216,15 @@ where
     }
 
     /// Takes back what [`Self::detach_budget`] returned.
-    pub(crate) fn reattach_budget(&mut self, share: BodyBudget) {
-        self.budget = share;
+    pub(crate) fn reattach_budget(&mut self, budget: BodyBudget) {
+        self.budget = budget;
     }
 
     /// Ends reading and parsing: what stays reserved, for `bytes`, until the request is answered.
     pub(crate) fn finish(self, bytes: usize) -> BodyBudget {
-        let mut share = self.budget;
-        share.shrink(self.class, if bytes <= UNBUDGETED_BYTES { 0 } else { bytes });
-        share
+        let mut budget = self.budget;
+        budget.shrink(self.class, if bytes <= UNBUDGETED_BYTES { 0 } else { bytes });
+        budget
     }
 }
 

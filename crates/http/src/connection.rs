@@ -42,29 +42,29 @@ pub(crate) async fn serve_connection<S, F, A>(
     timeouts: ConnectionTimeouts,
     stop: CancellationToken,
     needed: CancellationToken,
-    answer: F,
+    respond: F,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     let watch = ConnectionDeadlines::new(timeouts);
-    let answer = Arc::new(answer);
+    let respond = Arc::new(respond);
     let service = service_fn(|request: Request<Incoming>| {
-        let turn = watch.start_request(request.version() == Version::HTTP_2);
-        let answer = answer.clone();
+        let timer = watch.start_request(request.version() == Version::HTTP_2);
+        let respond = respond.clone();
         // Boxed: otherwise an HTTP/1.1 connection would reserve this memory between requests as
         // well. The response future is large; created inside the box it is not moved.
         Box::pin(async move {
-            let response = answer(request).await;
-            Ok::<_, Infallible>(response.map(|body| ChunkedBody::new(body, turn)))
+            let response = respond(request).await;
+            Ok::<_, Infallible>(response.map(|body| ChunkedBody::new(body, timer)))
         })
     });
     let mut driver = ConnectionDriver::new(&watch, stop, needed, timeouts.header);
-    let mut beginning = ProtocolSniffer::new(TimedStream::new(stream, watch.clone()));
-    let ended = driver.poll_until_done(None, |cx, stopping| beginning.poll(cx, stopping)).await;
+    let mut sniffer = ProtocolSniffer::new(TimedStream::new(stream, watch.clone()));
+    let ended = driver.poll_until_done(None, |cx, stopping| sniffer.poll(cx, stopping)).await;
     let DriveOutcome::Done(Some(version)) = ended else { return };
-    let mut stream = beginning.into_stream();
+    let mut stream = sniffer.into_stream();
     if version == Version::HTTP_2 {
         let mut serving =
             Box::pin(http2_builder().serve_connection(TokioIo::new(stream), &service));
@@ -101,10 +101,10 @@ pub(crate) async fn serve_connection<S, F, A>(
         // Between two requests this ends hyper's connection state at once but leaves the stream
         // open.
         serving.as_mut().graceful_shutdown();
-        let given_up =
+        let poll_result =
             std::future::poll_fn(|cx| Poll::Ready(serving.poll_without_shutdown(cx))).await;
         // A request had already started; it is the last one on this connection.
-        let is_last = given_up.is_pending();
+        let is_last = poll_result.is_pending();
         if is_last {
             let poll = |cx: &mut Context<'_>, _| serving.as_mut().poll(cx);
             log_outcome(driver.poll_until_done(None, poll).await);
@@ -113,7 +113,7 @@ pub(crate) async fn serve_connection<S, F, A>(
             let parts = Pin::into_inner(serving).into_parts();
             ParkedConnection { unread: wipe_buffer(parts.read_buf), stream: parts.io.into_inner() }
         };
-        if is_last || matches!(given_up, Poll::Ready(Err(_))) {
+        if is_last || matches!(poll_result, Poll::Ready(Err(_))) {
             return;
         }
         match driver.poll_until_done(None, |cx, stopping| parked.poll(cx, stopping)).await {

@@ -93,9 +93,9 @@ impl ConnectionSlots {
 
     /// Cancels the eviction tokens of the connections that are first in the order to be closed.
     fn evict_unauthenticated(&self) {
-        let mut strangers: Vec<_> = {
-            let taken = self.lock_occupied();
-            taken.values().filter(|it| !it.is_trusted.load(Ordering::Relaxed)).cloned().collect()
+        let mut unauthenticated: Vec<_> = {
+            let occupied = self.lock_occupied();
+            occupied.values().filter(|it| !it.is_trusted.load(Ordering::Relaxed)).cloned().collect()
         };
         let rank = |it: &Arc<ConnectionActivity>| {
             let has_asked = it.has_asked.load(Ordering::Relaxed);
@@ -103,9 +103,9 @@ impl ConnectionSlots {
             (!is_idle, it.since.load(Ordering::Relaxed))
         };
         // The keys are cached because they change concurrently.
-        strangers.sort_by_cached_key(rank);
-        for stranger in strangers.iter().take(self.0.at_once) {
-            stranger.evicted.cancel();
+        unauthenticated.sort_by_cached_key(rank);
+        for connection in unauthenticated.iter().take(self.0.at_once) {
+            connection.evicted.cancel();
         }
     }
 

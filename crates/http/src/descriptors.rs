@@ -14,8 +14,8 @@ const RESERVED_FILES: usize = 256;
 pub fn raise_file_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let wanted = Rlimit { current: limit.maximum, ..limit };
-        if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        let raised = Rlimit { current: limit.maximum, ..limit };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(error = %chain(&error), "the limit of open files could not be raised");
         }
     }
@@ -27,9 +27,9 @@ pub fn raise_file_limit() -> usize {
 /// files. A quarter of the files, and at least 256, is reserved for other uses. `wanted`, the
 /// operator's setting, is reduced to what is left; the result is at least 1.
 pub fn max_connections(files: usize, listeners: usize, wanted: Option<usize>) -> usize {
-    let left = files.saturating_sub(RESERVED_FILES.max(files / 4));
-    let share = (left / listeners.max(1)).max(1);
-    wanted.unwrap_or(DEFAULT_MAX_CONNECTIONS).min(share)
+    let available = files.saturating_sub(RESERVED_FILES.max(files / 4));
+    let per_listener = (available / listeners.max(1)).max(1);
+    wanted.unwrap_or(DEFAULT_MAX_CONNECTIONS).min(per_listener)
 }
 
 #[cfg(test)]

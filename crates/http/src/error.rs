@@ -25,8 +25,8 @@ pub fn status_of_kind(kind: ErrorKind) -> StatusCode {
 
 /// The status code of an error: the one that the engine chose, if any, else that of its kind.
 pub fn status_of(error: &Error) -> StatusCode {
-    let chosen = error.engine_status().and_then(|code| StatusCode::from_u16(code).ok());
-    chosen.unwrap_or_else(|| status_of_kind(error.kind()))
+    let engine_status = error.engine_status().and_then(|code| StatusCode::from_u16(code).ok());
+    engine_status.unwrap_or_else(|| status_of_kind(error.kind()))
 }
 
 /// The entries of `errors` in the response body; empty if the client receives only the status.

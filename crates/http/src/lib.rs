@@ -147,14 +147,14 @@ where
 {
     let (head, body) = request.into_parts();
     let refuse = |refusal: HttpRefusal| refusal.into_response(span.id());
-    let begun = ParsedHead::new(head).map_err(refuse)?;
-    let token = begun.sent_token();
+    let parsed_head = ParsedHead::new(head).map_err(refuse)?;
+    let token = parsed_head.sent_token();
     let client = connection.client;
-    let head = RequestHead { path: begun.path(), token: token.as_ref(), connection: client };
+    let head = RequestHead { path: parsed_head.path(), token: token.as_ref(), connection: client };
     let mut permit = match core.admit(head).await {
         Ok(permit) => permit,
         Err(error) => {
-            begun.drain_body(body, limits).await;
+            parsed_head.drain_body(body, limits).await;
             return Err(error::to_http(&error, span.id()));
         }
     };
@@ -163,31 +163,31 @@ where
     }
     // Both permits are released once the request is answered.
     let _places = match permit.is_exempt() {
-        true => Some(acquire_exempt_permits(&connection, &begun).await.map_err(refuse)?),
+        true => Some(acquire_exempt_permits(&connection, &parsed_head).await.map_err(refuse)?),
         false => None,
     };
     let class = request::body_class(&permit);
     let read = {
         let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
         let source = RequestSource { span: span.clone(), connection: client };
-        request::read_request(begun, body, class, check_token, limits, source).await
+        request::read_request(parsed_head, body, class, check_token, limits, source).await
     };
-    let (request, share) = read.map_err(refuse)?;
+    let (request, budget) = read.map_err(refuse)?;
     // The parsed fields stay in memory until the work ends, even if the client disconnects first.
-    if share.has_reserved() {
-        permit.hold_until_done(share);
+    if budget.has_reserved() {
+        permit.hold_until_done(budget);
     }
-    let answer = core.handle(permit, CoreRequest { token, ..request }).await;
-    answer.map_err(|error| error::to_http(&error, span.id()))
+    let response = core.handle(permit, CoreRequest { token, ..request }).await;
+    response.map_err(|error| error::to_http(&error, span.id()))
 }
 
 /// Acquires the permits for a request to an exempt path. Such requests are not charged to the
 /// shared body memory, so their heads must be small and only a few of them may wait.
 async fn acquire_exempt_permits<'c>(
     connection: &'c ConnectionContext,
-    begun: &ParsedHead,
+    head: &ParsedHead,
 ) -> Result<(SemaphorePermit<'c>, Option<SemaphorePermit<'c>>), HttpRefusal> {
-    begun.check_exempt_head()?;
+    head.check_exempt_head()?;
     let waiting = connection.exempt_or_waiting.try_acquire();
     let waiting = waiting.map_err(|_| HttpRefusal::too_many_exempt_requests())?;
     // The semaphore is never closed, so `acquire` cannot fail.

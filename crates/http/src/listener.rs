@@ -180,30 +180,30 @@ impl ListenerContext {
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
         let (begin, needed) = (place.request_tracker(), place.eviction_token());
-        let answer = move |request| {
+        let respond = move |request| {
             let (core, serving, context) = (core.clone(), self.clone(), context.clone());
-            let busy = begin();
+            let request_tracker = begin();
             async move {
-                let _busy = busy;
+                let _request_tracker = request_tracker;
                 serving.handle_request(&core, request, context).await
             }
         };
         match (stream, tls) {
             (AcceptedStream::Unix(stream), _) => {
-                connection::serve_connection(stream, timeouts, stop, needed, answer).await;
+                connection::serve_connection(stream, timeouts, stop, needed, respond).await;
             }
             (AcceptedStream::Tcp(stream), None) => {
-                connection::serve_connection(stream, timeouts, stop, needed, answer).await;
+                connection::serve_connection(stream, timeouts, stop, needed, respond).await;
             }
             (AcceptedStream::Tcp(stream), Some(acceptor)) => {
                 // Boxed, as the future below is: a connection without TLS must not reserve memory
                 // for it.
-                let greeting = Box::pin(accept_tls(stream, &acceptor));
-                let greeting = tokio::time::timeout(timeouts.handshake, greeting);
-                match needed.run_until_cancelled(greeting).await {
+                let handshake = Box::pin(accept_tls(stream, &acceptor));
+                let handshake = tokio::time::timeout(timeouts.handshake, handshake);
+                match needed.run_until_cancelled(handshake).await {
                     Some(Ok(Ok(Some(stream)))) => {
                         Box::pin(connection::serve_connection(
-                            stream, timeouts, stop, needed, answer,
+                            stream, timeouts, stop, needed, respond,
                         ))
                         .await;
                     }

@@ -44,13 +44,13 @@ impl MetricsAccess {
         };
         if is_metrics && self.disallowed {
             let answer =
-                error_response(StatusCode::FORBIDDEN, "this listener doesn't give metrics");
+                error_response(StatusCode::FORBIDDEN, "this listener doesn't serve metrics");
             return Err(Box::new(answer));
         }
         if !is_metrics {
             return if self.exclusive {
                 let answer =
-                    error_response(StatusCode::NOT_FOUND, "this listener gives metrics only");
+                    error_response(StatusCode::NOT_FOUND, "this listener serves only metrics");
                 Err(Box::new(answer))
             } else {
                 Ok(request)

@@ -54,7 +54,7 @@ impl HttpRefusal {
 
     /// The refusal (429) of a request to an exempt path, when too many on its connection wait.
     pub(crate) fn too_many_exempt_requests() -> Self {
-        let text = "too many requests of this connection wait for an answer: try again later";
+        let text = "too many requests of this connection wait for a response: try again later";
         let refusal = Self::with_text(StatusCode::TOO_MANY_REQUESTS, text);
         Self { retry_after_secs: Some(1), ..refusal }
     }
@@ -381,9 +381,9 @@ where
     }
     // A large body is parsed on the blocking pool, so that the runtime's threads stay free. The
     // reservation moves along: if the client disconnects, memory in use isn't released early.
-    let share = claim.finish(unparsed.body.len() + weight);
-    match tokio::task::spawn_blocking(move || (unparsed.parse_fields(), share)).await {
-        Ok((fields, share)) => Ok((fields?, share)),
+    let budget = claim.finish(unparsed.body.len() + weight);
+    match tokio::task::spawn_blocking(move || (unparsed.parse_fields(), budget)).await {
+        Ok((fields, budget)) => Ok((fields?, budget)),
         Err(_) => Err(HttpRefusal::without_text(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
@@ -400,15 +400,15 @@ where
         let weight = unparsed.memory_weight()?;
         return Ok((unparsed, weight));
     }
-    let share = claim.detach_budget();
+    let budget = claim.detach_budget();
     let work = move || {
         let weight = unparsed.memory_weight();
-        (unparsed, weight, share)
+        (unparsed, weight, budget)
     };
-    let Ok((unparsed, weight, share)) = tokio::task::spawn_blocking(work).await else {
+    let Ok((unparsed, weight, budget)) = tokio::task::spawn_blocking(work).await else {
         return Err(HttpRefusal::without_text(StatusCode::INTERNAL_SERVER_ERROR));
     };
-    claim.reattach_budget(share);
+    claim.reattach_budget(budget);
     Ok((unparsed, weight?))
 }
 
@@ -454,11 +454,11 @@ impl RawBody {
 
 fn check_patch_type(headers: &HeaderMap) -> Result<(), HttpRefusal> {
     const WANTED: &str = "application/merge-patch+json";
-    let given = content_type(headers);
-    if given == WANTED {
+    let content_type_sent = content_type(headers);
+    if content_type_sent == WANTED {
         return Ok(());
     }
-    let text = format!("PATCH requires Content-Type of {WANTED}, provided {given}");
+    let text = format!("PATCH requires Content-Type of {WANTED}, provided {content_type_sent}");
     Err(HttpRefusal::with_text(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
@@ -482,20 +482,20 @@ fn token_from_headers(headers: &HeaderMap) -> Option<Secret<String>> {
 /// Collects the `X-Vault-*` headers. Non-ASCII or repeated ones are rejected rather than dropped,
 /// because dropping one would change the request; the same holds for `Authorization`.
 fn vault_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, HttpRefusal> {
-    let mut kept = Vec::new();
+    let mut collected = Vec::new();
     for name in headers.keys() {
         // `x-vault-index` holds the replication states that a client has seen, and may be repeated,
         // once for each server; it is ignored.
         if name.as_str().starts_with("x-vault-") && name != "x-vault-index" {
             let text = single_ascii_value(headers, name)?;
             if name != TOKEN_HEADER {
-                kept.push((name.to_string(), text.to_owned()));
+                collected.push((name.to_string(), text.to_owned()));
             }
         } else if name == header::AUTHORIZATION {
             single_ascii_value(headers, name)?;
         }
     }
-    Ok(kept)
+    Ok(collected)
 }
 
 fn single_ascii_value<'h>(
@@ -546,8 +546,8 @@ fn is_token_header(headers: &HeaderMap, name: &str) -> bool {
 fn is_connection_header(headers: &HeaderMap, name: &str) -> bool {
     let values = headers.get_all(header::CONNECTION).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
-    let mut named = texts.flat_map(|text| text.split(','));
-    name == header::CONNECTION.as_str() || named.any(|it| it.trim().eq_ignore_ascii_case(name))
+    let mut listed = texts.flat_map(|text| text.split(','));
+    name == header::CONNECTION.as_str() || listed.any(|it| it.trim().eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ async fn a_fault_is_logged_with_its_causes_and_the_client_gets_the_request_id() 
     let (log, _capturing) = CapturedLog::start();
     let (status, body) = get(&core, "/v1/sys/seal-status").await;
     assert_eq!(status, 500);
-    let client_message = "1 error occurred:\n\t* the server's store failed; its log says more\n\n";
+    let client_message = "1 error occurred:\n\t* the server's store failed; see its log\n\n";
     assert_eq!(body["errors"], serde_json::json!([client_message]));
     let id = body["request_id"].as_str().unwrap();
     assert_eq!(id.len(), 36, "{body}");
@@ -87,7 +87,7 @@ async fn a_fault_is_logged_with_its_causes_and_the_client_gets_the_request_id() 
     assert_eq!(lines.len(), 1, "{text}");
     assert!(lines[0].contains(&format!("request_id=\"{id}\"")), "{text}");
     assert!(lines[0].contains("mount=\"sys/\" operation=\"read\""), "{text}");
-    let causes = "the server's store failed; its log says more: storage I/O failed: reading \
+    let causes = "the server's store failed; see its log: storage I/O failed: reading \
                   /var/lib/strongroom/data: input/output error";
     assert!(lines[0].contains(causes), "{text}");
 }

@@ -50,15 +50,15 @@ fn normalized_path(path: &str) -> Option<String> {
     if body.is_empty() || !untrailed.split('/').any(dirty) {
         return None;
     }
-    let mut kept: Vec<&str> = Vec::new();
+    let mut segments: Vec<&str> = Vec::new();
     for segment in untrailed.split('/') {
         match segment {
             "" | "." => {}
-            ".." => _ = kept.pop(),
-            _ => kept.push(segment),
+            ".." => _ = segments.pop(),
+            _ => segments.push(segment),
         }
     }
-    let mut clean = format!("/{}", kept.join("/"));
+    let mut clean = format!("/{}", segments.join("/"));
     if path.ends_with('/') && clean.len() > 1 {
         clean.push('/');
     }

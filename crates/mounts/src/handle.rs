@@ -86,14 +86,14 @@ impl MountInstance {
     /// Waits until no request is in flight. Has no timeout; the caller adds one where it needs it.
     pub async fn wait_until_drained(&self) {
         loop {
-            let left = self.last_left.notified();
-            tokio::pin!(left);
+            let drained = self.last_left.notified();
+            tokio::pin!(drained);
             // Registered before the count is read; otherwise the last notification could be missed.
-            left.as_mut().enable();
+            drained.as_mut().enable();
             if self.in_flight.load(Ordering::SeqCst) == 0 {
                 return;
             }
-            left.await;
+            drained.await;
         }
     }
 }
@@ -160,10 +160,10 @@ impl EngineHandle {
     /// An error with status 503 if the mount is being moved or too many requests wait at the gate,
     /// `User` if it is being removed, `Unavailable` if no engine is running.
     pub async fn acquire(&self) -> Result<InFlight, EngineError> {
-        let visit = self.acquire_for_revocation().await?;
+        let in_flight = self.acquire_for_revocation().await?;
         // Checked after the guard is taken: code that blocks the handle then waits for all guards.
         match self.0.blocked.load(Ordering::SeqCst) {
-            0 => Ok(visit),
+            0 => Ok(in_flight),
             why if why == Blocked::Moving as u8 => Err(EngineError::Coded {
                 status: 503,
                 message: "the mount is being moved".to_owned(),
@@ -180,21 +180,21 @@ impl EngineHandle {
                 self.wait_for_gate().await?;
             }
             let Some(instance) = self.0.current.load_full() else {
-                if let Some(wanted) = &self.0.start_requested {
-                    wanted.notify_one();
+                if let Some(start_requested) = &self.0.start_requested {
+                    start_requested.notify_one();
                 }
-                let trouble = self.0.unavailable_reason.load();
-                let trouble = trouble.as_deref().map_or("unknown cause", |text| text.as_str());
+                let reason = self.0.unavailable_reason.load();
+                let reason = reason.as_deref().map_or("unknown cause", |text| text.as_str());
                 return Err(EngineError::Unavailable {
-                    message: format!("the plug-in could not be started: {trouble}"),
+                    message: format!("the plug-in could not be started: {reason}"),
                     delivered: false,
                 });
             };
             instance.in_flight.fetch_add(1, Ordering::SeqCst);
-            let visit = InFlight(instance);
+            let in_flight = InFlight(instance);
             // The gate may have closed meanwhile. A drain relies on no request entering after that.
             if !*self.0.gate_closed.borrow() {
-                return Ok(visit);
+                return Ok(in_flight);
             }
         }
     }

@@ -88,7 +88,7 @@ impl EngineLoader {
         let view = self.barrier.view(&entry.storage_prefix());
         let storage = InstanceStorage::new(view);
         let mount = self.build_mount(entry, &running, storage.clone());
-        let kept = running.plugin.as_ref().map(|spec| self.plugin_launcher.keep_copy(spec));
+        let copy_guard = running.plugin.as_ref().map(|spec| self.plugin_launcher.keep_copy(spec));
         let engine: Arc<dyn Engine> = match &running.plugin {
             Some(spec) => self.plugin_launcher.open_plugin(spec, mount, &entry.route()).await?,
             None => {
@@ -111,7 +111,7 @@ impl EngineLoader {
         Ok(LoadedEngine {
             instance: MountInstance::new(engine, storage),
             running: RunningPlugin { version, ..running },
-            copy_guard: kept,
+            copy_guard,
         })
     }
 

@@ -412,8 +412,8 @@ impl MountRegistry {
     /// The path of an existing mount that a mount at `path` would overlap.
     pub(crate) fn overlapping_path(&self, class: MountClass, path: &MountPath) -> Option<String> {
         let table = self.table();
-        let taken = table.all_mounts().find(|mounted| mounted.entry.overlaps(class, path))?;
-        Some(taken.entry.path.clone())
+        let overlapping = table.all_mounts().find(|mounted| mounted.entry.overlaps(class, path))?;
+        Some(overlapping.entry.path.clone())
     }
 }
 

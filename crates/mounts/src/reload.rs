@@ -162,10 +162,10 @@ impl MountRegistry {
         let alone = |instance: &MountInstance| instance.engine.description().exclusive;
         let exclusive = alone(old) || alone(new);
         let clock = self.engine_loader.barrier.clock();
-        let patience = if exclusive { EXCLUSIVE_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
+        let timeout = if exclusive { EXCLUSIVE_DRAIN_TIMEOUT } else { DRAIN_TIMEOUT };
         tokio::select! {
             () = old.wait_until_drained() => return Ok(()),
-            () = clock.sleep(patience) => {}
+            () = clock.sleep(timeout) => {}
         }
         if exclusive {
             return Err(Error::NotDrained);

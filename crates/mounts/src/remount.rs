@@ -104,7 +104,7 @@ impl MountRegistry {
             let table = mounts.table();
             let Some(mounted) = table.find_by_uuid(uuid.as_str()) else { return Ok(()) };
             let mut entry = mounted.entry.clone();
-            let left = entry.route();
+            let old_route = entry.route();
             match (&mut entry.moved, mounted.engine_handle()) {
                 (Some(moved), Some(handle))
                     if moved.id == id && moved.status == RemountProgress::InProgress =>
@@ -120,7 +120,7 @@ impl MountRegistry {
                     // path.
                     let backend = MountBackend::Engine(handle.successor());
                     mounts.update_table(|table| {
-                        table.without_mount(&left).with_mount(ActiveMount::new(entry, backend))
+                        table.without_mount(&old_route).with_mount(ActiveMount::new(entry, backend))
                     });
                     Ok(())
                 }

@@ -233,18 +233,18 @@ impl InstanceStorage {
     /// of it are omitted.
     fn storage_error_for_engine(&self, error: &strongroom_barrier::Error) -> StorageError {
         use strongroom_barrier::Error as Barrier;
-        let own = |key: &str| self.view.key_in_view(key).unwrap_or_default().to_owned();
+        let relative_key = |key: &str| self.view.key_in_view(key).unwrap_or_default().to_owned();
         let error = match error {
             Barrier::Sealed => return StorageError::Closed,
             Barrier::Storage(strongroom_storage::Error::Precondition { key }) => {
-                return StorageError::Precondition(own(key));
+                return StorageError::Precondition(relative_key(key));
             }
             Barrier::Tampered { key, reason } => {
-                tracing::error!(key = own(key), reason, "an entry can't be read");
+                tracing::error!(key = relative_key(key), reason, "an entry can't be read");
                 return StorageError::Damaged((*reason).to_owned());
             }
-            Barrier::TooLarge { key } => Barrier::TooLarge { key: own(key) },
-            Barrier::Unserialisable { key } => Barrier::Unserialisable { key: own(key) },
+            Barrier::TooLarge { key } => Barrier::TooLarge { key: relative_key(key) },
+            Barrier::Unserialisable { key } => Barrier::Unserialisable { key: relative_key(key) },
             other => other.clone(),
         };
         match error.kind() {
@@ -279,20 +279,20 @@ impl InstanceStorage {
 impl Storage for InstanceStorage {
     async fn get(&self, key: &str) -> Result<Option<StorageEntry>, StorageError> {
         check_key(key)?;
-        if let Some(held) = self.buffered_value(key)? {
-            return Ok(held.map(|held| StorageEntry {
-                value: held.value,
+        if let Some(buffered) = self.buffered_value(key)? {
+            return Ok(buffered.map(|buffered| StorageEntry {
+                value: buffered.value,
                 version: BUFFERED_VERSION,
-                seal_wrap: held.seal_wrap,
+                seal_wrap: buffered.seal_wrap,
             }));
         }
-        let found = if key.starts_with(INTENT_FOLDER) {
+        let stored = if key.starts_with(INTENT_FOLDER) {
             self.view.get_uncached(key).await
         } else {
             self.view.get(key).await
         };
-        let found = found.map_err(|error| self.storage_error_for_engine(&error))?;
-        Ok(found.map(|entry| StorageEntry {
+        let stored = stored.map_err(|error| self.storage_error_for_engine(&error))?;
+        Ok(stored.map(|entry| StorageEntry {
             value: entry.value,
             version: entry.version.0,
             seal_wrap: entry.seal_wrap,
@@ -306,19 +306,19 @@ impl Storage for InstanceStorage {
         limit: usize,
     ) -> Result<Vec<String>, StorageError> {
         check_folder(prefix)?;
-        let held = match &*self.lock_phase() {
+        let buffered = match &*self.lock_phase() {
             StoragePhase::Closed => return Err(StorageError::Closed),
-            StoragePhase::Buffering(held) | StoragePhase::Flushing(held) => {
-                Some(held.values.clone())
+            StoragePhase::Buffering(buffered) | StoragePhase::Flushing(buffered) => {
+                Some(buffered.values.clone())
             }
             StoragePhase::Setup | StoragePhase::Live => None,
         };
-        let found = self.view.list_children(prefix, after, limit).await;
-        let mut found = found.map_err(|error| self.storage_error_for_engine(&error))?;
-        if let Some(held) = held {
-            merge_buffered_names(&mut found, &held, prefix, after, limit);
+        let names = self.view.list_children(prefix, after, limit).await;
+        let mut names = names.map_err(|error| self.storage_error_for_engine(&error))?;
+        if let Some(buffered) = buffered {
+            merge_buffered_names(&mut names, &buffered, prefix, after, limit);
         }
-        Ok(found)
+        Ok(names)
     }
 
     async fn commit(&self, batch: StorageBatch) -> Result<(), StorageError> {

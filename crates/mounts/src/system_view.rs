@@ -63,11 +63,11 @@ impl MountSystemView {
 impl SystemView for MountSystemView {
     async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
         let table = self.mount_table();
-        let here = table.longest_match(&self.route).map(|(mounted, _)| mounted);
-        let own = here.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
+        let at_route = table.longest_match(&self.route).map(|(mounted, _)| mounted);
+        let own_mount = at_route.filter(|mounted| mounted.entry.uuid.as_str() == self.uuid);
         // The mount may have been moved since the view was created.
-        let own = own.or_else(|| table.find_by_uuid(&self.uuid));
-        Ok(own.map_or(self.server_info.lifetimes, |m| {
+        let own_mount = own_mount.or_else(|| table.find_by_uuid(&self.uuid));
+        Ok(own_mount.map_or(self.server_info.lifetimes, |m| {
             m.entry.effective_lifetimes(self.server_info.lifetimes)
         }))
     }

@@ -110,7 +110,7 @@ const RESTART_WAIT: Duration = Duration::from_secs(10);
 /// How often a request is sent before it fails.
 const MAX_ATTEMPTS: usize = 4;
 /// The reason that clients get while restarts fail.
-const NOT_RESTARTED: &str = "it could not be restarted; the server's log says why";
+const NOT_RESTARTED: &str = "it could not be restarted; see the server's log";
 /// How long to wait for a process that refused a request unprocessed to exit, before sending it
 /// again.
 const RETRY_DELAY: Duration = Duration::from_millis(50);

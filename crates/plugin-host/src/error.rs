@@ -64,7 +64,7 @@ pub enum Error {
         reason: String,
     },
     /// The trust file can't be read or parsed, so no plug-in is run.
-    #[error("the plugin_trust file can't be used; the server's log says why")]
+    #[error("the plugin_trust file can't be used; see the server's log")]
     TrustFile {
         /// The path of the trust file. Not shown to clients.
         file: PathBuf,
@@ -175,7 +175,7 @@ impl std::fmt::Debug for StartOutput {
 fn of_set_up(error: &InstanceSetupError) -> String {
     match error {
         InstanceSetupError::Call { call, .. } => {
-            format!("the plug-in failed while it was set up: {call}; the server's log says more")
+            format!("the plug-in failed while it was set up: {call}; see the server's log")
         }
         InstanceSetupError::Offer(_) => "the plug-in can't be offered its services".to_owned(),
         other => other.to_string(),
@@ -237,7 +237,7 @@ impl StartFailure {
     fn explanation(&self) -> String {
         match self {
             Self::Connect(error) => format!("{self}: {}", connect_error_text(error)),
-            Self::Identity(_) | Self::Tls(_) => format!("{self}; the server's log says more"),
+            Self::Identity(_) | Self::Tls(_) => format!("{self}; see the server's log"),
             other => other.details(),
         }
     }
@@ -284,7 +284,7 @@ impl StartFailure {
                 "build it with a version of the Vault SDK that serves version 5"
             }
             Self::Handshake(HandshakeError::NoCertificate) => {
-                "build it with a go-plugin that knows AutoMTLS"
+                "build it with a go-plugin that supports AutoMTLS"
             }
             _ => return None,
         })
@@ -332,8 +332,8 @@ fn connect_error_text(error: &ConnectError) -> String {
         ConnectError::Connect { address, cause } => {
             format!("{address}: {}", system_error_text(cause))
         }
-        ConnectError::Tls(_) => "mutual TLS with it failed; the server's log says more".to_owned(),
-        ConnectError::Http(_) => "what listens there does not speak HTTP/2".to_owned(),
+        ConnectError::Tls(_) => "mutual TLS with it failed; see the server's log".to_owned(),
+        ConnectError::Http(_) => "the endpoint does not support HTTP/2".to_owned(),
         other => other.to_string(),
     }
 }
@@ -341,9 +341,7 @@ fn connect_error_text(error: &ConnectError) -> String {
 /// Without the plug-in's own text.
 fn of_handshake(error: &HandshakeError) -> String {
     match error {
-        HandshakeError::CoreVersion(_) => {
-            "it speaks another core protocol version than 1".to_owned()
-        }
+        HandshakeError::CoreVersion(_) => "it uses a core protocol version other than 1".to_owned(),
         other => other.to_string(),
     }
 }

@@ -189,7 +189,7 @@ async fn watch_health(channel: &Channel, doubt: &LivenessHints, clock: &dyn Cloc
             _ => misses += 1,
         }
         if misses == MAX_MISSED_CHECKS {
-            return "it does not answer when asked for its health";
+            return "it does not respond to health checks";
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn system_error_text(error: &io::Error) -> String {
         ErrorKind::IsADirectory => "it is a folder",
         ErrorKind::InvalidFilename => "its name is too long",
         ErrorKind::OutOfMemory => "there is no memory left",
-        ErrorKind::ConnectionRefused => "nobody listens there",
+        ErrorKind::ConnectionRefused => "connection refused",
         _ => match error.raw_os_error() {
             Some(number) => return format!("the system refused it (error {number})"),
             None => "the system refused it",

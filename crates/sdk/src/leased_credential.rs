@@ -308,8 +308,8 @@ async fn with_deadline<C: Credential, T>(
                 kind,
                 calls,
                 limit,
-                "a credential was given up: {what} makes more or longer calls outside than \
-                 Credential::CALLS and Credential::timeout say, or the outside system hangs"
+                "a credential operation was aborted: {what} makes more or longer calls than \
+                 Credential::CALLS and Credential::timeout allow, or the outside system hangs"
             );
             let reason = match calls {
                 1 => format!("timed out: 1 call of {limit} s is allowed for"),

@@ -113,7 +113,10 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
     match connect(new_socket()?, &SocketAddrUnix::new(path)?) {
         Err(Errno::CONNREFUSED) => {}
         Ok(()) | Err(Errno::AGAIN) => {
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there"));
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another process listens on the socket",
+            ));
         }
         Err(error) => return Err(error.into()),
     }

@@ -40,23 +40,23 @@ impl LeaseService {
         path: &str,
         token: &StoredToken,
         leased: &LeasedResponse,
-        inside: InFlight,
+        in_flight: InFlight,
     ) -> Result<IssuedLease, Error> {
         let (leases, mounted, path) = (self.clone(), mounted.clone(), path.to_owned());
         let (token, leased) = (token.clone(), leased.clone());
         self.detached
             .run(async move {
                 // Removing or moving the mount waits for this lease and then revokes it.
-                let _inside = inside;
-                let below = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
-                match leases.write_lease(&mounted, &path, below, &token, &leased).await {
+                let _in_flight = in_flight;
+                let relative_path = path.strip_prefix(mounted.info.path.as_str()).unwrap_or(&path);
+                match leases.write_lease(&mounted, &path, relative_path, &token, &leased).await {
                     Ok(issued) => {
                         metrics::counter!(names::LEASES_CREATED).increment(1);
                         leases.expiration.notify_due(issued.lease.expires);
                         Ok(issued)
                     }
                     Err(failure) => {
-                        leases.revoke_unleased(&mounted, below, &leased).await;
+                        leases.revoke_unleased(&mounted, relative_path, &leased).await;
                         Err(failure)
                     }
                 }
@@ -70,11 +70,12 @@ impl LeaseService {
     pub(crate) async fn revoke_unowned(
         self: &Arc<Self>,
         mounted: &Arc<ActiveMount>,
-        below: &str,
+        relative_path: &str,
         leased: LeasedResponse,
-        inside: InFlight,
+        in_flight: InFlight,
     ) -> Result<(), Error> {
-        let (leases, mounted, below) = (self.clone(), mounted.clone(), below.to_owned());
+        let (leases, mounted, relative_path) =
+            (self.clone(), mounted.clone(), relative_path.to_owned());
         let mount = &mounted.info.path;
         tracing::error!(
             mount,
@@ -82,8 +83,8 @@ impl LeaseService {
         );
         self.detached
             .run(async move {
-                let _inside = inside;
-                leases.revoke_unleased(&mounted, &below, &leased).await;
+                let _in_flight = in_flight;
+                leases.revoke_unleased(&mounted, &relative_path, &leased).await;
                 Ok(())
             })
             .await
@@ -93,7 +94,7 @@ impl LeaseService {
         &self,
         mounted: &ActiveMount,
         path: &str,
-        below: &str,
+        relative_path: &str,
         token: &StoredToken,
         leased: &LeasedResponse,
     ) -> Result<IssuedLease, Error> {
@@ -115,7 +116,7 @@ impl LeaseService {
                 id,
                 kind: LeaseKind::Credential {
                     mount: mounted.entry.uuid.to_string(),
-                    path: below.to_owned(),
+                    path: relative_path.to_owned(),
                     internal: raw_value(&leased.internal),
                     data: leased.keep_data.then(|| raw_value(&leased.data.object)),
                 },
@@ -152,13 +153,13 @@ impl LeaseService {
 
     fn explain_commit_failure(&self, error: &strongroom_barrier::Error, token: &TokenKey) -> Error {
         if self.tokens.is_gone_or_revoking(token, error) {
-            let spent = "Secret cannot be returned; token had one use left, so leased credentials \
+            let message = "Secret cannot be returned; token had one use left, so leased credentials \
                          were immediately revoked.";
-            return Error::with_message(strongroom_types::ErrorKind::Denied, spent);
+            return Error::with_message(strongroom_types::ErrorKind::Denied, message);
         }
         if error.is_precondition() {
             return Error::internal(
-                "issuing took too long and the credential was taken back; try again",
+                "issuing took too long and the credential was revoked; try again",
             );
         }
         error.clone().into()
@@ -167,12 +168,17 @@ impl LeaseService {
     /// Revokes a credential that gets no lease. If the revocation fails, an engine with intents
     /// retries from its intent; for others a lease that is due at once is written, so that the
     /// expiration manager retries.
-    async fn revoke_unleased(&self, mounted: &ActiveMount, below: &str, leased: &LeasedResponse) {
+    async fn revoke_unleased(
+        &self,
+        mounted: &ActiveMount,
+        relative_path: &str,
+        leased: &LeasedResponse,
+    ) {
         let now = self.clock().now();
         let data = leased.keep_data.then(|| raw_value(&leased.data.object));
-        let given_back = CredentialRef {
+        let credential = CredentialRef {
             mount: mounted.entry.uuid.as_str(),
-            path: below,
+            path: relative_path,
             data: data.as_deref(),
             lease: LeaseContext {
                 internal: leased.internal.clone(),
@@ -184,7 +190,7 @@ impl LeaseService {
             },
         };
         let revoked = tokio::select! {
-            revoked = self.revoker.revoke_credential(given_back) => revoked,
+            revoked = self.revoker.revoke_credential(credential) => revoked,
             () = self.clock().sleep(ENGINE_CALL_TIMEOUT) => {
                 Err(RevokeError::Transient("the engine did not answer in time".to_owned()))
             }
@@ -195,12 +201,12 @@ impl LeaseService {
             tracing::warn!(mount, error = %chain(&error), "failed to revoke a credential without a lease; its intent will be retried");
             return;
         }
-        let path = format!("{mount}{below}");
+        let path = format!("{mount}{relative_path}");
         let Some(id) = random_lease_id(&path, &**self.barrier.entropy()) else { return };
         let mut batch = Batch::new();
         let kind = LeaseKind::Credential {
             mount: mounted.entry.uuid.to_string(),
-            path: below.to_owned(),
+            path: relative_path.to_owned(),
             internal: raw_value(&leased.internal),
             data,
         };

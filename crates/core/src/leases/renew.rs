@@ -84,16 +84,16 @@ impl LeaseService {
         let engine = mounted.engine_handle().ok_or_else(gone)?;
         let mut context = lease_context(lease, internal);
         context.increment = increment;
-        let given_back = CredentialRef { mount, path, data: data.as_deref(), lease: context };
-        let request = self.revoker.engine_request(&mounted, Operation::Renew, given_back);
-        let visit = engine.acquire().await?;
-        let answer = tokio::select! {
-            answer = visit.engine.handle(request) => answer?,
+        let credential = CredentialRef { mount, path, data: data.as_deref(), lease: context };
+        let request = self.revoker.engine_request(&mounted, Operation::Renew, credential);
+        let in_flight = engine.acquire().await?;
+        let response = tokio::select! {
+            response = in_flight.engine.handle(request) => response?,
             () = self.clock().sleep(ENGINE_CALL_TIMEOUT) => {
                 return Err(Error::internal("the engine did not answer in time"));
             }
         };
-        let terms = match answer {
+        let terms = match response {
             EngineResponse::Leased(leased) => RenewalTerms {
                 ttl: leased.ttl,
                 max_ttl: leased.max_ttl,

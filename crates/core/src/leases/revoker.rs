@@ -48,10 +48,10 @@ impl LeaseRevoker {
     /// Calls the engine that issued a credential to revoke it.
     pub(crate) async fn revoke_credential(
         &self,
-        given_back: CredentialRef<'_>,
+        credential: CredentialRef<'_>,
     ) -> Result<(), RevokeError> {
-        let later = |text: String| RevokeError::Transient(sanitise_message(&text));
-        let mounted = self.table.load().find_by_uuid(given_back.mount).cloned();
+        let transient = |text: String| RevokeError::Transient(sanitise_message(&text));
+        let mounted = self.table.load().find_by_uuid(credential.mount).cloned();
         let Some(mounted) = mounted else {
             return Err(RevokeError::Permanent("the mount of this lease is gone".to_owned()));
         };
@@ -59,16 +59,16 @@ impl LeaseRevoker {
             return Err(RevokeError::Permanent("the mount of this lease has no engine".to_owned()));
         };
         let instance =
-            engine.acquire_for_revocation().await.map_err(|error| later(error.to_string()))?;
-        let request = self.engine_request(&mounted, Operation::Revoke, given_back);
+            engine.acquire_for_revocation().await.map_err(|error| transient(error.to_string()))?;
+        let request = self.engine_request(&mounted, Operation::Revoke, credential);
         let watch = Stopwatch::start();
-        let answer = instance.engine.handle(request).await;
+        let response = instance.engine.handle(request).await;
         let mount = mounted.entry.mount_type.clone();
         metrics::histogram!(names::LEASE_REVOKE, "type" => mount.clone())
             .record(watch.elapsed_ms());
-        let failed = match answer {
+        let failed = match response {
             Ok(EngineResponse::Nothing | EngineResponse::Data(_)) => return Ok(()),
-            Ok(_) => later("the engine sent an unexpected response to a revocation".to_owned()),
+            Ok(_) => transient("the engine sent an unexpected response to a revocation".to_owned()),
             Err(EngineError::Status(StatusKind::Unrecoverable)) => {
                 RevokeError::Permanent(StatusKind::Unrecoverable.as_str().to_owned())
             }
@@ -76,7 +76,7 @@ impl LeaseRevoker {
                 if std::error::Error::source(&error).is_some() {
                     tracing::warn!(error = %chain(&error), "an engine could not revoke a credential");
                 }
-                later(error.to_string())
+                transient(error.to_string())
             }
         };
         metrics::counter!(names::LEASE_REVOKE_FAILED, "type" => mount).increment(1);
@@ -88,22 +88,22 @@ impl LeaseRevoker {
         &self,
         mounted: &ActiveMount,
         operation: Operation,
-        given_back: CredentialRef<'_>,
+        credential: CredentialRef<'_>,
     ) -> EngineRequest {
-        let fields = given_back.data.map_or_else(Fields::new, |data| {
+        let fields = credential.data.map_or_else(Fields::new, |data| {
             Fields::from_trusted(data.get().as_bytes()).unwrap_or_default()
         });
         EngineRequest {
             id: random_request_id(&*self.entropy),
             operation,
-            path: given_back.path.to_owned(),
+            path: credential.path.to_owned(),
             fields,
             mount: mounted.info.clone(),
             caller: CallerInfo::default(),
             connection: None,
             headers: std::collections::BTreeMap::new(),
             wrap_ttl: None,
-            lease: Some(given_back.lease),
+            lease: Some(credential.lease),
             auth: None,
             namespace: Namespace::Root,
             deadline: self.clock.now().plus(ENGINE_CALL_TIMEOUT),
@@ -141,13 +141,13 @@ impl Revoker for LeaseRevoker {
         match &lease.kind {
             LeaseKind::Credential { mount, path, internal, data } => {
                 let lease = lease_context(lease, internal);
-                let given_back = CredentialRef { mount, path, data: data.as_deref(), lease };
-                self.revoke_credential(given_back).await
+                let credential = CredentialRef { mount, path, data: data.as_deref(), lease };
+                self.revoke_credential(credential).await
             }
             LeaseKind::Token { key, .. } => {
                 let missing =
                     || RevokeError::Transient("the server is starting or sealed".to_owned());
-                let trees = self
+                let token_revoker = self
                     .token_revoker
                     .get()
                     .and_then(WeakTokenRevoker::upgrade)
@@ -156,7 +156,7 @@ impl Revoker for LeaseRevoker {
                     return Err(RevokeError::Permanent("the lease names no token".to_owned()));
                 };
                 // Once marked, the token is refused, and the revocation is resumed after a restart.
-                let marked = trees.begin_revocation(&key, RevocationMark::Tree).await;
+                let marked = token_revoker.begin_revocation(&key, RevocationMark::Tree).await;
                 marked.map(|_| ()).map_err(|error| RevokeError::Transient(error.to_string()))
             }
         }

@@ -161,30 +161,30 @@ impl TokenRevoker {
     /// queued because the request that should have done so was dropped. A mark must be seen in two
     /// successive rounds, so that a request still in progress can queue its own.
     async fn resume_periodically(&self) {
-        let mut known: HashSet<TokenKey> = HashSet::new();
+        let mut marked_before: HashSet<TokenKey> = HashSet::new();
         loop {
             self.0.clock.sleep(RESUME_INTERVAL).await;
             {
                 let mut queue = self.lock_queue();
-                let held_up = std::mem::take(&mut queue.stalled);
-                queue.pending.extend(held_up);
+                let stalled = std::mem::take(&mut queue.stalled);
+                queue.pending.extend(stalled);
             }
             self.0.queue_changed.notify_one();
             let marked: HashSet<_> =
                 self.0.tokens.marked_tokens().into_iter().map(|(k, _)| k).collect();
-            for key in marked.intersection(&known) {
+            for key in marked.intersection(&marked_before) {
                 if !self.is_parent_being_revoked(key).await {
                     self.enqueue(key);
                 }
             }
-            known = marked;
+            marked_before = marked;
         }
     }
 
     /// Whether the parent is being revoked, which will reach this token as well.
     async fn is_parent_being_revoked(&self, key: &TokenKey) -> bool {
-        let found = self.0.tokens.find_by_key(key).await.ok().flatten();
-        let parent = found.and_then(|found| found.token.parent.clone());
+        let stored_token = self.0.tokens.find_by_key(key).await.ok().flatten();
+        let parent = stored_token.and_then(|found| found.token.parent.clone());
         parent.is_some_and(|parent| self.0.tokens.mark_of(&parent) == Some(RevocationMark::Tree))
     }
 
@@ -231,11 +231,11 @@ impl TokenRevoker {
     /// Traverses the subtree of `root` once. The stack holds at most one page of children per
     /// level.
     async fn revoke_subtree(&self, root: &TokenKey) -> Result<(), strongroom_lease::Error> {
-        let patience = self.0.clock.monotonic_time().saturating_add(ENGINE_WAIT);
+        let deadline = self.0.clock.monotonic_time().saturating_add(ENGINE_WAIT);
         let mut stack = vec![(root.clone(), false)];
         while let Some((key, visited)) = stack.last().cloned() {
             if !visited {
-                self.revoke_leases(&key, patience).await?;
+                self.revoke_leases(&key, deadline).await?;
                 // The token is marked, so nothing new can be written to its cubbyhole.
                 self.0.cubbyholes.delete_all(&key).await?;
                 if let Some(top) = stack.last_mut() {
@@ -264,12 +264,12 @@ impl TokenRevoker {
     }
 
     /// Marks all leases of a token for revocation, and attempts each once until the monotonic clock
-    /// reaches `patience`. Leases that fail or aren't attempted are left to the expiration manager,
+    /// reaches `deadline`. Leases that fail or aren't attempted are left to the expiration manager,
     /// so that a hanging engine doesn't delay other subtrees.
     async fn revoke_leases(
         &self,
         key: &TokenKey,
-        patience: Duration,
+        deadline: Duration,
     ) -> Result<(), strongroom_lease::Error> {
         let mut after: Option<LeaseId> = None;
         loop {
@@ -279,11 +279,11 @@ impl TokenRevoker {
             }
             after = ids.last().cloned();
             self.0.expiration.mark_all_for_revocation(&ids).await?;
-            let left = patience.saturating_sub(self.0.clock.monotonic_time());
-            if !left.is_zero() {
+            let remaining = deadline.saturating_sub(self.0.clock.monotonic_time());
+            if !remaining.is_zero() {
                 tokio::select! {
                     tried = self.try_revoke_leases(ids) => tried?,
-                    () = self.0.clock.sleep(left) => {}
+                    () = self.0.clock.sleep(remaining) => {}
                 }
             }
         }
@@ -301,10 +301,10 @@ impl TokenRevoker {
     /// Attempts to revoke one lease. If too many attempts are in progress already, leaves it to the
     /// expiration manager.
     async fn try_revoke_lease(&self, id: LeaseId) -> Result<(), strongroom_lease::Error> {
-        let Ok(place) = self.0.attempt_permits.clone().try_acquire_owned() else { return Ok(()) };
+        let Ok(permit) = self.0.attempt_permits.clone().try_acquire_owned() else { return Ok(()) };
         let expiration = self.0.expiration.clone();
         let attempt = self.0.tasks.spawn(async move {
-            let _place = place;
+            let _permit = permit;
             // A failed attempt is recorded in the lease and retried by the expiration manager.
             expiration.revoke(&id).await.map(|_| ())
         });
@@ -325,8 +325,8 @@ impl TokenRevoker {
 
     async fn try_remove_token(&self, key: &TokenKey) -> Result<(), strongroom_lease::Error> {
         let mut batch = Batch::new();
-        if let Some(found) = self.0.tokens.find_by_key(key).await.map_err(to_lease_error)? {
-            let id = LeaseId::parse(&found.token.lease_id(key));
+        if let Some(stored_token) = self.0.tokens.find_by_key(key).await.map_err(to_lease_error)? {
+            let id = LeaseId::parse(&stored_token.token.lease_id(key));
             if let Ok(id) = id {
                 match self.0.leases.get(&id).await {
                     Ok(Some(lease)) => self.0.leases.remove(&mut batch, &lease),

@@ -49,22 +49,22 @@ impl LoginService {
         let LoginContext {
             mounted,
             path,
-            relative_path: below,
-            unauthenticated: open_to_all,
+            relative_path,
+            unauthenticated,
             address,
             auth,
-            in_flight: inside,
+            in_flight,
         } = login;
         let entry = &mounted.entry;
-        if entry.class != MountClass::Auth || !open_to_all {
+        if entry.class != MountClass::Auth || !unauthenticated {
             let text = "the engine returned a login on a path where none is allowed";
             return Err(Error::internal(text));
         }
         let batch = issues_batch_token(entry, &auth);
         check_batch_and_alias(&auth, batch)?;
         let bound_cidrs = parse_bound_cidrs(&auth)?;
-        let inside_them = |address| bound_cidrs.iter().any(|cidr| cidr.contains(address));
-        if !bound_cidrs.is_empty() && !address.is_some_and(inside_them) {
+        let is_allowed = |address| bound_cidrs.iter().any(|cidr| cidr.contains(address));
+        if !bound_cidrs.is_empty() && !address.is_some_and(is_allowed) {
             return Err(Error::invalid_token());
         }
         let policies = token_policies(&auth)?;
@@ -84,11 +84,12 @@ impl LoginService {
             role: None,
             bound_cidrs,
         });
-        let record = LoginRecord::new(entry.uuid.clone(), below.to_owned(), new.policies(), &auth);
+        let record =
+            LoginRecord::new(entry.uuid.clone(), relative_path.to_owned(), new.policies(), &auth);
         let record = record.to_json().map_err(Error::unencodable)?;
         let tokens = self.tokens.clone();
         let writing = async move {
-            let _inside = inside;
+            let _in_flight = in_flight;
             if batch {
                 return Ok(tokens.store.create_batch_token(new, tokens.leases.clock().now())?);
             }
@@ -97,14 +98,18 @@ impl LoginService {
         let created = self.tokens.leases.detached.run(writing).await?;
         warnings.extend(sanitise_warnings(&auth.data.warnings));
         let id = created.id.expose_secret();
-        let mut answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
-        if let CoreResponse::Envelope(envelope) = &mut answer {
+        let mut response = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
+        if let CoreResponse::Envelope(envelope) = &mut response {
             let data = auth.data.object;
             envelope.data = (data.as_bytes() != b"null").then_some(data);
             envelope.headers = headers::allowed_response_headers(&entry.config, auth.data.headers);
         }
         // Batch tokens are not stored, so there is nothing to revoke.
-        Ok(if batch { answer } else { answer.with_issued_secret(IssuedSecret::Token(created.key)) })
+        Ok(if batch {
+            response
+        } else {
+            response.with_issued_secret(IssuedSecret::Token(created.key))
+        })
     }
 
     fn login_lifetime(

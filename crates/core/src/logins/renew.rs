@@ -50,7 +50,7 @@ impl LoginService {
         let mounted = leases.mounts.table().find_by_uuid(record.mount.as_str()).cloned();
         let gone = || Error::invalid("the auth method of this token is gone");
         let mounted = mounted.ok_or_else(gone)?;
-        let visit = mounted.engine_handle().ok_or_else(gone)?.acquire().await?;
+        let in_flight = mounted.engine_handle().ok_or_else(gone)?.acquire().await?;
         let before = record.to_auth();
         let context = LeaseContext {
             internal: before.internal.clone(),
@@ -61,16 +61,16 @@ impl LoginService {
             increment,
         };
         let (mount, path) = (record.mount.as_str(), record.path.as_str());
-        let given_back = CredentialRef { mount, path, data: None, lease: context };
-        let mut request = leases.revoker.engine_request(&mounted, Operation::Renew, given_back);
+        let credential = CredentialRef { mount, path, data: None, lease: context };
+        let mut request = leases.revoker.engine_request(&mounted, Operation::Renew, credential);
         let explicit_max = before.explicit_max_ttl;
         request.auth = Some(Box::new(before));
-        let late = leases.clock().sleep(ENGINE_CALL_TIMEOUT);
-        let answer = tokio::select! {
-            answer = visit.engine.handle(request) => answer.map_err(renewal_error)?,
-            () = late => return Err(Error::internal("the auth method did not answer in time")),
+        let timeout = leases.clock().sleep(ENGINE_CALL_TIMEOUT);
+        let response = tokio::select! {
+            response = in_flight.engine.handle(request) => response.map_err(renewal_error)?,
+            () = timeout => return Err(Error::internal("the auth method did not answer in time")),
         };
-        let auth = match answer {
+        let auth = match response {
             EngineResponse::Auth(auth) => *auth,
             EngineResponse::Nothing | EngineResponse::Data(_) => return Ok(None),
             _ => return Err(Error::internal("the auth method returned an unexpected response")),

@@ -22,7 +22,7 @@ pub async fn authenticate(
     if routed.access.token == TokenRequirement::Ignored {
         return Ok(None);
     }
-    let found = match &routed.request.token {
+    let stored_token = match &routed.request.token {
         Some(token) if !token.expose_secret().is_empty() => {
             core.tokens.store.look_up(token.expose_secret(), core.clock().now()).await?
         }
@@ -31,8 +31,8 @@ pub async fn authenticate(
     // Bound CIDRs are checked before a use is counted: a client outside them must not be able to
     // use up the token.
     let address = routed.request.connection.map(|connection| connection.address);
-    let found = found.filter(|found| found.token.may_be_used_from(address));
-    let Some(found) = found else {
+    let stored_token = stored_token.filter(|found| found.token.may_be_used_from(address));
+    let Some(stored_token) = stored_token else {
         return if routed.is_unauthenticated() {
             Ok(None)
         } else {
@@ -41,16 +41,16 @@ pub async fn authenticate(
     };
     // Unauthenticated paths never consume a use, for example that of a wrapping token at
     // `sys/wrapping/lookup`.
-    let spent = if routed.is_unauthenticated() {
+    let use_outcome = if routed.is_unauthenticated() {
         UseOutcome::Remaining
     } else {
-        core.tokens.store.count_use(&found).await?
+        core.tokens.store.count_use(&stored_token).await?
     };
-    let acl = Arc::new(core.policies.acl_for(&found.token.policies));
+    let acl = Arc::new(core.policies.acl_for(&stored_token.token.policies));
     Ok(Some(AuthenticatedCaller {
-        stored_token: found,
+        stored_token,
         acl,
-        last_use: spent == UseOutcome::LastUse,
+        last_use: use_outcome == UseOutcome::LastUse,
     }))
 }
 

@@ -79,7 +79,7 @@ fn authorize_write_as(
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
     operation: Operation,
-    visit: Option<InFlight>,
+    in_flight: Option<InFlight>,
 ) -> Result<AuthorizedRequest, Error> {
     if !routed.is_unauthenticated() {
         let caller = caller.as_ref().ok_or_else(Error::invalid_token)?;
@@ -87,7 +87,7 @@ fn authorize_write_as(
             if operation == Operation::Create { Capability::Create } else { Capability::Update };
         require_capability(core, &routed, caller, needed)?;
     }
-    Ok(AuthorizedRequest { routed, caller, operation, in_flight: visit })
+    Ok(AuthorizedRequest { routed, caller, operation, in_flight })
 }
 
 /// Refuses the request, and logs the refusal, if the policies do not grant the capability.
@@ -126,7 +126,7 @@ fn has_capability(
     needed: Capability,
 ) -> bool {
     let AdmittedRequest { path, fields, wrap_ttl, .. } = &routed.request;
-    let asked = AclRequest {
+    let acl_request = AclRequest {
         path: path.as_str(),
         case: PathCase::default(),
         capability: needed,
@@ -135,7 +135,7 @@ fn has_capability(
         readings: &|| field_readings(core, routed),
         wrap: *wrap_ttl,
     };
-    routed.access.policy_path.permits(&caller.acl, &asked)
+    routed.access.policy_path.permits(&caller.acl, &acl_request)
 }
 
 /// How the backend that the request is routed to interprets the request's fields.

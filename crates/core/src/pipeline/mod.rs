@@ -114,7 +114,7 @@ async fn run(
     tokio::select! {
         biased;
         response = run_unsealed(unsealed, permit, admitted) => response,
-        () = late => Err(Error::internal("the request took too long and was given up")),
+        () = late => Err(Error::internal("the request exceeded its deadline and was aborted")),
     }
 }
 

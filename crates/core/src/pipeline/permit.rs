@@ -99,8 +99,8 @@ async fn check_token_is_valid(
     if id.is_empty() {
         return Err(Error::invalid_token());
     }
-    let found = core.tokens.store.look_up(id, core.clock().now()).await?;
+    let stored_token = core.tokens.store.look_up(id, core.clock().now()).await?;
     let address = connection.map(|connection| connection.address);
-    let found = found.filter(|found| found.token.may_be_used_from(address));
-    found.map(|_| ()).ok_or_else(Error::invalid_token)
+    let stored_token = stored_token.filter(|found| found.token.may_be_used_from(address));
+    stored_token.map(|_| ()).ok_or_else(Error::invalid_token)
 }

@@ -35,8 +35,8 @@ pub fn route(core: &UnsealedCore, mut request: AdmittedRequest) -> Box<RoutedReq
 /// `sys/capabilities`.
 pub fn policy_path_for(mounts: &MountRegistry, backends: &Backends, path: &str) -> PolicyPath {
     let table = mounts.table();
-    let found = table.longest_match(path);
-    found.map_or(PolicyPath::MAY_FOLD, |(mounted, below)| {
-        backends.path_access(mounted, path, below).policy_path
+    let longest_match = table.longest_match(path);
+    longest_match.map_or(PolicyPath::MAY_FOLD, |(mounted, relative_path)| {
+        backends.path_access(mounted, path, relative_path).policy_path
     })
 }

@@ -45,7 +45,7 @@ pub(crate) async fn settle(
 async fn settle_engine_response(
     core: &Arc<UnsealedCore>,
     request: &AuthorizedRequest,
-    visit: &InFlight,
+    in_flight: &InFlight,
     response: EngineResponse,
 ) -> Result<CoreResponse, Error> {
     let AuthorizedRequest { routed, caller, operation, .. } = request;
@@ -69,19 +69,14 @@ async fn settle_engine_response(
         EngineResponse::Data(data) => Ok(data_envelope(config, data)),
         EngineResponse::Leased(leased) => {
             let Some(caller) = caller else {
-                let inside = visit.another();
-                Box::pin(core.leases.revoke_unowned(
-                    mounted,
-                    &routed.relative_path,
-                    leased,
-                    inside,
-                ))
-                .await?;
+                let guard = in_flight.another();
+                Box::pin(core.leases.revoke_unowned(mounted, &routed.relative_path, leased, guard))
+                    .await?;
                 return Err(Error::internal("a credential can't be issued without a token"));
             };
             let path = routed.request.path.as_str();
-            let inside = visit.another();
-            let issued = core.leases.create(mounted, path, &caller.stored_token, &leased, inside);
+            let guard = in_flight.another();
+            let issued = core.leases.create(mounted, path, &caller.stored_token, &leased, guard);
             let issued = Box::pin(issued).await?;
             let mut warnings = sanitise_warnings(&leased.data.warnings);
             warnings.extend(issued.warnings);
@@ -103,7 +98,7 @@ async fn settle_engine_response(
                 unauthenticated: routed.is_unauthenticated(),
                 address: routed.request.connection.map(|connection| connection.address),
                 auth: *auth,
-                in_flight: visit.another(),
+                in_flight: in_flight.another(),
             };
             Box::pin(core.logins.issue_token(login)).await
         }

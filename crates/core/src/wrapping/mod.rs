@@ -81,8 +81,8 @@ impl WrappingService {
         let failed = match issued {
             IssuedSecret::Lease(id) => self.leases().revoke_issued(id).await.err().map(Error::from),
             IssuedSecret::Token(key) => {
-                let begun = self.tokens.revoker.begin_revocation(key, RevocationMark::Tree).await;
-                begun.err().map(Error::from)
+                let result = self.tokens.revoker.begin_revocation(key, RevocationMark::Tree).await;
+                result.err().map(Error::from)
             }
         };
         if let Some(error) = failed {
@@ -112,11 +112,11 @@ impl WrapRequest {
         let path = routed.request.path.as_str().to_owned();
         // Unauthenticated paths consume no use, so a token with limited uses could wrap any number
         // of times.
-        let spent = |caller: &&AuthenticatedCaller| {
+        let may_wrap = |caller: &&AuthenticatedCaller| {
             !routed.is_unauthenticated() || caller.stored_token.token.uses_left.is_none()
         };
-        let longer_asked = routed.requested_wrap_ttl.filter(|asked| *asked > ttl);
-        Some(Self { ttl, uncapped_ttl: longer_asked, path, caller: caller.filter(spent).cloned() })
+        let uncapped_ttl = routed.requested_wrap_ttl.filter(|requested| *requested > ttl);
+        Some(Self { ttl, uncapped_ttl, path, caller: caller.filter(may_wrap).cloned() })
     }
 
     /// Stores the response and returns one with the wrapping token instead. Returned unchanged are
@@ -127,13 +127,13 @@ impl WrapRequest {
     pub async fn wrap_response(
         self,
         wrapping: &Arc<WrappingService>,
-        answer: CoreResponse,
+        response: CoreResponse,
     ) -> Result<CoreResponse, Error> {
-        let issued = answer.issued_secret().cloned();
-        let accessor = answer.auth_accessor();
+        let issued = response.issued_secret().cloned();
+        let accessor = response.auth_accessor();
         // A login counts as authenticated: its response has a token, be it an unstored batch token.
-        let asked_for = self.caller.is_some() || accessor.is_some();
-        let kept = match answer {
+        let is_authenticated = self.caller.is_some() || accessor.is_some();
+        let stored_response = match response {
             CoreResponse::Envelope(envelope) if envelope.wrap_info.is_none() => {
                 WrappedResponse::from_envelope(*envelope)
             }
@@ -143,11 +143,11 @@ impl WrapRequest {
         let work = wrapping.clone();
         let detached = &wrapping.leases().detached;
         let wrapped = async move {
-            let wrapped = match asked_for {
-                true => self.store_wrapped(&work, &kept).await,
+            let wrapped = match is_authenticated {
+                true => self.store_wrapped(&work, &stored_response).await,
                 // Otherwise anonymous requests could fill the storage with wrapped responses.
                 false => Err(Error::invalid(
-                    "an answer can be wrapped for a request with a token, or for a login",
+                    "a response can only be wrapped for a request with a token, or for a login",
                 )),
             };
             if let (Err(_), Some(issued)) = (&wrapped, issued) {
@@ -161,10 +161,10 @@ impl WrapRequest {
     }
 
     fn cap_warnings(&self) -> Vec<String> {
-        let warning = |asked: Ttl| {
+        let warning = |requested: Ttl| {
             format!(
                 "Wrapping TTL of {} exceeded the maximum of {}; it is capped accordingly",
-                asked.to_short_string(),
+                requested.to_short_string(),
                 self.ttl.to_short_string()
             )
         };
@@ -174,7 +174,7 @@ impl WrapRequest {
     async fn store_wrapped(
         &self,
         wrapping: &WrappingService,
-        kept: &WrappedResponse,
+        stored_response: &WrappedResponse,
     ) -> Result<WrapInfo, Error> {
         let new = NewWrapping {
             ttl: self.ttl,
@@ -183,18 +183,19 @@ impl WrapRequest {
             display_name: self.caller.as_ref().map_or("", |it| &it.stored_token.token.display_name),
         };
         let mut batch = Batch::new();
-        let made = new.add_to_batch(wrapping, &mut batch, kept)?;
+        let created = new.add_to_batch(wrapping, &mut batch, stored_response)?;
         let alive = self.required_live_token();
         if let Some(key) = alive {
             // A token that is being revoked can't leave a wrapped response behind.
             wrapping.tokens.store.require_not_revoking(&mut batch, key);
         }
-        let Err(error) = wrapping.leases().commit_and_notify(batch, made.expires_at()).await else {
-            return Ok(made.into_wrap_info());
+        let Err(error) = wrapping.leases().commit_and_notify(batch, created.expires_at()).await
+        else {
+            return Ok(created.into_wrap_info());
         };
         if !error.is_precondition() {
             // The batch may have been applied, but the client won't learn the wrapping token.
-            wrapping.revoke_issued(&IssuedSecret::Token(made.created.key)).await;
+            wrapping.revoke_issued(&IssuedSecret::Token(created.created.key)).await;
         }
         if alive.is_some_and(|key| wrapping.tokens.store.is_gone_or_revoking(key, &error)) {
             return Err(Error::invalid_token());
@@ -206,9 +207,13 @@ impl WrapRequest {
     /// `None` if this request is the token's last use, since the token is then already marked, and
     /// for a batch token without a parent.
     fn required_live_token(&self) -> Option<&TokenKey> {
-        let found = &self.caller.as_ref().filter(|caller| !caller.last_use)?.stored_token;
+        let stored_token = &self.caller.as_ref().filter(|caller| !caller.last_use)?.stored_token;
         // A batch token has no record; it is valid as long as its parent.
-        if found.token.is_batch() { found.token.parent.as_ref() } else { Some(&found.key) }
+        if stored_token.token.is_batch() {
+            stored_token.token.parent.as_ref()
+        } else {
+            Some(&stored_token.key)
+        }
     }
 }
 
@@ -229,7 +234,7 @@ impl NewWrapping<'_> {
         &self,
         wrapping: &WrappingService,
         batch: &mut Batch,
-        kept: &WrappedResponse,
+        stored_response: &WrappedResponse,
     ) -> Result<CreatedWrapping, Error> {
         let now = wrapping.now();
         let ttl = wrapping.cap_wrap_ttl(self.ttl);
@@ -249,7 +254,7 @@ impl NewWrapping<'_> {
         wrapping.leases().store.create(batch, lease);
         let info = WrapMetadata::new(self.creation_path, now, ttl);
         info.add_to_batch(&wrapping.cubbyholes, batch, &created.key);
-        kept.add_to_batch(&wrapping.cubbyholes, batch, &created.key);
+        stored_response.add_to_batch(&wrapping.cubbyholes, batch, &created.key);
         Ok(CreatedWrapping { created, creation_path: self.creation_path.to_owned() })
     }
 }

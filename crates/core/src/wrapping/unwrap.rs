@@ -26,9 +26,9 @@ fn invalid_wrapping_token() -> Error {
 /// made with the wrapping token itself: it was used up concurrently. Other errors are returned
 /// unchanged.
 pub(crate) fn as_invalid_wrapping_token(routed: &RoutedRequest, error: Error) -> Error {
-    let own = !routed.request.fields.contains("token");
+    let uses_own_token = !routed.request.fields.contains("token");
     let unwraps = routed.access.wrapping_token == WrappingTokenUse::Unwraps;
-    if own && unwraps && error.kind() == ErrorKind::Denied {
+    if uses_own_token && unwraps && error.kind() == ErrorKind::Denied {
         return invalid_wrapping_token();
     }
     error
@@ -69,8 +69,8 @@ impl WrappingService {
             return Ok(());
         }
         let looked_up = async {
-            let named = token_in_request(&routed.request.fields, routed.request.token.as_ref())?;
-            self.look_up(&named).await
+            let id = token_in_request(&routed.request.fields, routed.request.token.as_ref())?;
+            self.look_up(&id).await
         };
         let Err(error) = Box::pin(looked_up).await else { return Ok(()) };
         if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::Denied) {
@@ -85,11 +85,12 @@ impl WrappingService {
 
     /// Looks up a valid wrapping token and the metadata of its response. Consumes no use.
     pub async fn look_up(&self, id: &Secret<String>) -> Result<(StoredToken, WrapMetadata), Error> {
-        let found = self.tokens.store.look_up(id.expose_secret(), self.now()).await?;
-        let found =
-            found.filter(|found| found.token.is_wrapping()).ok_or_else(invalid_wrapping_token)?;
-        let info = WrapMetadata::read(&self.cubbyholes, &found.key).await?;
-        Ok((found, info.ok_or_else(invalid_wrapping_token)?))
+        let stored_token = self.tokens.store.look_up(id.expose_secret(), self.now()).await?;
+        let stored_token = stored_token
+            .filter(|found| found.token.is_wrapping())
+            .ok_or_else(invalid_wrapping_token)?;
+        let info = WrapMetadata::read(&self.cubbyholes, &stored_token.key).await?;
+        Ok((stored_token, info.ok_or_else(invalid_wrapping_token)?))
     }
 
     /// Returns the wrapped response and consumes the wrapping token's one use.
@@ -101,12 +102,12 @@ impl WrappingService {
         if self.tokens.store.key_of(id.expose_secret()) == caller.stored_token.key {
             return self.read_own_response(caller).await?.into_response();
         }
-        let (found, _) = self.look_up(id).await?;
-        let kept = WrappedResponse::read(&self.cubbyholes, &found.key)
+        let (stored_token, _) = self.look_up(id).await?;
+        let response = WrappedResponse::read(&self.cubbyholes, &stored_token.key)
             .await?
             .ok_or_else(invalid_wrapping_token)?;
-        self.consume_wrapping_token(found, Batch::new()).await?;
-        kept.into_response()
+        self.consume_wrapping_token(stored_token, Batch::new()).await?;
+        response.into_response()
     }
 
     /// Moves the wrapped response to a new wrapping token. One batch consumes the old token and
@@ -116,8 +117,8 @@ impl WrappingService {
         id: &Secret<String>,
         caller: &AuthenticatedCaller,
     ) -> Result<CoreResponse, Error> {
-        let (found, info) = self.look_up(id).await?;
-        let kept = WrappedResponse::read(&self.cubbyholes, &found.key)
+        let (stored_token, info) = self.look_up(id).await?;
+        let response = WrappedResponse::read(&self.cubbyholes, &stored_token.key)
             .await?
             .ok_or_else(invalid_wrapping_token)?;
         let new = NewWrapping {
@@ -127,11 +128,11 @@ impl WrappingService {
             display_name: &caller.stored_token.token.display_name,
         };
         let mut batch = Batch::new();
-        let made = new.add_to_batch(self, &mut batch, &kept)?;
-        let expires = made.expires_at();
-        self.consume_wrapping_token(found, batch).await?;
+        let created = new.add_to_batch(self, &mut batch, &response)?;
+        let expires = created.expires_at();
+        self.consume_wrapping_token(stored_token, batch).await?;
         self.leases().expiration.notify_due(expires);
-        Ok(wrap_info_response(made.into_wrap_info(), Vec::new()))
+        Ok(wrap_info_response(created.into_wrap_info(), Vec::new()))
     }
 
     /// `cubbyhole/response`, the deprecated way to unwrap: older clients read it with the wrapping
@@ -145,9 +146,9 @@ impl WrappingService {
         if path != "response" {
             return Err(not_found());
         }
-        let kept = self.read_own_response(caller).await?;
+        let response = self.read_own_response(caller).await?;
         let mut fields = Fields::new();
-        fields.set("response", &kept.to_json(id)?);
+        fields.set("response", &response.to_json(id)?);
         let warning = "Reading cubbyhole/response is deprecated: use sys/wrapping/unwrap instead";
         Ok(data_response_with_warnings(fields.to_object(), vec![warning.to_owned()]))
     }
@@ -161,22 +162,22 @@ impl WrappingService {
         if !caller.last_use || !caller.stored_token.token.is_wrapping() {
             return Err(invalid_wrapping_token());
         }
-        let kept = WrappedResponse::read(&self.cubbyholes, &caller.stored_token.key).await?;
-        kept.ok_or_else(invalid_wrapping_token)
+        let response = WrappedResponse::read(&self.cubbyholes, &caller.stored_token.key).await?;
+        response.ok_or_else(invalid_wrapping_token)
     }
 
     /// Consumes the use of a wrapping token other than the caller's, together with `batch`, and
     /// queues its revocation.
     async fn consume_wrapping_token(
         self: &Arc<Self>,
-        found: StoredToken,
+        stored_token: StoredToken,
         batch: Batch,
     ) -> Result<(), Error> {
         let work = self.clone();
         let consumed = async move {
-            match work.tokens.store.consume_last_use(&found, batch).await {
+            match work.tokens.store.consume_last_use(&stored_token, batch).await {
                 Ok(()) => {
-                    work.tokens.revoker.enqueue(&found.key);
+                    work.tokens.revoker.enqueue(&stored_token.key);
                     Ok(())
                 }
                 // Another request consumed it and may still be reading what the revocation deletes, so

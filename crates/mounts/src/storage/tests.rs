@@ -107,7 +107,7 @@ async fn the_words_of_the_store_do_not_reach_engines() {
     ] {
         let error = strongroom_barrier::Error::from(error);
         let told = storage.storage_error_for_engine(&error).to_string();
-        assert_eq!(told, "the server's store failed; its log says more");
+        assert_eq!(told, "the server's store failed; see its log");
     }
     let full = strongroom_barrier::Error::from(physical::Error::Full);
     assert_eq!(storage.storage_error_for_engine(&full).to_string(), "the storage device is full");

@@ -44,13 +44,13 @@ pub enum HandshakeError {
     #[error("the first line of output is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
     /// The plug-in uses another core protocol than version 1.
-    #[error("the plug-in speaks core protocol version {0:?}, this host speaks 1")]
+    #[error("the plug-in uses core protocol version {0:?}, this host supports 1")]
     CoreVersion(String),
     /// The protocol version is not a number.
     #[error("the plug-in names no protocol version")]
     Version,
     /// The protocol version is not one that the host offered.
-    #[error("the plug-in speaks protocol version {version}, this host offered {offered}")]
+    #[error("the plug-in uses protocol version {version}, this host offered {offered}")]
     Incompatible {
         /// The version of the plug-in's line.
         version: u32,
@@ -58,10 +58,10 @@ pub enum HandshakeError {
         offered: OfferedVersions,
     },
     /// The plug-in uses `net/rpc`, explicitly or by leaving the field out.
-    #[error("the plug-in speaks net/rpc, which is not supported; gRPC is")]
+    #[error("the plug-in uses net/rpc; only gRPC is supported")]
     NetRpc,
     /// The protocol is neither gRPC nor `net/rpc`.
-    #[error("the plug-in speaks an unknown protocol")]
+    #[error("the plug-in uses an unknown protocol")]
     Protocol,
     /// The plug-in must not listen on this address, or it is malformed.
     #[error("the plug-in names no usable address: {0}")]

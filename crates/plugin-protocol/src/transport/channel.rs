@@ -72,7 +72,7 @@ pub enum ConnectError {
     #[error("mutual TLS with the peer failed: {0}")]
     Tls(io::Error),
     /// The HTTP/2 handshake with the peer failed.
-    #[error("the peer does not speak HTTP/2: {0}")]
+    #[error("the peer does not support HTTP/2: {0}")]
     Http(h2::Error),
     /// Connecting took longer than [`HANDSHAKE_LIMIT`], or the tasks were stopped.
     #[error("the peer did not finish connecting in {} s", HANDSHAKE_LIMIT.as_secs())]

@@ -176,7 +176,7 @@ impl Drop for PluginSocketFile {
 pub(super) enum AcceptError {
     #[error("mutual TLS failed: {0}")]
     Tls(#[from] io::Error),
-    #[error("the peer does not speak HTTP/2: {0}")]
+    #[error("the peer does not support HTTP/2: {0}")]
     Http(#[from] h2::Error),
     #[error("the handshake took too long")]
     TooSlow,

@@ -633,7 +633,7 @@ impl TestHost {
             if self.0.memory.commit(batch).is_err() {
                 // If this fails, the intent remains and the credential is undone later.
                 let _ = self.revoke_credential(&lease).await;
-                let text = "issuing took too long and the credential was taken back; try again";
+                let text = "issuing took too long and the credential was revoked; try again";
                 return Err(TestError::new(ErrorKind::Internal, text));
             }
         }

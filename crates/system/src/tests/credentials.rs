@@ -200,7 +200,7 @@ async fn an_answer_that_comes_after_the_intent_was_claimed_gets_no_lease() {
         bench.outside.unblock();
     };
     let (answer, ()) = tokio::join!(late, meanwhile);
-    assert!(answer.unwrap_err().to_string().contains("taken back"));
+    assert!(answer.unwrap_err().to_string().contains("the credential was revoked"));
     assert_eq!(bench.outside.live_credentials(), 1, "only the first one, which has its lease");
 }
 
@@ -386,7 +386,7 @@ async fn revoke_force_abandons_pending_intents() {
         }
     };
     let told = tokio::join!(disable, time).0.unwrap_err().to_string();
-    assert!(told.contains("(sys/leases/revoke-force/out) gives them up"), "{told}");
+    assert!(told.contains("(sys/leases/revoke-force/out) abandons them"), "{told}");
     assert_eq!(intent_count(&bench).await, 1);
     bench.write("sys/leases/revoke-force/other", "").await;
     assert_eq!(intent_count(&bench).await, 1, "only those of the mount that was named");
