@@ -197,7 +197,7 @@ async fn a_token_counts_as_valid_once_it_was_looked_up() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_mount_forgets_none_of_its_requests() {
+async fn a_change_of_a_mount_keeps_its_request_count() {
     let bench = core_with_small_limits().await;
     let hung = start_hanging_requests(&bench, "hung/inside/a", &bench.root, LIMITS.per_mount).await;
     bench.write("sys/mounts/hung/tune", r#"{"description":"still hung"}"#).await;

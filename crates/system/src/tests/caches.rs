@@ -31,7 +31,7 @@ async fn entries_and_tokens_are_kept_within_their_settings() {
 
 /// Only the operator sets the size; nobody who mounts an engine can.
 #[tokio::test]
-async fn an_engine_is_told_how_many_bytes_its_documents_may_take() {
+async fn an_engine_receives_the_size_of_its_document_cache() {
     let mut bench = TestCore::new().await;
     bench.settings.document_cache_bytes = 4711;
     bench.restart().await;

@@ -288,8 +288,8 @@ async fn cve_2026_42186_unmounting_first_undoes_pending_intents() {
         }
     };
     let (answer, ()) = tokio::join!(disable, time);
-    let told = answer.unwrap_err().to_string();
-    assert!(told.contains("still being undone"), "{told}");
+    let message = answer.unwrap_err().to_string();
+    assert!(message.contains("still being undone"), "{message}");
     assert!(bench.read("sys/mounts").await.data.contains("out/"), "it stays until then");
     bench.outside.set_behavior(OutsideBehavior::Works);
     for _ in 0..300 {
@@ -302,7 +302,7 @@ async fn cve_2026_42186_unmounting_first_undoes_pending_intents() {
 /// A plug-in's periodic function may fail for as long as its outside system is down.
 #[tokio::test]
 async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_left() {
-    for (does, told_why) in [
+    for (does, expected_reason) in [
         (PeriodicBehavior::Fails, "the administrator's password is wrong"),
         (PeriodicBehavior::Hangs, "it did not answer in time"),
     ] {
@@ -318,10 +318,13 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
             }
         };
         let error = tokio::join!(disable, time).0.unwrap_err();
-        let told = error.to_string();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{told}");
-        assert!(told.contains("still being undone") && told.contains(told_why), "{told}");
-        assert!(told.contains("\"lease revoke -force -prefix door\""), "{told}");
+        let message = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{message}");
+        assert!(
+            message.contains("still being undone") && message.contains(expected_reason),
+            "{message}"
+        );
+        assert!(message.contains("\"lease revoke -force -prefix door\""), "{message}");
         if does == PeriodicBehavior::Fails {
             assert!(bench.auth_method().periodic_calls() > 20, "it goes on asking");
         }
@@ -331,7 +334,7 @@ async fn a_mount_whose_periodic_work_fails_or_hangs_is_removed_once_nothing_is_l
         for _ in 0..600 {
             bench.advance_secs(1).await;
         }
-        assert!(!bench.read("sys/mounts").await.data.contains("door/"), "{told_why}");
+        assert!(!bench.read("sys/mounts").await.data.contains("door/"), "{expected_reason}");
     }
 }
 
@@ -385,8 +388,8 @@ async fn revoke_force_abandons_pending_intents() {
             bench.advance_secs(1).await;
         }
     };
-    let told = tokio::join!(disable, time).0.unwrap_err().to_string();
-    assert!(told.contains("(sys/leases/revoke-force/out) abandons them"), "{told}");
+    let message = tokio::join!(disable, time).0.unwrap_err().to_string();
+    assert!(message.contains("(sys/leases/revoke-force/out) abandons them"), "{message}");
     assert_eq!(intent_count(&bench).await, 1);
     bench.write("sys/leases/revoke-force/other", "").await;
     assert_eq!(intent_count(&bench).await, 1, "only those of the mount that was named");

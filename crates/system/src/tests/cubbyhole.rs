@@ -71,7 +71,7 @@ async fn bad_writes_are_refused() {
 }
 
 #[tokio::test]
-async fn nobody_reaches_the_cubbyhole_of_another() {
+async fn no_token_can_access_the_cubbyhole_of_another() {
     let bench = TestCore::new().await;
     let one = bench.token_with_policy(r#"path "a" { capabilities = ["read"] }"#, "").await;
     let two = bench.token_with_policy(r#"path "b" { capabilities = ["read"] }"#, "").await;
@@ -94,7 +94,7 @@ async fn nobody_reaches_the_cubbyhole_of_another() {
 }
 
 #[tokio::test]
-async fn creating_and_updating_are_told_apart() {
+async fn creates_and_updates_are_distinguished() {
     let bench = TestCore::with_storage(Arc::new(InterleavingStorage::default())).await;
     let policy = |rights: &str| format!("path \"cubbyhole/*\" {{ capabilities = [{rights}] }}");
     let none = r#","no_default_policy":true"#;

@@ -69,7 +69,7 @@ async fn mounts_are_shown_tuned_and_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn impossible_mounts_are_refused_in_the_words_clients_know() {
+async fn invalid_mounts_are_refused_with_the_reference_messages() {
     let bench = TestCore::new().await;
     bench.write("sys/mounts/a/b", r#"{"type":"kv"}"#).await;
     let cases = [

@@ -406,7 +406,7 @@ async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
 }
 
 #[tokio::test]
-async fn capabilities_are_told_as_requests_are_judged() {
+async fn capabilities_match_the_authorization_of_requests() {
     let bench = TestCore::new().await;
     let rules = r#"
         path "kv/team" { capabilities = ["list"] }

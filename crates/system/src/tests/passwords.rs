@@ -12,7 +12,7 @@ fn policy_body(policy: &str) -> String {
 }
 
 #[tokio::test]
-async fn password_policies_are_kept_listed_and_give_passwords() {
+async fn password_policies_are_stored_listed_and_generate_passwords() {
     let mut bench = TestCore::new().await;
     for name in ["a", "b", "UPPER", "team/a"] {
         bench.write(&format!("{FOLDER}/{name}"), &policy_body(HCL)).await;
@@ -40,7 +40,7 @@ async fn password_policies_are_kept_listed_and_give_passwords() {
 }
 
 #[tokio::test]
-async fn password_policies_are_refused_in_the_words_clients_know() {
+async fn invalid_password_policies_are_refused_with_the_reference_messages() {
     let bench = TestCore::new().await;
     let path = format!("{FOLDER}/x");
     let cases = [
@@ -78,7 +78,7 @@ async fn password_policies_are_refused_in_the_words_clients_know() {
 }
 
 #[tokio::test]
-async fn engines_may_ask_for_passwords() {
+async fn engines_can_generate_passwords() {
     let bench = TestCore::new().await;
     bench.write(&format!("{FOLDER}/a"), &policy_body(HCL)).await;
     let core = bench.core.unsealed().unwrap();

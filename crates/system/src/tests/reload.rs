@@ -80,7 +80,7 @@ async fn a_mount_is_tuned_to_a_version_only_if_there_is_one() {
 }
 
 #[tokio::test]
-async fn a_reload_that_reloads_nothing_says_so() {
+async fn a_reload_without_mounts_has_a_warning() {
     let bench = TestCore::new().await;
     let got = bench.write("sys/plugins/reload/backend", r#"{"plugin":"outside"}"#).await;
     assert_eq!(got.warnings, ["no mount runs this plug-in: nothing was reloaded"]);

@@ -172,7 +172,7 @@ async fn a_moved_auth_method_ends_its_tokens() {
 }
 
 #[tokio::test]
-async fn impossible_moves_are_refused_in_the_words_clients_know() {
+async fn invalid_remounts_are_refused_with_the_reference_messages() {
     let bench = TestCore::new().await;
     for path in ["a", "b/c"] {
         bench.write(&format!("sys/mounts/{path}"), r#"{"type":"kv"}"#).await;

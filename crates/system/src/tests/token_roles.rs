@@ -143,7 +143,7 @@ async fn a_role_that_cannot_be_honoured_is_refused() {
 }
 
 #[tokio::test]
-async fn a_role_says_what_its_tokens_are() {
+async fn a_role_sets_the_properties_of_its_tokens() {
     let bench = TestCore::new().await;
     let body = r#"{"orphan":true,"renewable":false,"path_suffix":"foo","token_num_uses":5,"token_no_default_policy":true}"#;
     bench.write_role("strict", body).await;
@@ -208,7 +208,7 @@ async fn a_roles_type_counts_unless_it_is_a_default() {
 }
 
 #[tokio::test]
-async fn a_role_gives_no_more_than_it_says_to_whoever_may_use_it() {
+async fn a_role_limits_the_policies_of_its_tokens() {
     let bench = TestCore::new().await;
     let maker = bench.token_with_policy(ALL, "").await;
     let root = "root tokens may not be created without parent token being root";
