@@ -19,7 +19,8 @@ use crate::output::{OutputFormat, Printer};
 /// Initialise a server: create its root key, the key shares and a root token
 #[derive(Args)]
 #[command(after_help = "\
-The key shares and the root token are shown only once. Anyone who has enough shares can read all data.
+The key shares and the root token are shown only once. Anyone who has enough shares can read all
+data.
 
 Example:
   strongroom operator init -key-shares=3 -key-threshold=2")]
