@@ -3,18 +3,28 @@
 //! - [`names`]: the names of all metrics; code that measures takes its names from here
 //! - [`log`]: logging, installed once by `main`; [`log_file`]: an optional log file beside standard
 //!   error
+//! - [`subscriber`]: writes the lines, filtered by [`log_filter`], in the format of [`text_line`] or
+//!   [`json_line`], to [`log_output`]; [`span_store`] has the spans whose fields they contain
 //! - [`export`]: the metrics in Prometheus text format, and by interval in JSON
 //! - [`intervals`]: metrics of the last ten seconds
 //! - [`Stopwatch`]: measures durations for metrics
 
+mod entered_spans;
+mod event_spans;
 pub mod export;
 pub mod intervals;
+mod json_line;
 pub mod log;
 pub mod log_file;
+mod log_filter;
+mod log_output;
+mod log_settings;
 pub mod names;
 mod printable_fields;
-mod printable_json;
-mod span_fields;
+mod span_store;
+mod span_values;
+mod subscriber;
+mod text_line;
 
 pub use export::MetricsExporter;
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
-use tracing_subscriber::fmt::MakeWriter;
 
 /// A log file, created with mode 0600. Clones write to the same file.
 #[derive(Clone, Debug)]
@@ -44,6 +43,12 @@ impl LogFile {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
+
+    /// Appends a whole line, usually with one system call. Other lines and [`LogFile::reopen`] wait
+    /// until all of it is written.
+    pub(crate) fn write_line(&self, line: &str) -> io::Result<()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
+    }
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
@@ -57,25 +62,6 @@ fn open_for_append(path: &Path) -> io::Result<File> {
     opened.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-impl Write for LogFile {
-    /// Writes a whole line with one system call.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for LogFile {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -86,17 +72,17 @@ mod tests {
     #[test]
     fn reopen_continues_in_a_new_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = LogFile::open(folder.path()).unwrap();
+        let log = LogFile::open(folder.path()).unwrap();
         let (file, old) = (folder.path().join(DEFAULT_NAME), folder.path().join("old"));
-        log.write_all(b"one\n").unwrap();
+        log.write_line("one\n").unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, OWNER_ONLY_MODE);
         fs::rename(&file, &old).unwrap();
-        log.write_all(b"two\n").unwrap();
+        log.write_line("two\n").unwrap();
         log.reopen().unwrap();
-        log.write_all(b"three\n").unwrap();
+        log.write_line("three\n").unwrap();
         assert_eq!(fs::read_to_string(&old).unwrap(), "one\ntwo\n");
         assert_eq!(fs::read_to_string(&file).unwrap(), "three\n");
-        LogFile::open(&file).unwrap().write_all(b"four\n").unwrap();
+        LogFile::open(&file).unwrap().write_line("four\n").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "three\nfour\n");
     }
 
@@ -104,12 +90,12 @@ mod tests {
     fn a_link_is_refused_and_the_old_file_stays() {
         let folder = tempfile::tempdir().unwrap();
         let (file, target) = (folder.path().join("log"), folder.path().join("target"));
-        let mut log = LogFile::open(&file).unwrap();
+        let log = LogFile::open(&file).unwrap();
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&target, &file).unwrap();
         let error = log.reopen().unwrap_err();
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
-        log.write_all(b"still here\n").unwrap();
+        log.write_line("still here\n").unwrap();
         assert!(!target.exists());
     }
 }

@@ -6,70 +6,53 @@ use std::fmt::{self, Write};
 
 use strongroom_types::printable::PrintableWriter;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::field::{MakeVisitor, VisitFmt, VisitOutput};
-use tracing_subscriber::fmt::format::Writer;
 
 /// Maximum length in bytes of one field's value, the message included.
 const MAX_VALUE_BYTES: usize = 8 << 10;
 
-/// Creates the visitor that formats the fields of one line.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PrintableFields;
-
-/// Writes fields as `message name=value name=value`.
-pub(crate) struct FieldsVisitor<'a> {
-    writer: Writer<'a>,
+/// Appends fields to a line, as `message name=value name=value`.
+pub(crate) struct PrintableFields<'a> {
+    line: &'a mut String,
     is_first: bool,
-    outcome: fmt::Result,
 }
 
-impl<'a> MakeVisitor<Writer<'a>> for PrintableFields {
-    type Visitor = FieldsVisitor<'a>;
-
-    fn make_visitor(&self, writer: Writer<'a>) -> FieldsVisitor<'a> {
-        FieldsVisitor::new(writer)
-    }
-}
-
-impl<'a> FieldsVisitor<'a> {
-    pub(crate) fn new(writer: Writer<'a>) -> Self {
-        Self { writer, is_first: true, outcome: Ok(()) }
+impl<'a> PrintableFields<'a> {
+    pub(crate) fn new(line: &'a mut String) -> Self {
+        Self { line, is_first: true }
     }
 
-    fn write_field(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+    /// Appends a field whose value is text, in quotes if it is not the message.
+    pub(crate) fn write_text(&mut self, name: &'static str, value: &str) {
+        match name {
+            "message" => self.write_value(name, format_args!("{value}")),
+            _ => self.write_value(name, format_args!("{value:?}")),
+        }
+    }
+
+    fn write_value(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
         if !std::mem::replace(&mut self.is_first, false) {
-            self.writer.write_char(' ')?;
+            self.line.push(' ');
         }
         if name != "message" {
-            write!(self.writer, "{}=", name.strip_prefix("r#").unwrap_or(name))?;
+            self.line.push_str(plain_name(name));
+            self.line.push('=');
         }
-        PrintableWriter::new(&mut self.writer, MAX_VALUE_BYTES).write_fmt(value)
+        // Writing to a string doesn't fail; if the value's own code does, what it wrote is kept.
+        let _ = PrintableWriter::new(self.line, MAX_VALUE_BYTES).write_fmt(value);
     }
 }
 
-impl Visit for FieldsVisitor<'_> {
+impl Visit for PrintableFields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => self.record_debug(field, &format_args!("{value}")),
-            _ => self.record_debug(field, &value),
-        }
+        self.write_text(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if self.outcome.is_ok() {
-            self.outcome = self.write_field(field.name(), format_args!("{value:?}"));
-        }
+        self.write_value(field.name(), format_args!("{value:?}"));
     }
 }
 
-impl VisitOutput<fmt::Result> for FieldsVisitor<'_> {
-    fn finish(self) -> fmt::Result {
-        self.outcome
-    }
-}
-
-impl VisitFmt for FieldsVisitor<'_> {
-    fn writer(&mut self) -> &mut dyn Write {
-        &mut self.writer
-    }
+/// The name of a field without the `r#` that Rust requires for names that are keywords.
+pub(crate) fn plain_name(name: &'static str) -> &'static str {
+    name.strip_prefix("r#").unwrap_or(name)
 }
