@@ -74,8 +74,8 @@ const SHARDS: usize = 16;
 /// The `mount` label of requests under no mount.
 const UNKNOWN_MOUNT: &str = "unknown";
 
-/// Whether a path is exempt from all limits: those that show the server's state, and those that
-/// seal and unseal it.
+/// Whether a path is exempt from all limits, and admitted by a sealed server too: those that show
+/// the server's state, and those that seal and unseal it.
 pub fn is_exempt(path: &str) -> bool {
     const NAMES: [&str; 6] = ["health", "seal-status", "leader", "unseal", "seal", "step-down"];
     path.strip_prefix("sys/").is_some_and(|name| NAMES.contains(&name))
@@ -248,7 +248,7 @@ impl RequestPermit {
     }
 
     /// Whether the request still counts as one without a valid token.
-    pub fn is_unauthenticated(&self) -> bool {
+    pub fn lacks_valid_token(&self) -> bool {
         self.slot.as_ref().is_some_and(|counted| counted.prefix.is_some())
     }
 
@@ -315,7 +315,7 @@ impl std::fmt::Debug for RequestPermit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestPermit")
             .field("exempt", &self.is_exempt())
-            .field("unauthenticated", &self.is_unauthenticated())
+            .field("unauthenticated", &self.lacks_valid_token())
             .finish_non_exhaustive()
     }
 }

@@ -13,10 +13,11 @@ pub struct LifetimeLimits {
     pub mount: MountLifetimes,
     /// The period that each renewal of a periodic token grants; zero for all others.
     pub period: Ttl,
-    /// The maximum set by the engine, auth method or role, counted from the time of issue.
+    /// The maximum set by the engine, auth method or role, counted from the time of issue. It ends
+    /// no periodic token, and only caps its period.
     pub max: Ttl,
-    /// The explicit maximum of a token, counted from its creation. Unlike the other maxima it also
-    /// ends a periodic token.
+    /// The explicit maximum of a token, counted from its creation. It caps the period of a periodic
+    /// token and ends it, too.
     pub explicit_max: Ttl,
 }
 

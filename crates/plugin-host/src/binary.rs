@@ -81,7 +81,8 @@ const MAX_COMMAND_BYTES: usize = 180;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 impl PluginBinaries {
-    /// Verifies that the command's file has the registered digest, and returns it for execution.
+    /// Returns a file for execution whose content has the registered digest: made from the private
+    /// copy if `source` allows it and there is one, else from the command's own file.
     pub fn verify(&self, spec: &LaunchSpec, source: BinarySource) -> Result<VerifiedBinary, Error> {
         let expected = parse_digest(spec)?;
         let original = self.open_original(&spec.command)?;

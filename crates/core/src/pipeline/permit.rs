@@ -78,7 +78,7 @@ impl Core {
         token: Option<&Secret<String>>,
         connection: Option<ConnectionInfo>,
     ) -> Result<(), Error> {
-        if !permit.needs_token() || !permit.is_unauthenticated() {
+        if !permit.needs_token() || !permit.lacks_valid_token() {
             return Ok(());
         }
         let token = token.ok_or_else(Error::invalid_token)?;

@@ -144,14 +144,14 @@ async fn renew_with_increment(
     };
     let now = call.clock.now();
     let mut renewed = token.after_renewal(now, granted.expires);
-    let mut moved = lease.lease.after_renewal(now, granted.ttl);
-    moved.expires = granted.expires;
+    let mut renewed_lease = lease.lease.after_renewal(now, granted.ttl);
+    renewed_lease.expires = granted.expires;
     if let Some(login) = login {
-        login.apply_to(&mut renewed, &mut moved);
+        login.apply_to(&mut renewed, &mut renewed_lease);
     }
     let mut batch = Batch::new();
     tokens.store.update(&mut batch, found, &renewed);
-    leases.store.update(&mut batch, &lease, &moved);
+    leases.store.update(&mut batch, &lease, &renewed_lease);
     match leases.commit_and_notify(batch, granted.expires).await {
         Ok(()) => {}
         Err(error) if error.is_precondition() => {
