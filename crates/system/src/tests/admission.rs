@@ -182,7 +182,7 @@ async fn a_token_counts_as_valid_once_it_was_looked_up() {
         let mut permit = bench.admit("kv/a", &bench.root).await.unwrap();
         let root = Secret::from_text(&bench.root);
         bench.core.authenticate_early(&mut permit, Some(&root), None).await.unwrap();
-        assert!(!permit.is_unauthenticated());
+        assert!(!permit.lacks_valid_token());
         permits.push(permit);
     }
     assert_eq!(bench.admit("kv/a", &bench.root).await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -193,7 +193,7 @@ async fn a_token_counts_as_valid_once_it_was_looked_up() {
             bench.core.authenticate_early(&mut permit, token.as_ref(), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
     }
-    assert!(permit.is_unauthenticated());
+    assert!(permit.lacks_valid_token());
 }
 
 #[tokio::test]
@@ -260,9 +260,9 @@ async fn a_token_outside_its_cidrs_counts_as_unauthenticated() {
     let mut permit = bench.admit_from(at("10.2.0.1"), "kv/a", &stolen).await.unwrap();
     let early = bench.core.authenticate_early(&mut permit, Some(&token), at("10.2.0.1")).await;
     assert_eq!(early.unwrap_err().kind(), ErrorKind::Denied);
-    assert!(permit.is_unauthenticated());
+    assert!(permit.lacks_valid_token());
     let early = bench.core.authenticate_early(&mut permit, Some(&token), at("10.1.2.3")).await;
-    assert!(early.is_ok() && !permit.is_unauthenticated());
+    assert!(early.is_ok() && !permit.lacks_valid_token());
 }
 
 #[tokio::test]
