@@ -319,8 +319,8 @@ impl From<strongroom_types::path::InvalidPath> for Error {
 #[cfg(test)]
 mod tests {
     use strongroom_mounts::Error as MountError;
-    use strongroom_mounts::MountClass;
     use strongroom_mounts::plugins::PluginError;
+    use strongroom_types::MountKind;
 
     use super::*;
 
@@ -328,7 +328,7 @@ mod tests {
     fn errors_of_mounts_keep_kind_and_message() {
         let lacking = EngineError::user("no\nkey");
         let unopened = |error: PluginError| MountError::Open(error);
-        let (class, path) = (MountClass::Auth, "x/".to_owned());
+        let (kind, path) = (MountKind::Auth, "x/".to_owned());
         for (error, kind, collected, text) in [
             (
                 MountError::ReservedPath("sys/".into()),
@@ -337,7 +337,7 @@ mod tests {
                 "cannot mount \"sys/\"".into(),
             ),
             (
-                MountError::NothingToReload { class, path },
+                MountError::NothingToReload { kind, path },
                 ErrorKind::Invalid,
                 false,
                 "No auth engine at x/".into(),

@@ -6,10 +6,10 @@ use strongroom_types::chain;
 
 use futures_util::StreamExt;
 use strongroom_engine::EngineError;
-use strongroom_mounts::{MountClass, MountRegistry};
+use strongroom_mounts::MountRegistry;
 use strongroom_telemetry::{gauge_value, names};
 use strongroom_token::TokenStore;
-use strongroom_types::Clock;
+use strongroom_types::{Clock, MountKind};
 
 /// Makes the engines' periodic calls.
 pub(crate) struct PeriodicCalls {
@@ -55,9 +55,9 @@ impl PeriodicCalls {
             calls.buffer_unordered(PERIODIC_CONCURRENCY).for_each(|_| async {}).await;
             self.mounts.request_engine_starts();
             metrics::gauge!(names::TOKEN_REVOKING).set(gauge_value(self.tokens.marked_count()));
-            let mounts = |class| gauge_value(table.mounts_of_class(class).len());
-            metrics::gauge!(names::MOUNTS, "type" => "logical").set(mounts(MountClass::Secret));
-            metrics::gauge!(names::MOUNTS, "type" => "auth").set(mounts(MountClass::Auth));
+            let mounts = |kind| gauge_value(table.mounts_of_kind(kind).len());
+            metrics::gauge!(names::MOUNTS, "type" => "logical").set(mounts(MountKind::Secret));
+            metrics::gauge!(names::MOUNTS, "type" => "auth").set(mounts(MountKind::Auth));
         }
     }
 }

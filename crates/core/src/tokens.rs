@@ -7,10 +7,9 @@ use serde_json::value::RawValue;
 use strongroom_barrier::Batch;
 use strongroom_engine::MountLifetimes;
 use strongroom_lease::{LeaseKind, NewLease};
-use strongroom_mounts::MountClass;
 use strongroom_telemetry::names;
 use strongroom_token::{IssuedToken, NewToken, TokenRoleStore, TokenStore};
-use strongroom_types::{LeaseId, Timestamp};
+use strongroom_types::{LeaseId, MountKind, Timestamp};
 
 use crate::error::Error;
 use crate::leases::LeaseService;
@@ -33,7 +32,7 @@ impl TokenService {
     /// mount, or the server's.
     pub fn lifetimes(&self) -> MountLifetimes {
         let (table, of_server) = (self.leases.mounts.table(), self.leases.lifetimes);
-        let mounted = table.get(MountClass::Auth, "token/");
+        let mounted = table.get(MountKind::Auth, "token/");
         mounted.map_or(of_server, |mounted| mounted.entry.effective_lifetimes(of_server))
     }
 

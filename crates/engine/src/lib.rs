@@ -46,6 +46,7 @@ pub use storage::{
     LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,
     StorageError, StoragePrecondition, check_folder, check_key, is_bucket_name,
 };
+pub use strongroom_types::MountKind;
 use strongroom_types::{Clock, Entropy};
 pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 
@@ -173,15 +174,6 @@ impl fmt::Debug for MountContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MountContext").field("uuid", &self.uuid).finish_non_exhaustive()
     }
-}
-
-/// The two kinds of mounts: secrets engines and auth methods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MountKind {
-    /// A secrets engine, managed below `sys/mounts`.
-    Secret,
-    /// An auth method, managed below `sys/auth`.
-    Auth,
 }
 
 /// Properties that an engine declares about itself, and that the core and the plug-in host act on.

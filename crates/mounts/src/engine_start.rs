@@ -5,9 +5,9 @@ use std::time::Duration;
 use strongroom_types::chain;
 
 use futures_util::future::join_all;
-use strongroom_types::MountUuid;
+use strongroom_types::{MountKind, MountUuid};
 
-use crate::entry::{MountClass, MountEntry};
+use crate::entry::MountEntry;
 use crate::error::Error;
 use crate::handle::{EngineHandle, MountInstance, StartAttempt};
 use crate::registry::MountRegistry;
@@ -21,7 +21,7 @@ const START_RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Identifies the mount that an engine is started for. The UUID detects that another mount took the
 /// path meanwhile.
 struct StartTarget {
-    class: MountClass,
+    kind: MountKind,
     path: String,
     uuid: MountUuid,
 }
@@ -76,7 +76,7 @@ impl MountRegistry {
     async fn start_engine(&self, entry: MountEntry, attempt: StartAttempt) {
         let opened = self.load_and_initialise(&entry).await;
         let route = entry.route();
-        let place = StartTarget { class: entry.class, path: entry.path, uuid: entry.uuid };
+        let place = StartTarget { kind: entry.kind, path: entry.path, uuid: entry.uuid };
         match opened {
             Ok(instance) => {
                 let (mounts, kept) = (self.clone(), instance.clone());
@@ -110,7 +110,7 @@ impl MountRegistry {
 
     fn handle_without_engine(&self, place: &StartTarget) -> Option<EngineHandle> {
         let table = self.table();
-        let mounted = table.get(place.class, &place.path)?;
+        let mounted = table.get(place.kind, &place.path)?;
         let same = mounted.entry.uuid == place.uuid && has_no_engine(mounted);
         mounted.engine_handle().filter(|_| same).cloned()
     }

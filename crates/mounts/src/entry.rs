@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use strongroom_engine::{MountInfo, MountKind, MountLifetimes};
-use strongroom_types::{MountPath, MountUuid, Timestamp, Ttl};
+use strongroom_engine::{MountInfo, MountLifetimes};
+use strongroom_types::{MountKind, MountPath, MountUuid, Timestamp, Ttl};
 
-use crate::plugins::{PluginKind, RunningPlugin};
+use crate::plugins::RunningPlugin;
 
-/// A mount as stored. The field names are the storage format; `v` is its version.
+/// A mount as stored. The serialised field names are the storage format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountEntry {
     /// The version of the storage format, currently 1.
     pub v: u8,
-    /// Whether the mount is a secrets engine or an auth method.
-    pub class: MountClass,
+    /// Whether the mount is a secrets engine or an auth method. Stored as `class`.
+    #[serde(rename = "class")]
+    pub kind: MountKind,
     /// The mount path with a trailing slash, without the `auth/` prefix of auth methods.
     pub path: String,
     /// The mount's type, which is the name of its plug-in.
@@ -133,54 +134,10 @@ pub enum RemountProgress {
     Failure,
 }
 
-/// The two classes of mounts, which the API manages separately.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MountClass {
-    /// Auth methods, managed with `sys/auth`; their routes begin with `auth/`.
-    Auth,
-    /// Secrets engines, managed with `sys/mounts`.
-    Secret,
-}
-
-impl MountClass {
-    /// The class's name in error messages: "No secret engine mount at …".
-    pub fn noun_in_messages(self) -> &'static str {
-        match self {
-            Self::Auth => "auth engine",
-            Self::Secret => "secret engine mount",
-        }
-    }
-
-    /// The route of a mount of this class: its path, prefixed with `auth/` for auth methods.
-    pub fn route_to(self, path: &str) -> String {
-        match self {
-            Self::Auth => format!("auth/{path}"),
-            Self::Secret => path.to_owned(),
-        }
-    }
-
-    /// The plug-in type that mounts of this class require.
-    pub fn plugin_kind(self) -> PluginKind {
-        match self {
-            Self::Auth => PluginKind::Auth,
-            Self::Secret => PluginKind::Secret,
-        }
-    }
-
-    /// The kind that an engine must declare to be mounted in this class.
-    pub fn engine_kind(self) -> MountKind {
-        match self {
-            Self::Auth => MountKind::Auth,
-            Self::Secret => MountKind::Secret,
-        }
-    }
-}
-
 impl MountEntry {
     /// The mount's route: its path, prefixed with `auth/` for auth methods.
     pub fn route(&self) -> String {
-        self.class.route_to(&self.path)
+        self.kind.route_to(&self.path)
     }
 
     /// The remount that is in progress, if any.
@@ -190,9 +147,9 @@ impl MountEntry {
 
     /// The prefix of the mount's storage in the barrier, with a trailing slash.
     pub fn storage_prefix(&self) -> String {
-        match self.class {
-            MountClass::Auth => format!("auth/{}/", self.uuid),
-            MountClass::Secret => format!("logical/{}/", self.uuid),
+        match self.kind {
+            MountKind::Auth => format!("auth/{}/", self.uuid),
+            MountKind::Secret => format!("logical/{}/", self.uuid),
         }
     }
 
@@ -222,10 +179,32 @@ impl MountEntry {
 
     /// Whether a mount at `path` would overlap this one, at its current path or at the target of a
     /// remount in progress.
-    pub fn overlaps(&self, class: MountClass, path: &MountPath) -> bool {
+    pub fn overlaps(&self, kind: MountKind, path: &MountPath) -> bool {
         let on_its_way = self.remount_in_progress().map(|moving| &moving.to);
         let mut own = std::iter::once(&self.path).chain(on_its_way);
         let overlaps = |own: &String| MountPath::parse(own).is_ok_and(|own| own.overlaps(path));
-        self.class == class && own.any(overlaps)
+        self.kind == kind && own.any(overlaps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_form_is_unchanged() {
+        let stored = concat!(
+            r#"{"v":1,"class":"auth","path":"staff/","mount_type":"userpass","description":"","#,
+            r#""uuid":"05e18790-3b1c-4c6e-8b54-3e9c2a7d1f00","accessor":"auth_userpass_05e18790","#,
+            r#""local":false,"seal_wrap":false,"options":null,"config":{"default_lease_ttl":0,"#,
+            r#""max_lease_ttl":0,"force_no_cache":false,"listing_visibility":"","#,
+            r#""audit_non_hmac_request_keys":[],"audit_non_hmac_response_keys":[],"#,
+            r#""passthrough_request_headers":[],"allowed_response_headers":[],"#,
+            r#""token_type":"default-batch"},"plugin_version":"","running":null,"#,
+            r#""tainted":false,"created":0}"#,
+        );
+        let entry: MountEntry = serde_json::from_str(stored).unwrap();
+        assert_eq!(entry.kind, MountKind::Auth);
+        assert_eq!(serde_json::to_string(&entry).unwrap(), stored);
     }
 }

@@ -1,12 +1,10 @@
 //! [`Error`]: why an operation on mounts failed, with the messages clients match on.
 
+use crate::plugins::PluginError;
 use strongroom_engine::EngineError;
-use strongroom_types::ErrorKind;
 use strongroom_types::printable::sanitise_message;
 use strongroom_types::serial_queue::SerialQueueError;
-
-use crate::entry::MountClass;
-use crate::plugins::PluginError;
+use strongroom_types::{ErrorKind, MountKind};
 
 /// Why an operation on mounts failed. The display text is the client's message. [`Error::kind`]
 /// gives the category. Routes are paths with the `auth/` prefix of auth methods.
@@ -23,10 +21,10 @@ pub enum Error {
     #[error("tune of path {0:?} failed: no mount entry found")]
     NothingToTune(String),
     /// There is no mount whose engine could be reloaded.
-    #[error("No {} at {path}", class.noun_in_messages())]
+    #[error("No {} at {path}", kind.noun_in_messages())]
     NothingToReload {
-        /// The class in which the mount was looked up.
-        class: MountClass,
+        /// The kind of the mount that was looked up.
+        kind: MountKind,
         /// The mount path, without the `auth/` prefix of auth methods.
         path: String,
     },

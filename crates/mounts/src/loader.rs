@@ -15,7 +15,7 @@ use crate::entry::MountEntry;
 use crate::handle::MountInstance;
 use crate::plugins::selection::{SelectedVersion, select_version};
 use crate::plugins::{
-    PluginCatalogStore, PluginCopyGuard, PluginError, PluginLauncher, RunningPlugin,
+    PluginCatalogStore, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, RunningPlugin,
 };
 use crate::storage::InstanceStorage;
 use crate::system_view::{MountSystemView, ServerInfo};
@@ -55,7 +55,7 @@ impl EngineLoader {
     /// Resolves the plug-in that a mount of this type and version would run now: a registered
     /// plug-in or a linked-in engine. `Invalid` if the catalog has none.
     pub fn resolve_plugin(&self, entry: &MountEntry) -> Result<RunningPlugin, PluginError> {
-        let (kind, name) = (entry.class.plugin_kind(), &entry.mount_type);
+        let (kind, name) = (PluginKind::from(entry.kind), &entry.mount_type);
         let builtin = self.plugin_launcher.builtin_version(kind, name);
         let registered = self.catalog.versions(kind, name);
         let not_found = || {
@@ -79,7 +79,7 @@ impl EngineLoader {
     }
 
     /// Opens an engine for a mount, in a plug-in process if `running` names a plug-in. Changes
-    /// neither storage nor the mount table. `Invalid` if the engine is not of the mount's class.
+    /// neither storage nor the mount table. `Invalid` if the engine is not of the mount's kind.
     pub async fn load_engine(
         &self,
         entry: &MountEntry,
@@ -92,17 +92,17 @@ impl EngineLoader {
         let engine: Arc<dyn Engine> = match &running.plugin {
             Some(spec) => self.plugin_launcher.open_plugin(spec, mount, &entry.route()).await?,
             None => {
-                let kind = entry.class.plugin_kind();
+                let kind = PluginKind::from(entry.kind);
                 self.plugin_launcher.open_builtin(kind, &entry.mount_type, mount).await?
             }
         };
         let description = engine.description();
-        if description.kind != entry.class.engine_kind() {
+        if description.kind != entry.kind {
             engine.close().await;
             return Err(PluginError::Invalid(format!(
                 "plugin {:?} is of another type and can't be mounted as a {}",
                 entry.mount_type,
-                entry.class.noun_in_messages()
+                entry.kind.noun_in_messages()
             )));
         }
         let reports = running.plugin.is_some() && !description.version.is_empty();
@@ -123,7 +123,7 @@ impl EngineLoader {
     ) -> MountContext {
         let mut config = entry.options.clone().unwrap_or_default();
         config.insert("plugin_name".to_owned(), entry.mount_type.clone());
-        let kind = entry.class.plugin_kind().as_str();
+        let kind = entry.kind.as_str();
         config.insert("plugin_type".to_owned(), kind.to_owned());
         config.insert("plugin_version".to_owned(), running.version.clone());
         config.insert(HOST_CONFIG_KEY.to_owned(), "1".to_owned());

@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use strongroom_barrier::{Batch, View};
 use strongroom_engine::EngineError;
-use strongroom_types::{MountPath, MountUuid, SerialQueue};
+use strongroom_types::{MountKind, MountPath, MountUuid, SerialQueue};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::entry::{MountClass, MountConfig, MountEntry, RemountProgress};
+use crate::entry::{MountConfig, MountEntry, RemountProgress};
 use crate::error::Error;
 use crate::handle::{Blocked, EngineHandle, MountInstance};
 use crate::loader::{EngineLoader, LoadedEngine};
@@ -45,7 +45,7 @@ pub struct MountRegistry {
 #[derive(Clone, Debug)]
 pub struct NewMount {
     /// Whether the mount is a secrets engine or an auth method.
-    pub class: MountClass,
+    pub kind: MountKind,
     /// The mount path, without the `auth/` prefix of auth methods.
     pub path: MountPath,
     /// The mount's type, which is the name of its plug-in.
@@ -169,15 +169,15 @@ impl MountRegistry {
     /// Once the change has started it completes, even if the future is dropped.
     pub async fn tune<E: From<Error> + Send + 'static>(
         &self,
-        class: MountClass,
+        kind: MountKind,
         path: &str,
         change: impl FnOnce(&mut MountEntry) -> Result<(), E> + Send + 'static,
     ) -> Result<(), E> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
-            let Some(mounted) = table.get(class, &path) else {
-                return Err(Error::NothingToTune(class.route_to(&path)).into());
+            let Some(mounted) = table.get(kind, &path) else {
+                return Err(Error::NothingToTune(kind.route_to(&path)).into());
             };
             let mut entry = mounted.entry.clone();
             change(&mut entry)?;
@@ -201,11 +201,11 @@ impl MountRegistry {
     /// # Cancel safety
     ///
     /// Once the change has started it completes, even if the future is dropped.
-    pub async fn taint(&self, class: MountClass, path: &str) -> Result<Option<MountEntry>, Error> {
+    pub async fn taint(&self, kind: MountKind, path: &str) -> Result<Option<MountEntry>, Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
-            let Some(mounted) = table.get(class, &path) else { return Ok(None) };
+            let Some(mounted) = table.get(kind, &path) else { return Ok(None) };
             let mut entry = MountEntry { tainted: true, ..mounted.entry.clone() };
             // A remount in progress is cancelled: its last step checks the status.
             if let Some(moved) = &mut entry.moved
@@ -271,13 +271,13 @@ impl MountRegistry {
     }
 
     async fn enable_now(&self, new: NewMount) -> Result<(), Error> {
-        self.check_path_is_free(new.class, &new.path)?;
+        self.check_path_is_free(new.kind, &new.path)?;
         let entropy = self.engine_loader.barrier.entropy();
         let broken = |_| Error::InvalidUuid;
-        let accessor = generate_accessor(new.class, &new.mount_type, entropy.next_u64());
+        let accessor = generate_accessor(new.kind, &new.mount_type, entropy.next_u64());
         let mut entry = MountEntry {
             v: 1,
-            class: new.class,
+            kind: new.kind,
             path: new.path.as_str().to_owned(),
             mount_type: new.mount_type,
             description: new.description,
@@ -347,7 +347,7 @@ impl MountRegistry {
     async fn remove_now(&self, entry: MountEntry) -> Result<(), Error> {
         let route = entry.route();
         let table = self.table();
-        let here = table.get(entry.class, &entry.path).filter(|m| m.entry.uuid == entry.uuid);
+        let here = table.get(entry.kind, &entry.path).filter(|m| m.entry.uuid == entry.uuid);
         if let Some(instance) =
             here.and_then(|m| m.engine_handle()?.take_instance("the mount is being removed"))
         {
@@ -371,7 +371,7 @@ impl MountRegistry {
         let mut batch = Batch::new();
         self.view.delete(&mut batch, &entry.storage_key());
         self.view.commit(batch).await?;
-        self.update_table(|table| match table.get(entry.class, &entry.path) {
+        self.update_table(|table| match table.get(entry.kind, &entry.path) {
             Some(here) if here.entry.uuid == entry.uuid => table.without_mount(&route),
             // The mount was removed earlier, and another one is at its path.
             _ => table.clone(),
@@ -397,28 +397,27 @@ impl MountRegistry {
         self.table.store(Arc::new(table));
     }
 
-    fn check_path_is_free(&self, class: MountClass, path: &MountPath) -> Result<(), Error> {
+    fn check_path_is_free(&self, kind: MountKind, path: &MountPath) -> Result<(), Error> {
         let text = path.as_str();
-        if class == MountClass::Secret && RESERVED_PATHS.iter().any(|taken| text.starts_with(taken))
-        {
+        if kind == MountKind::Secret && RESERVED_PATHS.iter().any(|taken| text.starts_with(taken)) {
             return Err(Error::ReservedPath(text.to_owned()));
         }
-        match self.overlapping_path(class, path) {
+        match self.overlapping_path(kind, path) {
             Some(taken) => Err(Error::PathInUse(taken)),
             None => Ok(()),
         }
     }
 
     /// The path of an existing mount that a mount at `path` would overlap.
-    pub(crate) fn overlapping_path(&self, class: MountClass, path: &MountPath) -> Option<String> {
+    pub(crate) fn overlapping_path(&self, kind: MountKind, path: &MountPath) -> Option<String> {
         let table = self.table();
-        let overlapping = table.all_mounts().find(|mounted| mounted.entry.overlaps(class, path))?;
+        let overlapping = table.all_mounts().find(|mounted| mounted.entry.overlaps(kind, path))?;
         Some(overlapping.entry.path.clone())
     }
 }
 
 /// Builds an accessor: `kv_05e18790`, or `auth_userpass_05e18790` for an auth method.
-fn generate_accessor(class: MountClass, mount_type: &str, random: u64) -> String {
-    let prefix = if class == MountClass::Auth { "auth_" } else { "" };
+fn generate_accessor(kind: MountKind, mount_type: &str, random: u64) -> String {
+    let prefix = if kind == MountKind::Auth { "auth_" } else { "" };
     format!("{prefix}{mount_type}_{:08x}", random & 0xffff_ffff)
 }

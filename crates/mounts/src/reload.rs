@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_types::MountKind;
 use strongroom_types::chain;
 use tracing::Instrument;
 
-use crate::entry::{MountClass, MountEntry};
+use crate::entry::MountEntry;
 use crate::error::Error;
 use crate::handle::{EngineHandle, MountInstance};
 use crate::plugins::RunningPlugin;
@@ -37,12 +38,12 @@ impl MountRegistry {
     /// # Cancel safety
     ///
     /// Once the reload has started it completes, even if the future is dropped.
-    pub async fn reload(&self, class: MountClass, path: &str) -> Result<(), Error> {
+    pub async fn reload(&self, kind: MountKind, path: &str) -> Result<(), Error> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
-            let Some(mounted) = table.get(class, &path) else {
-                return Err(Error::NothingToReload { class, path });
+            let Some(mounted) = table.get(kind, &path) else {
+                return Err(Error::NothingToReload { kind, path });
             };
             let entry = mounted.entry.clone();
             let running = mounts.engine_loader.resolve_plugin(&entry).map_err(Error::Open)?;
@@ -64,14 +65,14 @@ impl MountRegistry {
     /// Once the change has started it completes, even if the future is dropped.
     pub async fn tune_and_reload<E: From<Error> + Send + 'static>(
         &self,
-        class: MountClass,
+        kind: MountKind,
         path: &str,
         change: impl FnOnce(&mut MountEntry) -> Result<(), E> + Send + 'static,
     ) -> Result<(), E> {
         let (mounts, path) = (self.clone(), path.to_owned());
         let work = async move {
             let table = mounts.table();
-            let Some(mounted) = table.get(class, &path) else {
+            let Some(mounted) = table.get(kind, &path) else {
                 return Err(Error::NothingToTune(path).into());
             };
             let mut entry = mounted.entry.clone();

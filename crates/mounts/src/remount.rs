@@ -10,9 +10,9 @@
 use std::sync::Arc;
 
 use strongroom_barrier::Batch;
-use strongroom_types::{MountPath, MountUuid};
+use strongroom_types::{MountKind, MountPath, MountUuid};
 
-use crate::entry::{MountClass, MountEntry, RemountProgress, RemountRecord};
+use crate::entry::{MountEntry, RemountProgress, RemountRecord};
 use crate::error::Error;
 use crate::handle::Blocked;
 use crate::pending_remounts::PendingRemounts;
@@ -33,38 +33,38 @@ impl MountRegistry {
     /// Once the change has started it completes, even if the future is dropped.
     pub async fn begin_remount(
         &self,
-        class: MountClass,
+        kind: MountKind,
         from: MountPath,
         to: MountPath,
     ) -> Result<String, Error> {
         let mounts = self.clone();
         self.change_queue
-            .run(async move { mounts.begin_remount_now(class, &from, &to).await })
+            .run(async move { mounts.begin_remount_now(kind, &from, &to).await })
             .await?
     }
 
     async fn begin_remount_now(
         &self,
-        class: MountClass,
+        kind: MountKind,
         from: &MountPath,
         to: &MountPath,
     ) -> Result<String, Error> {
         let table = self.table();
-        let (source, target) = (class.route_to(from.as_str()), class.route_to(to.as_str()));
-        if is_builtin_mount_path(class, from) {
+        let (source, target) = (kind.route_to(from.as_str()), kind.route_to(to.as_str()));
+        if is_builtin_mount_path(kind, from) {
             return Err(Error::ReservedSource(source));
         }
-        if class == MountClass::Secret && RESERVED_PATHS.iter().any(|own| target.starts_with(own)) {
+        if kind == MountKind::Secret && RESERVED_PATHS.iter().any(|own| target.starts_with(own)) {
             return Err(Error::ReservedTarget(target));
         }
         let missing = || Error::NothingToRemount(source.clone());
-        let mounted = table.get(class, from.as_str()).ok_or_else(missing)?;
+        let mounted = table.get(kind, from.as_str()).ok_or_else(missing)?;
         let handle = mounted.engine_handle().ok_or_else(missing)?;
         if mounted.entry.tainted || mounted.entry.remount_in_progress().is_some() {
             return Err(Error::RemovedOrMoved(source));
         }
-        if let Some(taken) = self.overlapping_path(class, to) {
-            return Err(Error::TargetInUse(class.route_to(&taken)));
+        if let Some(taken) = self.overlapping_path(kind, to) {
+            return Err(Error::TargetInUse(kind.route_to(&taken)));
         }
         let id = self.engine_loader.barrier.entropy().uuid();
         let moved = RemountRecord {
@@ -137,19 +137,19 @@ impl MountRegistry {
 
     /// The remount with this migration id; `None` if it is unknown or the mount was remounted again
     /// since.
-    pub fn find_remount(&self, id: &str) -> Option<(MountClass, RemountRecord)> {
+    pub fn find_remount(&self, id: &str) -> Option<(MountKind, RemountRecord)> {
         let table = self.table();
         let mut moves =
-            table.all_mounts().filter_map(|m| Some((m.entry.class, m.entry.moved.as_ref()?)));
-        moves.find(|(_, moved)| moved.id == id).map(|(class, moved)| (class, moved.clone()))
+            table.all_mounts().filter_map(|m| Some((m.entry.kind, m.entry.moved.as_ref()?)));
+        moves.find(|(_, moved)| moved.id == id).map(|(kind, moved)| (kind, moved.clone()))
     }
 }
 
 /// Whether the path is that of a built-in mount, is otherwise reserved, or lies below one of these.
-fn is_builtin_mount_path(class: MountClass, path: &MountPath) -> bool {
-    match class {
-        MountClass::Secret => RESERVED_PATHS.iter().any(|own| path.as_str().starts_with(own)),
-        MountClass::Auth => path.as_str().starts_with("token/"),
+fn is_builtin_mount_path(kind: MountKind, path: &MountPath) -> bool {
+    match kind {
+        MountKind::Secret => RESERVED_PATHS.iter().any(|own| path.as_str().starts_with(own)),
+        MountKind::Auth => path.as_str().starts_with("token/"),
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use metrics::Histogram;
 use strongroom_engine::{MountInfo, Operation};
 use strongroom_telemetry::names;
+use strongroom_types::MountKind;
 
-use crate::entry::{MountClass, MountEntry};
+use crate::entry::MountEntry;
 use crate::handle::EngineHandle;
 use crate::mount_load::MountLoad;
 
@@ -132,12 +133,12 @@ impl MountTable {
         })
     }
 
-    /// The mount of this class at exactly this path; `path` is that of the entry, without `auth/`.
-    pub fn get(&self, class: MountClass, path: &str) -> Option<&Arc<ActiveMount>> {
-        match class {
-            MountClass::Auth => self.by_route.get(&format!("auth/{path}")),
+    /// The mount of this kind at exactly this path; `path` is that of the entry, without `auth/`.
+    pub fn get(&self, kind: MountKind, path: &str) -> Option<&Arc<ActiveMount>> {
+        match kind {
+            MountKind::Auth => self.by_route.get(&format!("auth/{path}")),
             // A secrets mount at `auth/x/` can't exist, because that path is reserved.
-            MountClass::Secret => self.by_route.get(path).filter(|m| m.entry.class == class),
+            MountKind::Secret => self.by_route.get(path).filter(|m| m.entry.kind == kind),
         }
     }
 
@@ -146,10 +147,10 @@ impl MountTable {
         self.by_route.values().find(|mounted| mounted.entry.uuid.as_str() == uuid)
     }
 
-    /// The mounts of a class, sorted by path.
-    pub fn mounts_of_class(&self, class: MountClass) -> Vec<&Arc<ActiveMount>> {
+    /// The mounts of a kind, sorted by path.
+    pub fn mounts_of_kind(&self, kind: MountKind) -> Vec<&Arc<ActiveMount>> {
         let mut mounts: Vec<_> =
-            self.by_route.values().filter(|mounted| mounted.entry.class == class).collect();
+            self.by_route.values().filter(|mounted| mounted.entry.kind == kind).collect();
         mounts.sort_unstable_by(|a, b| a.entry.path.cmp(&b.entry.path));
         mounts
     }

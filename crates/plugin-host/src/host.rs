@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use strongroom_engine::{Engine, MountContext, MountKind};
+use strongroom_engine::{Engine, MountContext};
 use strongroom_engine_wire::{HostFacts, InstanceSetup, RemoteEngine, probe_services};
 use strongroom_types::clock::with_timeout;
 use strongroom_types::{Clock, Entropy};
@@ -145,10 +145,7 @@ impl PluginHost {
         .await?;
         let description = engine.description().clone();
         engine.close().await;
-        let kind = match description.kind {
-            MountKind::Secret => "secret",
-            MountKind::Auth => "auth",
-        };
+        let kind = description.kind.as_str();
         if kind != spec.kind {
             let reason = format!("it is of type {kind:?}, not {:?}", spec.kind);
             return Err(Error::Failed { plugin: spec.display_name(), reason });

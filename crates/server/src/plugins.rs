@@ -8,7 +8,7 @@ use strongroom_types::chain;
 
 use async_trait::async_trait;
 use strongroom_config::{Config, PLUGIN_COPIES_FOLDER, PluginConfig};
-use strongroom_engine::{Engine, EngineFactory, MountContext, MountKind};
+use strongroom_engine::{Engine, EngineFactory, MountContext};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
@@ -34,11 +34,7 @@ impl EngineLauncher {
             Arc::new(strongroom_engine_nomad::blueprint()),
         ];
         let place = |factory: &Arc<dyn EngineFactory>| {
-            let kind = match factory.kind() {
-                MountKind::Auth => PluginKind::Auth,
-                MountKind::Secret => PluginKind::Secret,
-            };
-            (kind, factory.name().to_owned())
+            (PluginKind::from(factory.kind()), factory.name().to_owned())
         };
         let linked_in = factories.into_iter().map(|factory| (place(&factory), factory)).collect();
         let Some(directory) = options.config.plugin.directory.clone() else {

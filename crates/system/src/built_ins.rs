@@ -2,7 +2,7 @@
 
 use strongroom_core::core::BuiltIns;
 use strongroom_core::unsealed::backend::BuiltInMount;
-use strongroom_mounts::MountClass;
+use strongroom_types::MountKind;
 
 use crate::auth_token::TokenBackend;
 use crate::cubbyhole::CubbyholeBackend;
@@ -15,7 +15,7 @@ pub const BUILT_INS: BuiltIns = BuiltIns { mounts: MOUNTS, sealed_paths: &Status
 // Flags and headers are those that the reference server shows.
 const MOUNTS: &[BuiltInMount] = &[
     BuiltInMount {
-        class: MountClass::Secret,
+        kind: MountKind::Secret,
         path: "sys/",
         mount_type: "system",
         description: "system endpoints for administration",
@@ -25,7 +25,7 @@ const MOUNTS: &[BuiltInMount] = &[
         backend: &SystemBackend,
     },
     BuiltInMount {
-        class: MountClass::Auth,
+        kind: MountKind::Auth,
         path: "token/",
         mount_type: "token",
         description: "tokens",
@@ -35,7 +35,7 @@ const MOUNTS: &[BuiltInMount] = &[
         backend: &TokenBackend,
     },
     BuiltInMount {
-        class: MountClass::Secret,
+        kind: MountKind::Secret,
         path: "cubbyhole/",
         mount_type: "cubbyhole",
         description: "private storage of each token",

@@ -11,6 +11,7 @@
 //! - [`duration`]: [`Ttl`], and durations as Vault's clients write them
 //! - [`path`]: request paths and mount paths, validated
 //! - [`id`]: names and identifiers, created by `parse` only
+//! - [`mount_kind`]: [`MountKind`], secrets engine or auth method
 //! - [`fields`]: the top-level JSON object of a request or a response
 //! - [`mod@printable`]: untrusted text, limited to one line and a maximum length
 //! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], for changes that
@@ -31,6 +32,7 @@ pub mod error;
 pub mod error_chain;
 pub mod fields;
 pub mod id;
+pub mod mount_kind;
 pub mod path;
 pub mod printable;
 pub mod read_cache;
@@ -49,6 +51,7 @@ pub use error::ErrorKind;
 pub use error_chain::chain;
 pub use fields::{Fields, RawObject};
 pub use id::{Accessor, LeaseId, MountUuid, Namespace, PolicyName, RequestId};
+pub use mount_kind::MountKind;
 pub use path::{MountPath, RequestPath};
 pub use printable::printable;
 pub use read_cache::ReadCache;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes, TokenType};
 use strongroom_mounts::handle::InFlight;
-use strongroom_mounts::{ActiveMount, MountClass, MountEntry, MountTokenType};
+use strongroom_mounts::{ActiveMount, MountEntry, MountTokenType};
 use strongroom_token::{Cidr, NewToken, TokenLifetime, TokenOptions};
-use strongroom_types::{ErrorKind, PolicyName};
+use strongroom_types::{ErrorKind, MountKind, PolicyName};
 use strongroom_types::{Ttl, path::is_printable};
 
 use super::LoginService;
@@ -56,7 +56,7 @@ impl LoginService {
             in_flight,
         } = login;
         let entry = &mounted.entry;
-        if entry.class != MountClass::Auth || !unauthenticated {
+        if entry.kind != MountKind::Auth || !unauthenticated {
             let text = "the engine returned a login on a path where none is allowed";
             return Err(Error::internal(text));
         }

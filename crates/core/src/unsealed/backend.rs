@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strongroom_engine::{EngineResponse, Operation};
-use strongroom_mounts::entry::MountClass;
 use strongroom_mounts::handle::InFlight;
 use strongroom_mounts::{ActiveMount, MountBackend};
 use strongroom_policy::FieldReadings;
 use strongroom_types::clock::BoxFuture;
-use strongroom_types::{Clock, RequestId};
+use strongroom_types::{Clock, MountKind, RequestId};
 
 use super::UnsealedCore;
 use crate::error::Error;
@@ -105,7 +104,7 @@ impl WriteOperation {
 /// A mount that exists in every server, with the backend that handles its requests.
 pub struct BuiltInMount {
     /// Whether the mount is listed as a secrets engine or as an auth method.
-    pub class: MountClass,
+    pub kind: MountKind,
     /// The mount path, without the `auth/` prefix of auth methods.
     pub path: &'static str,
     /// The mount's type, by which its backend is found.

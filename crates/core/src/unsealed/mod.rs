@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
 use strongroom_lease::{ExpirationManager, LeaseStore};
-use strongroom_mounts::entry::{MountClass, MountConfig, MountEntry};
+use strongroom_mounts::entry::{MountConfig, MountEntry};
 use strongroom_mounts::loader::EngineLoader;
 use strongroom_mounts::plugins::{PluginCatalogStore, RunningPlugin};
 use strongroom_mounts::system_view::ServerInfo;
@@ -17,7 +17,7 @@ use strongroom_mounts::{ActiveMount, MountBackend, MountRegistry};
 use strongroom_policy::{PasswordPolicies, PolicyStore};
 use strongroom_telemetry::{MetricsExporter, names};
 use strongroom_token::{TokenRoleStore, TokenStore};
-use strongroom_types::{Clock, MountUuid, Timestamp};
+use strongroom_types::{Clock, MountKind, MountUuid, Timestamp};
 use tokio_util::task::TaskTracker;
 
 use self::backend::{Backends, BuiltInMount};
@@ -285,7 +285,7 @@ fn builtin_mount(
     server: &ServerInfo,
     created: Timestamp,
 ) -> Result<Arc<ActiveMount>, Error> {
-    let BuiltInMount { class, path, mount_type, .. } = *mount;
+    let BuiltInMount { kind, path, mount_type, .. } = *mount;
     let named = format!("{}/{path}", server.cluster.id);
     let hex = data_encoding::HEXLOWER.encode(&strongroom_crypto::digest::sha256(named.as_bytes()));
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
@@ -297,11 +297,11 @@ fn builtin_mount(
         part(17, 20),
         part(20, 32)
     );
-    let prefix = if class == MountClass::Auth { "auth_" } else { "" };
+    let prefix = if kind == MountKind::Auth { "auth_" } else { "" };
     let headers = mount.passthrough_request_headers.iter().map(|name| (*name).to_owned());
     let entry = MountEntry {
         v: 1,
-        class,
+        kind,
         path: path.to_owned(),
         mount_type: mount_type.to_owned(),
         description: mount.description.to_owned(),

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 pub use catalog::{CatalogError, PluginCatalogStore};
 use strongroom_engine::{Engine, EngineError, MountContext};
-use strongroom_types::ErrorKind;
+use strongroom_types::{ErrorKind, MountKind};
 
-/// The type of a plug-in, which determines what it can be mounted or configured as.
+/// The type of a plug-in, as the API of the catalog names it. Plug-ins of the types `Auth` and
+/// `Secret` are mounted as the [`MountKind`] of the same name. A database driver is listed in the
+/// catalog as well and can't be mounted, so this type has a value that [`MountKind`] lacks.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -42,6 +44,16 @@ impl PluginKind {
     /// The type with this name; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl From<MountKind> for PluginKind {
+    /// The type that a plug-in must have to be mounted as this kind.
+    fn from(kind: MountKind) -> Self {
+        match kind {
+            MountKind::Auth => Self::Auth,
+            MountKind::Secret => Self::Secret,
+        }
     }
 }
 

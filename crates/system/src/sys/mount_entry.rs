@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_engine::MountLifetimes;
-use strongroom_mounts::{ActiveMount, MountClass, MountConfig, MountEntry};
+use strongroom_mounts::{ActiveMount, MountConfig, MountEntry};
+use strongroom_types::MountKind;
 
 /// A mount as in responses of `sys/mounts`, `sys/auth` and `sys/internal/ui/mounts`.
 #[derive(Serialize)]
@@ -143,6 +144,6 @@ fn settings_response(entry: &MountEntry) -> MountSettingsResponse<'_> {
         audit_non_hmac_response_keys: &config.audit_non_hmac_response_keys,
         passthrough_request_headers: &config.passthrough_request_headers,
         allowed_response_headers: &config.allowed_response_headers,
-        token_type: (entry.class == MountClass::Auth).then(|| config.token_type.as_str()),
+        token_type: (entry.kind == MountKind::Auth).then(|| config.token_type.as_str()),
     }
 }

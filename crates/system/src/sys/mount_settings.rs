@@ -3,9 +3,9 @@
 use strongroom_core::error::Error;
 use strongroom_core::headers;
 use strongroom_engine::MountLifetimes;
-use strongroom_mounts::{MountClass, MountConfig, MountTokenType};
+use strongroom_mounts::{MountConfig, MountTokenType};
 use strongroom_schema::{CommaList, Input};
-use strongroom_types::{Fields, Ttl};
+use strongroom_types::{Fields, MountKind, Ttl};
 
 #[derive(Input, Default)]
 pub(super) struct MountSettingsInput {
@@ -52,14 +52,14 @@ pub(super) struct MountConfigUpdate {
 }
 
 impl MountSettingsInput {
-    /// Validates the settings for a mount of this class and type. Fails if a value is invalid, or a
+    /// Validates the settings for a mount of this kind and type. Fails if a value is invalid, or a
     /// setting isn't allowed for the type or not implemented.
     pub(super) fn validate(
         self,
-        class: MountClass,
+        kind: MountKind,
         mount_type: &str,
     ) -> Result<MountConfigUpdate, Error> {
-        self.reject_unsupported(class, mount_type)?;
+        self.reject_unsupported(kind, mount_type)?;
         let list = |list: Option<CommaList>| list.map(|list| list.0);
         let settings = MountConfigUpdate {
             default_lease_ttl: self.default_lease_ttl.filter(|text| !text.is_empty()),
@@ -72,7 +72,7 @@ impl MountSettingsInput {
             allowed_response_headers: list(self.allowed_response_headers),
             token_type: self
                 .token_type
-                .map(|text| parse_token_type(&text, class, mount_type))
+                .map(|text| parse_token_type(&text, kind, mount_type))
                 .transpose()?,
         };
         if let Some(text) = &settings.listing_visibility
@@ -91,12 +91,12 @@ impl MountSettingsInput {
         Ok(settings)
     }
 
-    fn reject_unsupported(&self, class: MountClass, mount_type: &str) -> Result<(), Error> {
+    fn reject_unsupported(&self, kind: MountKind, mount_type: &str) -> Result<(), Error> {
         let listed =
             |list: &Option<CommaList>| list.as_ref().is_some_and(|list| !list.0.is_empty());
         let lockout = self.user_lockout_config.as_ref().is_some_and(|it| !it.0.is_empty());
         let lockable =
-            class == MountClass::Auth && matches!(mount_type, "approle" | "ldap" | "userpass");
+            kind == MountKind::Auth && matches!(mount_type, "approle" | "ldap" | "userpass");
         if lockout && !lockable {
             let text = format!(
                 "tuning of user lockout configuration for auth type {mount_type:?} not allowed"
@@ -119,11 +119,11 @@ impl MountSettingsInput {
 
 fn parse_token_type(
     text: &str,
-    class: MountClass,
+    kind: MountKind,
     mount_type: &str,
 ) -> Result<MountTokenType, Error> {
     let given = !text.is_empty();
-    if given && class == MountClass::Secret {
+    if given && kind == MountKind::Secret {
         return Err(Error::invalid("'token_type' can only be modified on auth mounts"));
     }
     if given && mount_type == "token" {

@@ -7,14 +7,13 @@ use serde::Serialize;
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::unmount::UnmountService;
-use strongroom_mounts::MountClass;
 use strongroom_mounts::MountRegistry;
 use strongroom_mounts::plugins::selection::normalise_version;
 use strongroom_mounts::registry::NewMount;
 use strongroom_mounts::system_view::ServerInfo;
 use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_schema::{Input, KeyValues};
-use strongroom_types::{Fields, MountPath, RawObject};
+use strongroom_types::{Fields, MountKind, MountPath, RawObject};
 
 use super::mount_entry::{mount_response, tune_response};
 use super::mount_settings::{EnableConfigInput, JsonObject, MountConfigUpdate, MountSettingsInput};
@@ -125,16 +124,16 @@ async fn list_secret_mounts(
     _: &EndpointCall,
     mounts: &MountRegistry,
 ) -> Result<CoreResponse, Error> {
-    Ok(list_mounts_of_kind(mounts, MountClass::Secret))
+    Ok(list_mounts_of_kind(mounts, MountKind::Secret))
 }
 
 async fn list_auth_mounts(_: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
-    Ok(list_mounts_of_kind(mounts, MountClass::Auth))
+    Ok(list_mounts_of_kind(mounts, MountKind::Auth))
 }
 
-fn list_mounts_of_kind(mounts: &MountRegistry, class: MountClass) -> CoreResponse {
+fn list_mounts_of_kind(mounts: &MountRegistry, kind: MountKind) -> CoreResponse {
     let mut answer = Fields::new();
-    for mounted in mounts.table().mounts_of_class(class) {
+    for mounted in mounts.table().mounts_of_kind(kind) {
         answer.set(mounted.entry.path.clone(), &mount_response(mounted));
     }
     data_response(answer.to_object())
@@ -142,40 +141,40 @@ fn list_mounts_of_kind(mounts: &MountRegistry, class: MountClass) -> CoreRespons
 
 /// Parses the path below `sys/mounts`: `auth/x` names an auth method, anything else a secrets
 /// engine.
-fn parse_secret_or_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
+fn parse_secret_or_auth_path(path: &str) -> Result<(MountKind, MountPath), Error> {
     let path = MountPath::parse(path)?;
     match path.as_str().strip_prefix("auth/") {
-        Some(below) if !below.is_empty() => Ok((MountClass::Auth, MountPath::parse(below)?)),
-        _ => Ok((MountClass::Secret, path)),
+        Some(below) if !below.is_empty() => Ok((MountKind::Auth, MountPath::parse(below)?)),
+        _ => Ok((MountKind::Secret, path)),
     }
 }
 
-fn parse_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
-    Ok((MountClass::Auth, MountPath::parse(path)?))
+fn parse_auth_path(path: &str) -> Result<(MountKind, MountPath), Error> {
+    Ok((MountKind::Auth, MountPath::parse(path)?))
 }
 
 async fn read_mount(call: &EndpointCall, mounts: &MountRegistry) -> Result<CoreResponse, Error> {
-    let missing = |path| format!("No {} at {path}", MountClass::Secret.noun_in_messages());
-    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    read_mount_at(mounts, class, &path, missing(class.route_to(path.as_str())))
+    let missing = |path| format!("No {} at {path}", MountKind::Secret.noun_in_messages());
+    let (kind, path) = parse_secret_or_auth_path(call.first_capture())?;
+    read_mount_at(mounts, kind, &path, missing(kind.route_to(path.as_str())))
 }
 
 async fn read_auth_mount(
     call: &EndpointCall,
     mounts: &MountRegistry,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_auth_path(call.first_capture())?;
-    read_mount_at(mounts, class, &path, format!("No {} at {path}", class.noun_in_messages()))
+    let (kind, path) = parse_auth_path(call.first_capture())?;
+    read_mount_at(mounts, kind, &path, format!("No {} at {path}", kind.noun_in_messages()))
 }
 
 fn read_mount_at(
     mounts: &MountRegistry,
-    class: MountClass,
+    kind: MountKind,
     path: &MountPath,
     missing: String,
 ) -> Result<CoreResponse, Error> {
     let table = mounts.table();
-    let mounted = table.get(class, path.as_str()).ok_or_else(|| Error::invalid(missing))?;
+    let mounted = table.get(kind, path.as_str()).ok_or_else(|| Error::invalid(missing))?;
     Ok(data_response(to_object(&mount_response(mounted))?))
 }
 
@@ -189,7 +188,7 @@ async fn enable_secrets_engine(
         call,
         mounts,
         server_info,
-        MountClass::Secret,
+        MountKind::Secret,
         MountPath::parse(call.first_capture())?,
     )
     .await
@@ -200,15 +199,15 @@ async fn enable_auth_method(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_auth_path(call.first_capture())?;
-    enable_mount_at(call, mounts, server_info, class, path).await
+    let (kind, path) = parse_auth_path(call.first_capture())?;
+    enable_mount_at(call, mounts, server_info, kind, path).await
 }
 
 async fn enable_mount_at(
     call: &EndpointCall,
     mounts: &MountRegistry,
     server_info: &ServerInfo,
-    class: MountClass,
+    kind: MountKind,
     path: MountPath,
 ) -> Result<CoreResponse, Error> {
     let input: EnableInput = call.parse_input()?;
@@ -218,18 +217,18 @@ async fn enable_mount_at(
     let config =
         EnableConfigInput::from_fields(&input.config.map(|object| object.0).unwrap_or_default())?;
     let mount_type = resolve_mount_type(input.mount_type, input.plugin_name, config.plugin_name)?;
-    check_mountable(class, &mount_type)?;
+    check_mountable(kind, &mount_type)?;
     let version = Some(input.plugin_version).filter(|text| !text.is_empty());
     let version = version.or(config.plugin_version);
     let options = Some(input.options.map(|options| options.0).unwrap_or_default());
-    let (mount_type, options) = match class {
-        MountClass::Secret => kv_versions::resolve_new_mount(mount_type, options)?,
-        MountClass::Auth => (mount_type, options),
+    let (mount_type, options) = match kind {
+        MountKind::Secret => kv_versions::resolve_new_mount(mount_type, options)?,
+        MountKind::Auth => (mount_type, options),
     };
-    let settings = config.settings.validate(class, &mount_type)?;
+    let settings = config.settings.validate(kind, &mount_type)?;
     mounts
         .enable(NewMount {
-            class,
+            kind,
             path,
             config: settings.into_new_config(server_info.lifetimes)?,
             mount_type,
@@ -279,12 +278,12 @@ pub(crate) fn derived_mount_fields(fields: &Fields) -> Vec<DerivedField> {
 }
 
 /// Refuses the types of the built-in mounts, of which every server has exactly one.
-fn check_mountable(class: MountClass, mount_type: &str) -> Result<(), Error> {
-    match (class, mount_type) {
-        (MountClass::Auth, "token") => {
+fn check_mountable(kind: MountKind, mount_type: &str) -> Result<(), Error> {
+    match (kind, mount_type) {
+        (MountKind::Auth, "token") => {
             Err(Error::invalid("token credential backend cannot be instantiated"))
         }
-        (MountClass::Secret, "token" | "system" | "cubbyhole" | "identity") => {
+        (MountKind::Secret, "token" | "system" | "cubbyhole" | "identity") => {
             Err(Error::invalid(format!("mount type of {mount_type:?} is not mountable")))
         }
         _ => Ok(()),
@@ -300,20 +299,20 @@ async fn disable_mount(
     mounts: &MountRegistry,
     unmounts: &UnmountService,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    let route = class.route_to(path.as_str());
-    let auth_is_there = || mounts.table().get(class, path.as_str()).is_some();
-    let refused = match class {
+    let (kind, path) = parse_secret_or_auth_path(call.first_capture())?;
+    let route = kind.route_to(path.as_str());
+    let auth_is_there = || mounts.table().get(kind, path.as_str()).is_some();
+    let refused = match kind {
         // Disabling an auth method requires `sudo` and has its own path, `sys/auth/`.
-        MountClass::Auth => auth_is_there(),
-        MountClass::Secret => {
+        MountKind::Auth => auth_is_there(),
+        MountKind::Secret => {
             ["sys/", "cubbyhole/", "identity/", "auth/"].iter().any(|own| route.starts_with(own))
         }
     };
     if refused {
         return Err(Error::invalid(format!("cannot unmount {route:?}")));
     }
-    unmount_at(mounts, unmounts, class, &path).await
+    unmount_at(mounts, unmounts, kind, &path).await
 }
 
 async fn disable_auth_method(
@@ -321,20 +320,20 @@ async fn disable_auth_method(
     mounts: &MountRegistry,
     unmounts: &UnmountService,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_auth_path(call.first_capture())?;
+    let (kind, path) = parse_auth_path(call.first_capture())?;
     if path.as_str() == "token/" {
         return Err(Error::invalid("token credential backend cannot be disabled"));
     }
-    unmount_at(mounts, unmounts, class, &path).await
+    unmount_at(mounts, unmounts, kind, &path).await
 }
 
 async fn unmount_at(
     mounts: &MountRegistry,
     unmounts: &UnmountService,
-    class: MountClass,
+    kind: MountKind,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
-    if let Some(entry) = mounts.taint(class, path.as_str()).await? {
+    if let Some(entry) = mounts.taint(kind, path.as_str()).await? {
         unmounts.remove_mount(entry).await?;
         super::plugins::remove_unneeded_copies(mounts).await;
     }
@@ -346,8 +345,8 @@ async fn read_tune(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    read_tune_at(mounts, server_info, class, &path)
+    let (kind, path) = parse_secret_or_auth_path(call.first_capture())?;
+    read_tune_at(mounts, server_info, kind, &path)
 }
 
 async fn read_auth_tune(
@@ -355,19 +354,19 @@ async fn read_auth_tune(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_auth_path(call.first_capture())?;
-    read_tune_at(mounts, server_info, class, &path)
+    let (kind, path) = parse_auth_path(call.first_capture())?;
+    read_tune_at(mounts, server_info, kind, &path)
 }
 
 fn read_tune_at(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
-    class: MountClass,
+    kind: MountKind,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
     let table = mounts.table();
-    let Some(mounted) = table.get(class, path.as_str()) else {
-        let route = class.route_to(path.as_str());
+    let Some(mounted) = table.get(kind, path.as_str()) else {
+        let route = kind.route_to(path.as_str());
         return Err(Error::invalid(format!("cannot fetch sysview for path {route:?}")));
     };
     Ok(data_response(to_object(&tune_response(mounted, server_info.lifetimes))?))
@@ -378,8 +377,8 @@ async fn tune_mount(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_secret_or_auth_path(call.first_capture())?;
-    tune_mount_at(call, mounts, server_info, class, &path).await
+    let (kind, path) = parse_secret_or_auth_path(call.first_capture())?;
+    tune_mount_at(call, mounts, server_info, kind, &path).await
 }
 
 async fn tune_auth_mount(
@@ -387,25 +386,25 @@ async fn tune_auth_mount(
     mounts: &MountRegistry,
     server_info: &ServerInfo,
 ) -> Result<CoreResponse, Error> {
-    let (class, path) = parse_auth_path(call.first_capture())?;
-    tune_mount_at(call, mounts, server_info, class, &path).await
+    let (kind, path) = parse_auth_path(call.first_capture())?;
+    tune_mount_at(call, mounts, server_info, kind, &path).await
 }
 
 async fn tune_mount_at(
     call: &EndpointCall,
     mounts: &MountRegistry,
     server_info: &ServerInfo,
-    class: MountClass,
+    kind: MountKind,
     path: &MountPath,
 ) -> Result<CoreResponse, Error> {
     let input: TuneInput = call.parse_input()?;
     let settings: MountSettingsInput = call.parse_input()?;
-    if let (MountClass::Secret, own @ ("sys/" | "cubbyhole/")) = (class, path.as_str()) {
+    if let (MountKind::Secret, own @ ("sys/" | "cubbyhole/")) = (kind, path.as_str()) {
         reject_builtin_tuning(own, &call.fields)?;
     }
     let server = server_info.lifetimes;
     let table = mounts.table();
-    let mounted = table.get(class, path.as_str());
+    let mounted = table.get(kind, path.as_str());
     let upgrade = match (&input.options, mounted) {
         (Some(options), Some(mounted)) => kv_versions::upgrade_warning(&mounted.entry, &options.0)?,
         _ => None,
@@ -413,7 +412,7 @@ async fn tune_mount_at(
     // A missing mount is reported by `tune` below.
     let settings = match mounted {
         None => MountConfigUpdate::default(),
-        Some(mounted) => settings.validate(class, &mounted.entry.mount_type)?,
+        Some(mounted) => settings.validate(kind, &mounted.entry.mount_type)?,
     };
     let opener = mounts.engine_loader.clone();
     let change = move |entry: &mut strongroom_mounts::MountEntry| {
@@ -439,8 +438,8 @@ async fn tune_mount_at(
         Ok::<(), Error>(())
     };
     match upgrade {
-        None => mounts.tune(class, path.as_str(), change).await?,
-        Some(_) => mounts.tune_and_reload(class, path.as_str(), change).await?,
+        None => mounts.tune(kind, path.as_str(), change).await?,
+        Some(_) => mounts.tune_and_reload(kind, path.as_str(), change).await?,
     }
     Ok(empty_or_warnings_response(upgrade.into_iter().collect()))
 }

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::unsealed::backend::Backends;
+use strongroom_mounts::ActiveMount;
 use strongroom_mounts::MountRegistry;
 use strongroom_mounts::system_view::ServerInfo;
-use strongroom_mounts::{ActiveMount, MountClass};
 use strongroom_schema::Input;
 use strongroom_schema::openapi;
+use strongroom_types::MountKind;
 
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
 
@@ -190,9 +191,9 @@ fn generic_prefix(mounted: &ActiveMount) -> (String, Option<Value>) {
         "description": "Where the engine is mounted.",
         "schema": { "type": "string", "default": path },
     });
-    let prefix = match mounted.entry.class {
-        MountClass::Auth => format!("auth/{{{name}}}/"),
-        MountClass::Secret => format!("{{{name}}}/"),
+    let prefix = match mounted.entry.kind {
+        MountKind::Auth => format!("auth/{{{name}}}/"),
+        MountKind::Secret => format!("{{{name}}}/"),
     };
     (prefix, Some(parameter))
 }
@@ -305,7 +306,7 @@ mod tests {
         let bench = TestCore::new().await;
         bench.write("sys/mounts/kv", r#"{"type":"kv"}"#).await;
         let table = bench.core.unsealed().unwrap().mounts.table();
-        let mounted = table.get(MountClass::Secret, "kv/").unwrap();
+        let mounted = table.get(MountKind::Secret, "kv/").unwrap();
         let mut whole = CombinedDocument::default();
         whole.add_mount(mounted, None);
         whole.add_mount(mounted, Some(json!({ "paths": "nonsense" })));
@@ -327,7 +328,7 @@ mod tests {
         };
         let mut whole = CombinedDocument::default();
         for (mount, kind) in [("a/", "string"), ("b/", "object"), ("a/", "string")] {
-            whole.add_mount(table.get(MountClass::Secret, mount).unwrap(), of(kind));
+            whole.add_mount(table.get(MountKind::Secret, mount).unwrap(), of(kind));
         }
         let whole = whole.into_document("1");
         let schemas = whole["components"]["schemas"].as_object().unwrap();

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use strongroom_core::error::{Error, sanitise_message};
 use strongroom_core::request::CoreResponse;
-use strongroom_mounts::MountClass;
 use strongroom_mounts::MountRegistry;
 use strongroom_mounts::plugins::selection::normalise_version;
 use strongroom_mounts::plugins::{PluginError, PluginKind, PluginSpec};
 use strongroom_policy::{DerivedField, FieldReading};
 use strongroom_schema::{CommaList, Input};
-use strongroom_types::Fields;
+use strongroom_types::{Fields, MountKind};
 
 use super::derived_field;
 use crate::endpoint::{
@@ -392,7 +391,7 @@ async fn reload_plugin_or_mounts(
     mounts: &MountRegistry,
 ) -> Result<CoreResponse, Error> {
     let input: ReloadInput = call.parse_input()?;
-    let reloaded: Vec<(MountClass, String)> =
+    let reloaded: Vec<(MountKind, String)> =
         match (input.plugin.is_empty(), input.mounts.0.is_empty()) {
             (true, true) => return Err(Error::invalid("plugin or mounts must be provided")),
             (false, false) => {
@@ -416,11 +415,11 @@ async fn reload_plugin_by_name(
     reload_mounts(call, mounts, reloaded).await
 }
 
-fn kind_and_path(path: &str) -> (MountClass, String) {
+fn kind_and_path(path: &str) -> (MountKind, String) {
     let path = format!("{}/", path.trim_matches('/'));
     match path.strip_prefix("auth/") {
-        Some(below) => (MountClass::Auth, below.to_owned()),
-        None => (MountClass::Secret, path),
+        Some(below) => (MountKind::Auth, below.to_owned()),
+        None => (MountKind::Secret, path),
     }
 }
 
@@ -428,7 +427,7 @@ fn mounts_running_plugin(
     mounts: &MountRegistry,
     kind: Option<PluginKind>,
     plugin: &str,
-) -> Result<Vec<(MountClass, String)>, Error> {
+) -> Result<Vec<(MountKind, String)>, Error> {
     let known = plugin_details(mounts);
     let fits = |of: PluginKind| kind.is_none_or(|kind| kind == of);
     if !known.iter().any(|detail| detail.name == plugin && fits(detail.kind)) {
@@ -437,22 +436,22 @@ fn mounts_running_plugin(
     let table = mounts.table();
     let runs = |mount: &&std::sync::Arc<strongroom_mounts::ActiveMount>| {
         let entry = &mount.entry;
-        entry.mount_type == plugin && kind.is_none_or(|kind| entry.class.plugin_kind() == kind)
+        entry.mount_type == plugin && kind.is_none_or(|kind| PluginKind::from(entry.kind) == kind)
     };
     let mounts = table.all_mounts().filter(runs);
-    Ok(mounts.map(|mount| (mount.entry.class, mount.entry.path.clone())).collect())
+    Ok(mounts.map(|mount| (mount.entry.kind, mount.entry.path.clone())).collect())
 }
 
 async fn reload_mounts(
     call: &EndpointCall,
     mounts: &MountRegistry,
-    chosen: Vec<(MountClass, String)>,
+    chosen: Vec<(MountKind, String)>,
 ) -> Result<CoreResponse, Error> {
     // Once per plug-in, so that mounts that shared a process share the new one.
     let table = mounts.table();
-    let reloaded = chosen.iter().filter_map(|(class, path)| table.get(*class, path));
+    let reloaded = chosen.iter().filter_map(|(kind, path)| table.get(*kind, path));
     let plugins: BTreeSet<_> = reloaded
-        .map(|mount| (mount.entry.class.plugin_kind(), mount.entry.mount_type.clone()))
+        .map(|mount| (PluginKind::from(mount.entry.kind), mount.entry.mount_type.clone()))
         .collect();
     let warnings = match chosen.is_empty() {
         true => vec!["no mount runs this plug-in: nothing was reloaded".to_owned()],
@@ -461,8 +460,8 @@ async fn reload_mounts(
     for (kind, name) in plugins {
         mounts.engine_loader.plugin_launcher.start_fresh_process_next(kind, &name);
     }
-    for (class, path) in chosen {
-        mounts.reload(class, &path).await.map_err(|error| {
+    for (kind, path) in chosen {
+        mounts.reload(kind, &path).await.map_err(|error| {
             let error = Error::from(error);
             Error::with_message(
                 error.kind(),

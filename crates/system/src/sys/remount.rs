@@ -4,9 +4,9 @@ use serde::Serialize;
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
 use strongroom_mounts::MountRegistry;
-use strongroom_mounts::{MountClass, RemountProgress};
+use strongroom_mounts::RemountProgress;
 use strongroom_schema::Input;
-use strongroom_types::{Fields, MountPath, RawObject};
+use strongroom_types::{Fields, MountKind, MountPath, RawObject};
 
 use crate::endpoint::{
     ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, data_response,
@@ -56,27 +56,27 @@ async fn start_remount(call: &EndpointCall, mounts: &MountRegistry) -> Result<Co
             )));
         }
     }
-    let (class, from) = parse_secret_or_auth_path(&from)?;
-    let (target, to) = match class {
-        MountClass::Auth => parse_secret_or_auth_path(&to)?,
+    let (kind, from) = parse_secret_or_auth_path(&from)?;
+    let (target, to) = match kind {
+        MountKind::Auth => parse_secret_or_auth_path(&to)?,
         // Taken as a secrets engine's path, so that `auth/x` is refused.
-        MountClass::Secret => (MountClass::Secret, MountPath::parse(&to)?),
+        MountKind::Secret => (MountKind::Secret, MountPath::parse(&to)?),
     };
-    if class != target {
+    if kind != target {
         let text = format!("cannot remount auth mount to non-auth mount {:?}", to.as_str());
         return Err(Error::invalid(text));
     }
-    let id = mounts.begin_remount(class, from, to).await?;
+    let id = mounts.begin_remount(kind, from, to).await?;
     let mut answer = Fields::new();
     answer.set("migration_id", &id);
     Ok(data_response_with_warnings(answer.to_object(), vec![QUEUED_WARNING.to_owned()]))
 }
 
-fn parse_secret_or_auth_path(path: &str) -> Result<(MountClass, MountPath), Error> {
+fn parse_secret_or_auth_path(path: &str) -> Result<(MountKind, MountPath), Error> {
     let path = MountPath::parse(path)?;
     match path.as_str().strip_prefix("auth/").filter(|below| !below.is_empty()) {
-        Some(below) => Ok((MountClass::Auth, MountPath::parse(below)?)),
-        None => Ok((MountClass::Secret, path)),
+        Some(below) => Ok((MountKind::Auth, MountPath::parse(below)?)),
+        None => Ok((MountKind::Secret, path)),
     }
 }
 
@@ -98,10 +98,10 @@ async fn read_remount_status(
     mounts: &MountRegistry,
 ) -> Result<CoreResponse, Error> {
     let id = call.first_capture();
-    let (class, moved) = mounts.find_remount(id).ok_or_else(not_found)?;
+    let (kind, moved) = mounts.find_remount(id).ok_or_else(not_found)?;
     let migration_info = RemountInfo {
-        source_mount: class.route_to(&moved.from),
-        target_mount: class.route_to(&moved.to),
+        source_mount: kind.route_to(&moved.from),
+        target_mount: kind.route_to(&moved.to),
         status: moved.status,
     };
     let shown = RemountStatusResponse { migration_id: id, migration_info };

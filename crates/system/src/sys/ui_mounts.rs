@@ -3,9 +3,8 @@
 
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
-use strongroom_mounts::MountClass;
 use strongroom_mounts::MountRegistry;
-use strongroom_types::Fields;
+use strongroom_types::{Fields, MountKind};
 
 use super::mount_entry::{MountResponse, mount_response};
 use crate::endpoint::{
@@ -40,9 +39,9 @@ async fn list_visible_mounts(
         return Err(Error::invalid_token());
     }
     let table = mounts.table();
-    let of_class = |class| {
+    let of_kind = |kind| {
         let mut mounts = Fields::new();
-        for mounted in table.mounts_of_class(class) {
+        for mounted in table.mounts_of_kind(kind) {
             let entry = &mounted.entry;
             match &call.caller {
                 Some(caller) if caller.acl.grants_anything_below(&mounted.info.path) => {
@@ -59,8 +58,8 @@ async fn list_visible_mounts(
         mounts
     };
     let mut answer = Fields::new();
-    answer.set("auth", &RawFields(of_class(MountClass::Auth)));
-    answer.set("secret", &RawFields(of_class(MountClass::Secret)));
+    answer.set("auth", &RawFields(of_kind(MountKind::Auth)));
+    answer.set("secret", &RawFields(of_kind(MountKind::Secret)));
     Ok(data_response(answer.to_object()))
 }
 

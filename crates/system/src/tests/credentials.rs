@@ -2,8 +2,7 @@ use std::time::Duration;
 
 use strongroom_core::request::Verb;
 use strongroom_engine::intent::INTENT_FOLDER;
-use strongroom_mounts::MountClass;
-use strongroom_types::{Clock, ErrorKind};
+use strongroom_types::{Clock, ErrorKind, MountKind};
 
 use super::TestCore;
 use super::fake_auth_method::PeriodicBehavior;
@@ -366,7 +365,7 @@ async fn setting_the_clock_back_prolongs_no_wait() {
 async fn leave_an_intent(bench: &TestCore, mount: &str) {
     let core = bench.core.unsealed().unwrap();
     let table = core.mounts.table();
-    let mounted = table.get(MountClass::Secret, &format!("{mount}/")).unwrap();
+    let mounted = table.get(MountKind::Secret, &format!("{mount}/")).unwrap();
     let view = core.barrier.view(&mounted.entry.storage_prefix());
     let mut batch = strongroom_barrier::Batch::new();
     let key = format!("{INTENT_FOLDER}7f5c0d0e-0000-4000-8000-000000000001");
