@@ -43,7 +43,7 @@ pub fn auth_response(
         lease_duration,
         renewable: token.renewable,
         entity_id: "",
-        token_type: token.kind.name(),
+        token_type: token.token_type.as_str(),
         orphan: token.parent.is_none(),
         mfa_requirement: None,
         num_uses: token.uses_left.unwrap_or(0),

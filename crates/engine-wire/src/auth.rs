@@ -1,8 +1,6 @@
 //! Conversion of logins ([`EngineAuth`]) to and from protocol messages.
 
-use strongroom_engine::{
-    DataResponse, EngineAuth, EngineError, IdentityAlias, LeaseContext, TokenType,
-};
+use strongroom_engine::{DataResponse, EngineAuth, EngineError, IdentityAlias, LeaseContext};
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::values::{json, time};
 use strongroom_types::{RawObject, Timestamp};
@@ -35,6 +33,7 @@ pub(crate) fn renewal_to_wire(auth: &EngineAuth, lease: &LeaseContext) -> pb::Au
 }
 
 fn auth_to_wire(auth: EngineAuth, options: pb::LeaseOptions) -> pb::Auth {
+    let token_type = auth.token_type_number();
     pb::Auth {
         lease_options: Some(options),
         internal_data: object_to_wire(auth.internal),
@@ -47,7 +46,7 @@ fn auth_to_wire(auth: EngineAuth, options: pb::LeaseOptions) -> pb::Auth {
         group_aliases: auth.group_aliases.into_iter().map(alias_to_wire).collect(),
         bound_cidrs: auth.bound_cidrs,
         explicit_max_ttl: ttl_to_nanos(auth.explicit_max_ttl),
-        token_type: auth.token_type.to_wire_number(),
+        token_type,
         no_default_policy: auth.no_default_policy,
         ..pb::Auth::blank()
     }
@@ -64,8 +63,7 @@ pub(crate) fn login_from_wire(
     let internal = json::from_wire(message.internal_data).map_err(|_| broken("internal_data"))?;
     let internal = internal.unwrap_or_else(RawObject::empty);
     let issued = time::from_wire(options.issue_time.as_ref()).map_err(|_| broken("issue_time"))?;
-    let token_type =
-        TokenType::from_wire_number(message.token_type).ok_or_else(|| broken("token_type"))?;
+    let token_type = EngineAuth::token_type_from_number(message.token_type)?;
     let auth = EngineAuth {
         data,
         internal: internal.clone(),
@@ -107,7 +105,7 @@ fn alias_from_wire(alias: logical::Alias) -> IdentityAlias {
 #[cfg(test)]
 mod tests {
     use strongroom_engine::EngineResponse;
-    use strongroom_types::Ttl;
+    use strongroom_types::{TokenTypeSetting, Ttl};
 
     use super::*;
     use crate::convert::reply_from_wire;
@@ -127,7 +125,7 @@ mod tests {
             renewable: true,
             num_uses: 3,
             bound_cidrs: vec!["10.0.0.0/8".to_owned()],
-            token_type: TokenType::DefaultBatch,
+            token_type: Some(TokenTypeSetting::DefaultBatch),
             alias: Some(alias("bob")),
             group_aliases: vec![alias("staff")],
             ..EngineAuth::new("bob")

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use strongroom_types::{RawObject, Ttl};
+use strongroom_types::{RawObject, TokenTypeSetting, Ttl};
 
 use crate::data_response::DataResponse;
+use crate::error::EngineError;
 
 /// A successful login: the properties of the token that the core is to create. An auth method
 /// returns it on its unauthenticated login paths, and again when such a token is renewed. The auth
@@ -38,8 +39,10 @@ pub struct EngineAuth {
     pub num_uses: u32,
     /// Addresses or CIDR blocks that the token may be used from; empty for any.
     pub bound_cidrs: Vec<String>,
-    /// The token type that the method asks for.
-    pub token_type: TokenType,
+    /// The token type that the method asks for; `None` for the mount's default. Where the mount's
+    /// `token_type` is `service` or `batch`, that is used instead; see
+    /// [`TokenTypeSetting::resolve_type`].
+    pub token_type: Option<TokenTypeSetting>,
     /// The user's identity in the auth method, which the core maps to an entity.
     pub alias: Option<IdentityAlias>,
     /// The groups in the auth method that the user belongs to.
@@ -63,9 +66,38 @@ impl EngineAuth {
             renewable: false,
             num_uses: 0,
             bound_cidrs: Vec::new(),
-            token_type: TokenType::Default,
+            token_type: None,
             alias: None,
             group_aliases: Vec::new(),
+        }
+    }
+
+    /// The number of [`token_type`](Self::token_type) on the plug-in wire and in stored logins,
+    /// from 0 for `None` to 4.
+    pub fn token_type_number(&self) -> u32 {
+        match self.token_type {
+            None => 0,
+            Some(TokenTypeSetting::Service) => 1,
+            Some(TokenTypeSetting::Batch) => 2,
+            Some(TokenTypeSetting::DefaultService) => 3,
+            Some(TokenTypeSetting::DefaultBatch) => 4,
+        }
+    }
+
+    /// The value of [`token_type`](Self::token_type) with this number, as
+    /// [`token_type_number`](Self::token_type_number) returns it.
+    ///
+    /// # Errors
+    ///
+    /// `Internal` for the numbers of types that this server can't create, and unknown ones.
+    pub fn token_type_from_number(number: u32) -> Result<Option<TokenTypeSetting>, EngineError> {
+        match number {
+            0 => Ok(None),
+            1 => Ok(Some(TokenTypeSetting::Service)),
+            2 => Ok(Some(TokenTypeSetting::Batch)),
+            3 => Ok(Some(TokenTypeSetting::DefaultService)),
+            4 => Ok(Some(TokenTypeSetting::DefaultBatch)),
+            _ => Err(EngineError::internal("the login has an invalid token_type")),
         }
     }
 }
@@ -80,43 +112,6 @@ impl fmt::Debug for EngineAuth {
             .field("ttl", &self.ttl)
             .field("token_type", &self.token_type)
             .finish_non_exhaustive()
-    }
-}
-
-/// The token types that an auth method can ask for. The mount's configuration may override them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TokenType {
-    /// The type that the mount is configured for.
-    #[default]
-    Default,
-    /// A service token: stored, renewable and revocable.
-    Service,
-    /// A batch token: encrypted, and not stored by the server.
-    Batch,
-    /// A service token, unless the mount is configured for another type.
-    DefaultService,
-    /// A batch token, unless the mount is configured for another type.
-    DefaultBatch,
-}
-
-impl TokenType {
-    /// The number of this type on the plug-in wire.
-    pub fn to_wire_number(self) -> u32 {
-        match self {
-            Self::Default => 0,
-            Self::Service => 1,
-            Self::Batch => 2,
-            Self::DefaultService => 3,
-            Self::DefaultBatch => 4,
-        }
-    }
-
-    /// The type with this number on the plug-in wire; `None` for types that this server can't
-    /// create.
-    pub fn from_wire_number(number: u32) -> Option<Self> {
-        let all =
-            [Self::Default, Self::Service, Self::Batch, Self::DefaultService, Self::DefaultBatch];
-        all.into_iter().find(|kind| kind.to_wire_number() == number)
     }
 }
 
@@ -147,13 +142,19 @@ mod tests {
     }
 
     #[test]
-    fn kinds_of_tokens_have_the_numbers_of_the_wire() {
-        for number in 0..5 {
-            assert_eq!(
-                TokenType::from_wire_number(number).map(TokenType::to_wire_number),
-                Some(number)
-            );
+    fn token_types_have_the_numbers_of_the_wire() {
+        let settings = [
+            None,
+            Some(TokenTypeSetting::Service),
+            Some(TokenTypeSetting::Batch),
+            Some(TokenTypeSetting::DefaultService),
+            Some(TokenTypeSetting::DefaultBatch),
+        ];
+        for (number, token_type) in (0..).zip(settings) {
+            let auth = EngineAuth { token_type, ..EngineAuth::new("bob") };
+            assert_eq!(auth.token_type_number(), number);
+            assert_eq!(EngineAuth::token_type_from_number(number).unwrap(), token_type);
         }
-        assert_eq!(TokenType::from_wire_number(5), None);
+        assert!(EngineAuth::token_type_from_number(5).is_err());
     }
 }

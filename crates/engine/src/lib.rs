@@ -34,7 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-pub use auth::{EngineAuth, IdentityAlias, TokenType};
+pub use auth::{EngineAuth, IdentityAlias};
 pub use canonical::{CanonicalPath, FieldKinds, FoldedPaths};
 pub use data_response::DataResponse;
 pub use error::{EngineError, StatusKind};
@@ -46,8 +46,8 @@ pub use storage::{
     LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,
     StorageError, StoragePrecondition, check_folder, check_key, is_bucket_name,
 };
-pub use strongroom_types::MountKind;
 use strongroom_types::{Clock, Entropy};
+pub use strongroom_types::{MountKind, TokenTypeSetting};
 pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
 
 /// An instance of an engine at one mount; it handles the requests below the mount's path.

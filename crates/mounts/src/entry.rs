@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use strongroom_engine::{MountInfo, MountLifetimes};
-use strongroom_types::{MountKind, MountPath, MountUuid, Timestamp, Ttl};
+use strongroom_types::{MountKind, MountPath, MountUuid, Timestamp, TokenTypeSetting, Ttl};
 
 use crate::plugins::RunningPlugin;
 
@@ -72,41 +72,7 @@ pub struct MountConfig {
     /// Names of response headers that the engine may set.
     pub allowed_response_headers: Vec<String>,
     /// The type of the tokens that the mount's logins issue. For auth methods only.
-    pub token_type: MountTokenType,
-}
-
-/// The type of the tokens that the logins of an auth method issue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MountTokenType {
-    /// Service tokens, unless the auth method requests another type.
-    #[default]
-    DefaultService,
-    /// Batch tokens, unless the auth method requests another type.
-    DefaultBatch,
-    /// Always service tokens, which are stored and can be renewed.
-    Service,
-    /// Always batch tokens, which are not stored.
-    Batch,
-}
-
-impl MountTokenType {
-    /// The value of `token_type` in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DefaultService => "default-service",
-            Self::DefaultBatch => "default-batch",
-            Self::Service => "service",
-            Self::Batch => "batch",
-        }
-    }
-
-    /// The type with this name in the API. The empty name is the default; `None` for any other.
-    pub fn parse(name: &str) -> Option<Self> {
-        let all = [Self::DefaultService, Self::DefaultBatch, Self::Service, Self::Batch];
-        let named = all.into_iter().find(|kind| kind.as_str() == name);
-        named.or_else(|| name.is_empty().then(Self::default))
-    }
+    pub token_type: TokenTypeSetting,
 }
 
 /// A remount: the move of a mount to another path. Paths are those of entries, without `auth/`.

@@ -35,7 +35,7 @@ pub mod storage;
 pub mod system_view;
 pub mod table;
 
-pub use entry::{MountConfig, MountEntry, MountTokenType, RemountProgress, RemountRecord};
+pub use entry::{MountConfig, MountEntry, RemountProgress, RemountRecord};
 pub use error::Error;
 pub use handle::EngineHandle;
 pub use mount_load::MountLoad;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::Version;
-use strongroom_types::{Accessor, PolicyName, Secret, Timestamp, Ttl};
+use strongroom_types::{Accessor, PolicyName, Secret, Timestamp, TokenType, Ttl};
 
 use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::{BATCH_TOKEN_PREFIX, MAX_BATCH_CHARS};
@@ -21,7 +21,7 @@ use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::new_token::NewToken;
 use crate::store::{IssuedToken, StoredToken, TokenStore};
-use crate::token::{Token, TokenKey, TokenKind};
+use crate::token::{Token, TokenKey};
 
 /// The encrypted payload of a batch token. The field names are the format; they are short because
 /// the token is sent with every request.
@@ -128,7 +128,7 @@ impl BatchTokenPayload {
     fn into_token(self) -> Token {
         Token {
             v: 1,
-            kind: TokenKind::Batch,
+            token_type: TokenType::Batch,
             accessor: Accessor::empty(),
             accessor_hash: AccessorHash::default(),
             parent: self.parent,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
-use strongroom_types::{PolicyName, Ttl};
+use strongroom_types::{PolicyName, TokenTypeSetting, Ttl};
 
 use crate::cidr::Cidr;
 
@@ -39,8 +39,8 @@ pub struct TokenRole {
     pub no_default_policy: bool,
     /// Number of requests its tokens may make; zero for no limit.
     pub num_uses: u32,
-    /// Whether it creates service or batch tokens.
-    pub token_type: TokenTypePolicy,
+    /// Whether it creates service or batch tokens, or which of them without a request's choice.
+    pub token_type: TokenTypeSetting,
     /// Which values were set by their deprecated names, and are therefore shown under both names.
     #[serde(default)]
     pub legacy: LegacyFieldNames,
@@ -55,42 +55,6 @@ pub struct LegacyFieldNames {
     pub explicit_max_ttl: bool,
     /// `bound_cidrs` was set rather than `token_bound_cidrs`.
     pub bound_cidrs: bool,
-}
-
-/// Which types of tokens can be created through a role. It either fixes the type or is the default
-/// for requests without one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TokenTypePolicy {
-    /// Always service tokens, whatever type the request asks for.
-    Service,
-    /// Always batch tokens, whatever type the request asks for.
-    Batch,
-    /// Service tokens, unless the request asks for a batch token.
-    DefaultService,
-    /// Batch tokens, unless the request asks for a service token.
-    DefaultBatch,
-}
-
-impl TokenTypePolicy {
-    /// The name of the type in the API, such as `default-service`. [`TokenTypePolicy::parse`]
-    /// accepts the same names.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Batch => "batch",
-            Self::DefaultService => "default-service",
-            Self::DefaultBatch => "default-batch",
-        }
-    }
-
-    /// The type with this name in the API; `None` for any other text. Names are compared exactly,
-    /// with case.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Service, Self::Batch, Self::DefaultService, Self::DefaultBatch]
-            .into_iter()
-            .find(|it| it.name() == name)
-    }
 }
 
 impl Default for TokenRole {
@@ -110,7 +74,7 @@ impl Default for TokenRole {
             period: Ttl::ZERO,
             no_default_policy: false,
             num_uses: 0,
-            token_type: TokenTypePolicy::DefaultService,
+            token_type: TokenTypeSetting::DefaultService,
             legacy: LegacyFieldNames::default(),
         }
     }

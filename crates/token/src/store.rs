@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
 use strongroom_crypto::MacKey;
-use strongroom_types::{Accessor, Entropy, Secret, Timestamp, chain};
+use strongroom_types::{Accessor, Entropy, Secret, Timestamp, TokenType, chain};
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -24,7 +24,7 @@ use crate::batch_cipher::BatchTokenCipher;
 use crate::error::Error;
 use crate::new_token::NewToken;
 use crate::revocation_marks::{RevocationMark, RevocationMarks};
-use crate::token::{MAX_DEPTH, Token, TokenKey, TokenKind};
+use crate::token::{MAX_DEPTH, Token, TokenKey};
 
 /// The tokens of a server: their records, indexes and revocation marks. Cheap to clone. Ids are
 /// never stored, only keyed hashes.
@@ -221,7 +221,7 @@ impl TokenStore {
         let accessor = self.new_accessor(entropy);
         let token = Token {
             v: 1,
-            kind: TokenKind::Service,
+            token_type: TokenType::Service,
             accessor,
             accessor_hash: AccessorHash::default(),
             parent: new.parent,

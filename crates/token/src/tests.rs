@@ -10,7 +10,7 @@ use std::time::Duration;
 use strongroom_barrier::{Barrier, Batch, testing};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_types::clock::ManualClock;
-use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, Ttl};
+use strongroom_types::{Clock, ErrorKind, PolicyName, Secret, TokenType, Ttl};
 
 use crate::accessor_hash::AccessorHash;
 use crate::{
@@ -194,7 +194,7 @@ fn a_token_is_a_wrapping_token_by_that_policy_alone() {
             period: Ttl::ZERO,
             explicit_max_ttl: Ttl::ZERO,
             uses_left: None,
-            kind: crate::TokenKind::Service,
+            token_type: TokenType::Service,
             role: None,
             bound_cidrs: Vec::new(),
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use strongroom_types::{Accessor, PolicyName, Timestamp, Ttl};
+use strongroom_types::{Accessor, PolicyName, Timestamp, TokenType, Ttl};
 
 use crate::accessor_hash::AccessorHash;
 use crate::cidr::Cidr;
@@ -36,28 +36,6 @@ impl fmt::Display for TokenKey {
     }
 }
 
-/// Whether a token is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenKind {
-    /// A service token, which has a stored record.
-    #[default]
-    Service,
-    /// A batch token, which carries its own encrypted record.
-    Batch,
-}
-
-impl TokenKind {
-    /// The name of the type in the API, `service` or `batch`, which logins and token look-ups
-    /// return.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Service => "service",
-            Self::Batch => "batch",
-        }
-    }
-}
-
 /// Maximum depth of the token tree. While any revocation is in progress, a look-up checks all
 /// ancestors of a token.
 pub const MAX_DEPTH: usize = 128;
@@ -68,7 +46,7 @@ pub struct Token {
     pub(crate) v: u8,
     /// The type of the token. Not serialised, because only service tokens are stored.
     #[serde(skip)]
-    pub kind: TokenKind,
+    pub token_type: TokenType,
     /// Refers to the token without granting its permissions; empty for a batch token.
     pub accessor: Accessor,
     #[serde(skip)]
@@ -113,7 +91,7 @@ impl Token {
     /// Whether this is a batch token, about which nothing can be stored. Such a token is itself
     /// encrypted data that the client keeps.
     pub fn is_batch(&self) -> bool {
-        self.kind == TokenKind::Batch
+        self.token_type == TokenType::Batch
     }
 
     /// The accessor as the log shows it: the first 16 hexadecimal digits of its SHA-256. `None` for a

@@ -12,6 +12,7 @@
 //! - [`path`]: request paths and mount paths, validated
 //! - [`id`]: names and identifiers, created by `parse` only
 //! - [`mount_kind`]: [`MountKind`], secrets engine or auth method
+//! - [`token_type`]: [`TokenType`], service or batch, and [`TokenTypeSetting`], which chooses it
 //! - [`fields`]: the top-level JSON object of a request or a response
 //! - [`mod@printable`]: untrusted text, limited to one line and a maximum length
 //! - [`serial_queue`]: [`SerialQueue`] and [`serial_queue::KeyedSerialQueue`], for changes that
@@ -39,6 +40,7 @@ pub mod read_cache;
 pub mod run_to_completion;
 pub mod secret;
 pub mod serial_queue;
+pub mod token_type;
 
 #[cfg(test)]
 mod fuzzed;
@@ -58,3 +60,4 @@ pub use read_cache::ReadCache;
 pub use run_to_completion::RunToCompletion;
 pub use secret::{Secret, Wipe};
 pub use serial_queue::{KeyedSerialQueue, SerialQueue};
+pub use token_type::{TokenType, TokenTypeSetting};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes, TokenType};
+use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes};
 use strongroom_mounts::handle::InFlight;
-use strongroom_mounts::{ActiveMount, MountEntry, MountTokenType};
+use strongroom_mounts::{ActiveMount, MountEntry};
 use strongroom_token::{Cidr, NewToken, TokenLifetime, TokenOptions};
-use strongroom_types::{ErrorKind, MountKind, PolicyName};
+use strongroom_types::{ErrorKind, MountKind, PolicyName, TokenType};
 use strongroom_types::{Ttl, path::is_printable};
 
 use super::LoginService;
@@ -60,7 +60,8 @@ impl LoginService {
             let text = "the engine returned a login on a path where none is allowed";
             return Err(Error::internal(text));
         }
-        let batch = issues_batch_token(entry, &auth);
+        let token_type = entry.config.token_type.resolve_type(auth.token_type);
+        let batch = token_type == TokenType::Batch;
         check_batch_and_alias(&auth, batch)?;
         let bound_cidrs = parse_bound_cidrs(&auth)?;
         let is_allowed = |address| bound_cidrs.iter().any(|cidr| cidr.contains(address));
@@ -132,18 +133,6 @@ pub(super) fn login_limits(mount: MountLifetimes, auth: &EngineAuth) -> Lifetime
         period: auth.period,
         max: auth.max_ttl,
         explicit_max: auth.explicit_max_ttl,
-    }
-}
-
-/// Whether to issue a batch token, from the mount's `token_type` and the auth method's choice.
-fn issues_batch_token(entry: &MountEntry, auth: &EngineAuth) -> bool {
-    match entry.config.token_type {
-        MountTokenType::Service => false,
-        MountTokenType::Batch => true,
-        MountTokenType::DefaultService => {
-            matches!(auth.token_type, TokenType::Batch | TokenType::DefaultBatch)
-        }
-        MountTokenType::DefaultBatch => !matches!(auth.token_type, TokenType::Service),
     }
 }
 

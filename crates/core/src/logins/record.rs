@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use strongroom_engine::{DataResponse, EngineAuth, IdentityAlias, TokenType};
+use strongroom_engine::{DataResponse, EngineAuth, IdentityAlias};
 use strongroom_types::{MountUuid, PolicyName, RawObject, Ttl};
 
 /// A login as stored in the token's lease. The field names are the storage format; `v` is its
@@ -72,7 +72,7 @@ impl LoginRecord {
             renewable: auth.renewable,
             num_uses: auth.num_uses,
             bound_cidrs: auth.bound_cidrs.clone(),
-            token_type: auth.token_type.to_wire_number(),
+            token_type: auth.token_type_number(),
             alias: auth.alias.as_ref().map(alias),
             group_aliases: auth.group_aliases.iter().map(alias).collect(),
         }
@@ -104,7 +104,7 @@ impl LoginRecord {
             renewable: self.renewable,
             num_uses: self.num_uses,
             bound_cidrs: self.bound_cidrs.clone(),
-            token_type: TokenType::from_wire_number(self.token_type).unwrap_or_default(),
+            token_type: EngineAuth::token_type_from_number(self.token_type).unwrap_or_default(),
             alias: self.alias.as_ref().map(alias),
             group_aliases: self.group_aliases.iter().map(alias).collect(),
         }

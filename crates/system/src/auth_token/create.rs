@@ -10,11 +10,9 @@ use strongroom_core::tokens::TokenService;
 use strongroom_policy::PolicyStore;
 use strongroom_schema::{CommaList, Input, KeyValues};
 use strongroom_telemetry::names;
-use strongroom_token::{
-    NewToken, TokenKey, TokenKind, TokenLifetime, TokenOptions, TokenRole, TokenTypePolicy,
-};
+use strongroom_token::{NewToken, TokenKey, TokenLifetime, TokenOptions, TokenRole};
 use strongroom_types::duration::parse_nanos;
-use strongroom_types::{PolicyName, Secret, Ttl};
+use strongroom_types::{PolicyName, Secret, TokenType, Ttl};
 
 use super::policies::PolicyRequest;
 use crate::endpoint::{ApiEndpoint, EndpointAccess, EndpointCall, VerbHandlers, handler};
@@ -202,10 +200,10 @@ async fn create_with_mode(
     if parent.token.uses_left.is_some() || caller.last_use {
         return Err(Error::invalid("restricted use token cannot generate child tokens"));
     }
-    let kind = resolve_token_type(&input.token_type, making.role())?;
+    let token_type = resolve_token_type(&input.token_type, making.role())?;
     let times = RequestedDurations::from_input(&input)?;
     let num_uses = effective_num_uses(&input, making.role())?;
-    check_batch_restrictions(kind, &times, num_uses)?;
+    check_batch_restrictions(token_type, &times, num_uses)?;
     check_entity_alias(&input.entity_alias, making.role())?;
     let sudo = caller.acl.allows(&making.path, strongroom_policy::Capability::Update, true);
     check_privileges(&input, &times, sudo)?;
@@ -218,7 +216,7 @@ async fn create_with_mode(
     };
     let policies = policies.resolve()?;
     let is_root = policies.iter().any(PolicyName::is_root);
-    if is_root && kind == TokenKind::Batch {
+    if is_root && token_type == TokenType::Batch {
         return Err(Error::invalid("batch tokens cannot be root tokens"));
     }
     let expiring = parent.token.expires.is_some();
@@ -228,11 +226,11 @@ async fn create_with_mode(
     let renewable = input.renewable
         && making.role().is_none_or(|role| role.renewable)
         && !ttl.is_zero()
-        && kind == TokenKind::Service;
+        && token_type == TokenType::Service;
     let (period, explicit_max) = (times.period, times.explicit_max);
     let lifetime = TokenLifetime { ttl, period, explicit_max, renewable };
     let options = TokenOptions {
-        id: validate_custom_id(input.id, kind)?,
+        id: validate_custom_id(input.id, token_type)?,
         meta: input.meta.map(|meta| meta.0),
         num_uses,
         bound_cidrs: making.role().map(|role| role.bound_cidrs.clone()).unwrap_or_default(),
@@ -241,9 +239,9 @@ async fn create_with_mode(
     let display_name = token_display_name(&input.display_name);
     let new = making.new_token(&parent.key, display_name, policies, lifetime);
     let new = new.with_options(options);
-    let created = match kind {
-        TokenKind::Service => tokens.create(new).await?,
-        TokenKind::Batch => {
+    let created = match token_type {
+        TokenType::Service => tokens.create(new).await?,
+        TokenType::Batch => {
             let sealed = tokens.store.create_batch_token(new, call.clock.now())?;
             metrics::counter!(names::TOKEN_CREATED).increment(1);
             sealed
@@ -251,27 +249,22 @@ async fn create_with_mode(
     };
     let id = created.id.expose_secret();
     let answer = auth_response(id, &created.token, ttl.as_secs(), warnings)?;
-    Ok(match kind {
-        TokenKind::Service => answer.with_issued_secret(IssuedSecret::Token(created.key)),
+    Ok(match token_type {
+        TokenType::Service => answer.with_issued_secret(IssuedSecret::Token(created.key)),
         // Batch tokens are not stored, so there is nothing to revoke.
-        TokenKind::Batch => answer,
+        TokenType::Batch => answer,
     })
 }
 
-/// The kind of token to create. The request's choice counts unless the role mandates a kind.
-fn resolve_token_type(asked: &str, role: Option<&TokenRole>) -> Result<TokenKind, Error> {
-    let asked = match asked {
-        "" => None,
-        "service" => Some(TokenKind::Service),
-        "batch" => Some(TokenKind::Batch),
-        _ => return Err(Error::invalid("invalid 'token_type' value")),
-    };
-    Ok(match role.map_or(TokenTypePolicy::DefaultService, |role| role.token_type) {
-        TokenTypePolicy::Service => TokenKind::Service,
-        TokenTypePolicy::Batch => TokenKind::Batch,
-        TokenTypePolicy::DefaultService => asked.unwrap_or(TokenKind::Service),
-        TokenTypePolicy::DefaultBatch => asked.unwrap_or(TokenKind::Batch),
-    })
+/// The type of the token to create. The request's choice counts unless the role mandates a type.
+fn resolve_token_type(name: &str, role: Option<&TokenRole>) -> Result<TokenType, Error> {
+    let setting = role.map(|role| role.token_type).unwrap_or_default();
+    if name.is_empty() {
+        return Ok(setting.resolve_type(None));
+    }
+    let requested = TokenType::parse(name);
+    let requested = requested.ok_or_else(|| Error::invalid("invalid 'token_type' value"))?;
+    Ok(setting.resolve_type(Some(requested.into())))
 }
 
 /// The durations of a request. Errors for invalid ones have the wording of existing servers.
@@ -310,7 +303,7 @@ fn effective_num_uses(input: &CreateInput, role: Option<&TokenRole>) -> Result<u
 
 /// Refuses settings that a batch token can't have, because it has no stored record.
 fn check_batch_restrictions(
-    kind: TokenKind,
+    token_type: TokenType,
     times: &RequestedDurations,
     num_uses: u32,
 ) -> Result<(), Error> {
@@ -319,7 +312,7 @@ fn check_batch_restrictions(
         (!times.period.is_zero(), "period"),
         (!times.explicit_max.is_zero(), "explicit_max_ttl"),
     ];
-    match asked.iter().find(|(asked, _)| *asked && kind == TokenKind::Batch) {
+    match asked.iter().find(|(asked, _)| *asked && token_type == TokenType::Batch) {
         Some((_, what)) => Err(Error::invalid(format!("batch tokens cannot have {what:?} set"))),
         None => Ok(()),
     }
@@ -431,10 +424,10 @@ pub(super) fn token_limits(
 
 fn validate_custom_id(
     id: Option<Secret<String>>,
-    kind: TokenKind,
+    token_type: TokenType,
 ) -> Result<Option<Secret<String>>, Error> {
     let Some(id) = id else { return Ok(None) };
-    if kind == TokenKind::Batch {
+    if token_type == TokenType::Batch {
         return Err(Error::invalid("batch tokens cannot have \"id\" set"));
     }
     let text = id.expose_secret();

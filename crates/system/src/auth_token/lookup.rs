@@ -107,7 +107,7 @@ fn lookup_response(id: &str, token: &Token, now: Timestamp) -> Result<CoreRespon
         renewable: token.renewable,
         role: token.role.as_deref(),
         ttl: token.ttl_left(now).as_secs(),
-        token_type: token.kind.name(),
+        token_type: token.token_type.as_str(),
     };
     Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }

@@ -8,8 +8,8 @@ use strongroom_core::request::CoreResponse;
 use strongroom_core::tokens::TokenService;
 use strongroom_mounts::system_view::ServerInfo;
 use strongroom_schema::{CommaList, DurationSecs, Input};
-use strongroom_token::{Cidr, TokenRole, TokenTypePolicy};
-use strongroom_types::{ErrorKind, PolicyName, RawObject, Ttl};
+use strongroom_token::{Cidr, TokenRole};
+use strongroom_types::{ErrorKind, PolicyName, RawObject, TokenTypeSetting, Ttl};
 
 use crate::document_endpoints::DocumentEndpoints;
 use crate::endpoint::{
@@ -127,7 +127,7 @@ async fn read_role(call: &EndpointCall, tokens: &TokenService) -> Result<CoreRes
         token_no_default_policy: role.no_default_policy,
         token_num_uses: (role.num_uses > 0).then_some(role.num_uses),
         token_period: role.period.as_secs(),
-        token_type: role.token_type.name(),
+        token_type: role.token_type.as_str(),
     };
     Ok(data_response(RawObject::from_serialize(&shown).map_err(Error::unencodable)?))
 }
@@ -301,18 +301,15 @@ fn parse_num_uses(given: i64) -> Result<u32, Error> {
     u32::try_from(given).map_err(|_| Error::invalid("number of uses is too large"))
 }
 
-fn parse_token_type(name: &str) -> Result<TokenTypePolicy, Error> {
-    if name.is_empty() {
-        return Ok(TokenTypePolicy::DefaultService);
-    }
+fn parse_token_type(name: &str) -> Result<TokenTypeSetting, Error> {
     let unknown =
         "invalid 'token_type' value: use service, batch, default-service or default-batch";
-    TokenTypePolicy::parse(name).ok_or_else(|| Error::invalid(unknown))
+    TokenTypeSetting::parse(name).ok_or_else(|| Error::invalid(unknown))
 }
 
 /// Refuses a role for batch tokens whose other settings need a stored token.
 fn check_batch_role(role: &TokenRole) -> Result<(), Error> {
-    if role.token_type != TokenTypePolicy::Batch {
+    if role.token_type != TokenTypeSetting::Batch {
         return Ok(());
     }
     let asks = [

@@ -3,9 +3,9 @@
 use strongroom_core::error::Error;
 use strongroom_core::headers;
 use strongroom_engine::MountLifetimes;
-use strongroom_mounts::{MountConfig, MountTokenType};
+use strongroom_mounts::MountConfig;
 use strongroom_schema::{CommaList, Input};
-use strongroom_types::{Fields, MountKind, Ttl};
+use strongroom_types::{Fields, MountKind, TokenTypeSetting, Ttl};
 
 #[derive(Input, Default)]
 pub(super) struct MountSettingsInput {
@@ -48,7 +48,7 @@ pub(super) struct MountConfigUpdate {
     audit_non_hmac_response_keys: Option<Vec<String>>,
     passthrough_request_headers: Option<Vec<String>>,
     allowed_response_headers: Option<Vec<String>>,
-    token_type: Option<MountTokenType>,
+    token_type: Option<TokenTypeSetting>,
 }
 
 impl MountSettingsInput {
@@ -121,7 +121,7 @@ fn parse_token_type(
     text: &str,
     kind: MountKind,
     mount_type: &str,
-) -> Result<MountTokenType, Error> {
+) -> Result<TokenTypeSetting, Error> {
     let given = !text.is_empty();
     if given && kind == MountKind::Secret {
         return Err(Error::invalid("'token_type' can only be modified on auth mounts"));
@@ -130,7 +130,7 @@ fn parse_token_type(
         let text = "'token_type' cannot be set for 'token' or 'ns_token' auth mounts";
         return Err(Error::invalid(text));
     }
-    MountTokenType::parse(text).ok_or_else(|| Error::invalid("invalid value for 'token_type'"))
+    TokenTypeSetting::parse(text).ok_or_else(|| Error::invalid("invalid value for 'token_type'"))
 }
 
 impl MountConfigUpdate {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use strongroom_core::Error;
 use strongroom_core::request::{CoreRequest, Verb};
 use strongroom_core::request_span::RequestSpan;
-use strongroom_engine::{EngineAuth, EngineError, Operation, TokenType};
+use strongroom_engine::{EngineAuth, EngineError, Operation, TokenTypeSetting};
 use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::{Clock, ErrorKind, Fields, RawObject, RequestId, Secret, Ttl};
 
@@ -129,7 +129,7 @@ async fn logins_with_unenforceable_restrictions_are_refused() {
             "invalid bound CIDR",
         ),
         (
-            EngineAuth { token_type: TokenType::Batch, num_uses: 2, ..auth_for_bob() },
+            EngineAuth { token_type: Some(TokenTypeSetting::Batch), num_uses: 2, ..auth_for_bob() },
             "\"num_uses\"",
         ),
         (
@@ -159,7 +159,7 @@ async fn logins_with_unenforceable_restrictions_are_refused() {
     assert!(error.to_string().contains("only supported by 'service' type tokens"), "{error}");
     bench.write("sys/auth/gate/tune", r#"{"token_type":"service"}"#).await;
     bench.auth_method().set_login(EngineAuth {
-        token_type: TokenType::Batch,
+        token_type: Some(TokenTypeSetting::Batch),
         num_uses: 2,
         ..auth_for_bob()
     });
