@@ -37,7 +37,7 @@ async fn tidy_tokens(
                         "the tidy operation finished"
                     ),
                     Err(error) => {
-                        tracing::warn!(error = %chain(&error), "the tidy operation failed")
+                        tracing::warn!(error = %chain(&error), "the tidy operation failed");
                     }
                 }
             };
