@@ -240,10 +240,10 @@ mod tests {
             ("address = \"api.sock\"", "t.hcl:3:1: address: must be the absolute path"),
             ("address = \"/s\"\nsocket_mode = \"rw\"", "t.hcl:4:1: socket_mode: must be octal"),
             ("address = \"/s\"\nsocket_mode = \"7777\"", "t.hcl:4:1: socket_mode: must be octal"),
-            ("address = \"/s\"\ntls_cert_file = \"c\"", "t.hcl:4:1: tls_cert_file: TLS isn't"),
+            ("address = \"/s\"\ntls_cert_file = \"c\"", "t.hcl:4:1: tls_cert_file: TLS is not"),
             (
                 "address = \"/s\"\nx_forwarded_for_authorized_addrs = \"::1\"",
-                "t.hcl:4:1: x_forwarded_for_authorized_addrs: clients of a socket file",
+                "t.hcl:4:1: x_forwarded_for_authorized_addrs: clients of a Unix socket",
             ),
         ] {
             let got = read_listener_of_type("unix", text).unwrap_err();

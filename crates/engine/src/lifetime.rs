@@ -160,7 +160,8 @@ mod tests {
         assert_eq!(at_issue(limits(60, 600, 0, 0), 0).ttl, secs(60));
         assert_eq!(at_issue(limits(60, 600, 0, 0), 90).ttl, secs(90));
         let of_role = LifetimeLimits { max: secs(30), ..limits(60, 600, 0, 0) };
-        assert_eq!(at_issue(of_role, 0).ttl, secs(30));
+        let capped = at_issue(of_role, 0);
+        assert_eq!((capped.ttl, capped.warnings.len()), (secs(30), 1), "as on OpenBao");
         let capped = at_issue(limits(60, 7200, 0, 3600), 18_000);
         assert_eq!(capped.ttl, secs(3600));
         assert_eq!(
@@ -182,6 +183,8 @@ mod tests {
                 "period of \"5h\" exceeded the effective max_ttl of \"1h\"; period value is capped accordingly"
             ]
         );
+        let of_method = LifetimeLimits { max: secs(40), ..limits(60, 600, 90, 0) };
+        assert_eq!(at_issue(of_method, 0).ttl, secs(40));
         let much_later = ISSUED.plus(Duration::from_secs(1_000_000));
         let again = limits(60, 600, 90, 0).grant(secs(30), secs(90), ISSUED, much_later);
         assert_eq!(again.unwrap().ttl, secs(90), "no other maximum ends it");

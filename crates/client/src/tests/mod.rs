@@ -368,7 +368,7 @@ async fn a_server_without_tls_is_named_as_such() {
     let address = server.address().replace("http://", "https://");
     let client = Client::new(ClientConfig { address, ..config_for(&server) }).unwrap();
     let error = client.seal_status().await.unwrap_err().to_string();
-    assert!(error.contains("the server does not speak TLS at this address"), "{error}");
+    assert!(error.contains("the server does not support TLS at this address"), "{error}");
 }
 
 #[tokio::test]

@@ -186,8 +186,8 @@ fn writes_pid_file_and_log_file() {
     assert_eq!(ended.code(), Some(0), "{lines:#?}");
     assert!(!pid_file.exists());
     let logged = fs::read_to_string(&log).unwrap();
-    assert!(logged.contains("were read again"), "{logged}");
-    assert!(!fs::read_to_string(&old).unwrap().contains("were read again"));
+    assert!(logged.contains("were reloaded"), "{logged}");
+    assert!(!fs::read_to_string(&old).unwrap().contains("were reloaded"));
 }
 
 #[test]

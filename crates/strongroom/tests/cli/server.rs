@@ -109,7 +109,7 @@ fn tls_to_a_plain_http_server_is_explained() {
     let address = server.address().replace("http://", "-address=https://");
     let done = server.command(&["read", &address, "kv/a"]).output().unwrap();
     let told = String::from_utf8(done.stderr).unwrap();
-    assert!(told.contains("the server does not speak TLS at this address"), "{told}");
+    assert!(told.contains("the server does not support TLS at this address"), "{told}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn sighup_reads_certificates_and_log_level_again() {
     // What can't be read changes nothing.
     std::fs::write(server.home().join("server.hcl"), "listener").unwrap();
     server.send_signal(Signal::HUP);
-    server.wait_for_line("the configuration can't be read again");
+    server.wait_for_line("the configuration can't be reloaded");
     assert_eq!(status().status.code(), Some(2));
 }
 

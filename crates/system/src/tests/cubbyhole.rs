@@ -136,7 +136,7 @@ async fn the_mount_is_shown_and_stays() {
         assert!(error.to_string().starts_with("cannot tune parameter de"), "{error}");
     }
     let help = bench.succeeds(Verb::Help, "cubbyhole/a", "").await;
-    assert!(help.text("help").contains("ends with it"));
+    assert!(help.text("help").contains("deleted with the token"));
 }
 
 #[tokio::test]

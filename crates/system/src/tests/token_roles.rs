@@ -360,7 +360,7 @@ async fn tidy_is_accepted_and_runs_in_the_background() {
         panic!("no envelope")
     };
     assert!(envelope.accepted);
-    assert!(envelope.warnings[0].starts_with("tokens are being tidied:"));
+    assert!(envelope.warnings[0].starts_with("the tidy operation was started"));
     bench.run_until_idle().await;
     assert!(view.get_uncached("accessor/left").await.unwrap().is_none());
     let _turn = core.tokens.store.try_start_tidy().unwrap();
