@@ -155,7 +155,7 @@ async fn custom_metadata_has_limits() {
         assert!(invalid_request_message(host.write("metadata/m", two).await).starts_with("2 errors occurred:\n\t* "));
         for custom in [json!({ "a": { "b": "hunter2" } }), json!("a=hunter2"), json!(["hunter2"])] {
             let error = invalid_request_message(host.write("metadata/m", json!({ "custom_metadata": custom })).await);
-            assert_eq!(error, "error converting input for field \"custom_metadata\": expected an object of texts");
+            assert_eq!(error, "error converting input for field \"custom_metadata\": expected an object of strings");
         }
     })
     .await;
