@@ -102,11 +102,11 @@ impl Lease {
         self.state == LeaseState::Active && self.expires > now
     }
 
-    /// A copy renewed at `now`, which expires `ttl` later. The caller has to apply the limits and
-    /// store the copy; nothing is checked.
+    /// A copy renewed at `now` for `ttl`, which expires at `expires`: `ttl` later, or earlier by the
+    /// part of a second by which `ttl` was rounded up. The caller has to apply the limits and store
+    /// the copy; nothing is checked.
     #[must_use]
-    pub fn after_renewal(&self, now: Timestamp, ttl: Ttl) -> Self {
-        let expires = now.plus(ttl.as_duration());
+    pub fn after_renewal(&self, now: Timestamp, ttl: Ttl, expires: Timestamp) -> Self {
         Self { expires, last_renewal: Some(now), ttl, ..self.clone() }
     }
 

@@ -275,19 +275,11 @@ impl LeaseStore {
         self.view.delete(batch, &irrevocable_key(id));
     }
 
-    /// Lists the ids of the leases of a token, at most `limit` of those after `after`.
-    ///
-    /// # Errors
-    ///
-    /// The error of the barrier.
-    pub async fn ids_by_token(
-        &self,
-        token: &str,
-        after: Option<&LeaseId>,
-        limit: usize,
-    ) -> Result<Vec<LeaseId>, Error> {
-        let after = after.map(|id| token_key(token, id));
-        self.list_ids(&format!("token/{token}/"), after, limit).await
+    /// Reads the ids of all leases of a token, page by page.
+    pub fn token_id_pages(&self, token: &str) -> LeaseIdPages<'_> {
+        let folder = format!("token/{token}/");
+        let keys = self.view.key_pages(folder.clone());
+        LeaseIdPages { store: self, keys, folder: folder.into() }
     }
 
     /// Lists the ids that start with `prefix`, at most the first `limit`.
@@ -296,21 +288,19 @@ impl LeaseStore {
     ///
     /// The error of the barrier.
     pub async fn ids_by_prefix(&self, prefix: &str, limit: usize) -> Result<Vec<LeaseId>, Error> {
-        let folder = format!("{ID_PREFIX}{prefix}");
-        let parse = |key: String| LeaseId::parse(key.get(ID_PREFIX.len()..)?).ok();
-        self.list_parsed(&folder, None, limit, parse).await
+        self.id_pages(prefix).read_first(limit).await
     }
 
     /// Reads the ids of all leases whose id begins with `prefix`, page by page.
     pub fn id_pages(&self, prefix: &str) -> LeaseIdPages<'_> {
         let keys = self.view.key_pages(format!("{ID_PREFIX}{prefix}"));
-        LeaseIdPages { store: self, keys, folder: ID_PREFIX }
+        LeaseIdPages { store: self, keys, folder: ID_PREFIX.into() }
     }
 
     /// Reads the ids of all irrevocable leases, page by page.
     pub fn irrevocable_id_pages(&self) -> LeaseIdPages<'_> {
         let keys = self.view.key_pages(IRREVOCABLE_PREFIX);
-        LeaseIdPages { store: self, keys, folder: IRREVOCABLE_PREFIX }
+        LeaseIdPages { store: self, keys, folder: IRREVOCABLE_PREFIX.into() }
     }
 
     /// Lists the leases and folders directly under `prefix`; names of folders end in a slash.
@@ -328,7 +318,7 @@ impl LeaseStore {
     ///
     /// The error of the barrier.
     pub async fn irrevocable_ids(&self, limit: usize) -> Result<Vec<LeaseId>, Error> {
-        self.list_ids(IRREVOCABLE_PREFIX, None, limit).await
+        self.irrevocable_id_pages().read_first(limit).await
     }
 
     /// Lists irrevocable leases with their errors, also those whose record can't be decoded.
@@ -351,36 +341,6 @@ impl LeaseStore {
             };
             all.push(IrrevocableLease { id, error });
         }
-        Ok(all)
-    }
-
-    async fn list_ids(
-        &self,
-        folder: &str,
-        after: Option<String>,
-        limit: usize,
-    ) -> Result<Vec<LeaseId>, Error> {
-        let parse = |key: String| LeaseId::parse(key.get(folder.len()..)?).ok();
-        self.list_parsed(folder, after, limit, parse).await
-    }
-
-    /// Parses the keys under a prefix and returns up to `limit` results. Keys that can't be parsed
-    /// are skipped and don't count, so a short result means that there are no more keys.
-    async fn list_parsed<T>(
-        &self,
-        prefix: &str,
-        after: Option<String>,
-        limit: usize,
-        parse: impl Fn(String) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
-        let mut pages = self.view.key_pages(prefix).start_after(after).with_page_size(limit);
-        let mut all = Vec::new();
-        while all.len() < limit
-            && let Some(keys) = pages.next_page().await?
-        {
-            all.extend(self.parse_keys(prefix, keys, &parse));
-        }
-        all.truncate(limit);
         Ok(all)
     }
 

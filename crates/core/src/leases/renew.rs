@@ -103,8 +103,7 @@ impl LeaseService {
         };
         let now = self.clock().now();
         let granted = grant(terms.max_ttl, terms.ttl, now).ok_or_else(past)?;
-        let mut renewed = lease.after_renewal(now, granted.ttl);
-        renewed.expires = granted.expires;
+        let mut renewed = lease.after_renewal(now, granted.ttl, granted.expires);
         renewed.max_ttl = terms.max_ttl;
         if let (Some(new), LeaseKind::Credential { internal, .. }) =
             (terms.internal, &mut renewed.kind)

@@ -271,13 +271,8 @@ impl TokenRevoker {
         key: &TokenKey,
         deadline: Duration,
     ) -> Result<(), strongroom_lease::Error> {
-        let mut after: Option<LeaseId> = None;
-        loop {
-            let ids = self.0.leases.ids_by_token(key.as_str(), after.as_ref(), PAGE_SIZE).await?;
-            if ids.is_empty() {
-                return Ok(());
-            }
-            after = ids.last().cloned();
+        let mut pages = self.0.leases.token_id_pages(key.as_str()).with_page_size(PAGE_SIZE);
+        while let Some(ids) = pages.next_page().await? {
             self.0.expiration.mark_all_for_revocation(&ids).await?;
             let remaining = deadline.saturating_sub(self.0.clock.monotonic_time());
             if !remaining.is_zero() {
@@ -287,6 +282,7 @@ impl TokenRevoker {
                 }
             }
         }
+        Ok(())
     }
 
     async fn try_revoke_leases(&self, ids: Vec<LeaseId>) -> Result<(), strongroom_lease::Error> {

@@ -1,12 +1,14 @@
 //! [`LeaseIdPages`]: reads the ids of leases page by page.
 
+use std::borrow::Cow;
+
 use strongroom_barrier::KeyPages;
 use strongroom_types::LeaseId;
 
 use super::{Error, LeaseStore};
 
-/// The ids of leases in byte order, read a page at a time. [`LeaseStore::id_pages`] and
-/// [`LeaseStore::irrevocable_id_pages`] create it.
+/// The ids of leases in byte order, read a page at a time. [`LeaseStore::id_pages`],
+/// [`LeaseStore::token_id_pages`] and [`LeaseStore::irrevocable_id_pages`] create it.
 ///
 /// Each page is read when it is asked for, so a lease that is created or removed meanwhile is seen
 /// or not.
@@ -14,7 +16,7 @@ pub struct LeaseIdPages<'a> {
     pub(super) store: &'a LeaseStore,
     pub(super) keys: KeyPages<'a>,
     /// The folder of the view in which the keys are; the rest of a key is the id.
-    pub(super) folder: &'static str,
+    pub(super) folder: Cow<'static, str>,
 }
 
 impl LeaseIdPages<'_> {
@@ -37,6 +39,20 @@ impl LeaseIdPages<'_> {
     pub async fn next_page(&mut self) -> Result<Option<Vec<LeaseId>>, Error> {
         let Some(keys) = self.keys.next_page().await? else { return Ok(None) };
         let parse = |key: String| LeaseId::parse(key.get(self.folder.len()..)?).ok();
-        Ok(Some(self.store.parse_keys(self.folder, keys, parse)))
+        Ok(Some(self.store.parse_keys(&self.folder, keys, parse)))
+    }
+
+    /// Reads up to `limit` ids. Keys that can't be parsed don't count, so fewer ids mean that there
+    /// are no more.
+    pub(super) async fn read_first(self, limit: usize) -> Result<Vec<LeaseId>, Error> {
+        let mut pages = self.with_page_size(limit);
+        let mut all = Vec::new();
+        while all.len() < limit
+            && let Some(ids) = pages.next_page().await?
+        {
+            all.extend(ids);
+        }
+        all.truncate(limit);
+        Ok(all)
     }
 }

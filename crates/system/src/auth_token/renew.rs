@@ -144,8 +144,7 @@ async fn renew_with_increment(
     };
     let now = call.clock.now();
     let mut renewed = token.after_renewal(now, granted.expires);
-    let mut renewed_lease = lease.lease.after_renewal(now, granted.ttl);
-    renewed_lease.expires = granted.expires;
+    let mut renewed_lease = lease.lease.after_renewal(now, granted.ttl, granted.expires);
     if let Some(login) = login {
         login.apply_to(&mut renewed, &mut renewed_lease);
     }
