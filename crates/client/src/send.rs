@@ -54,18 +54,14 @@ impl RawHttpResponse {
     }
 
     fn to_api_error(&self, call: &ApiRequest) -> ApiError {
-        #[derive(serde::Deserialize)]
+        #[derive(Default, serde::Deserialize)]
         struct ErrorBody {
             errors: Option<Vec<String>>,
             request_id: Option<String>,
         }
         let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
-        let is_foreign = body.is_none();
-        let (errors, request_id) = match body {
-            Some(body) => (body.errors, body.request_id),
-            None => (None, None),
-        };
-        let raw = is_foreign.then(|| String::from_utf8_lossy(&self.body).into_owned());
+        let raw = body.is_none().then(|| String::from_utf8_lossy(&self.body).into_owned());
+        let ErrorBody { errors, request_id } = body.unwrap_or_default();
         let namespace = self.headers.get("x-vault-namespace");
         let answer = SecretResponse::parse(&self.body).ok().flatten();
         ApiError {
