@@ -42,8 +42,9 @@ struct ScanningAllocator;
 // SAFETY: every call is forwarded to the system's allocator.
 unsafe impl GlobalAlloc for ScanningAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that the whole block is initialized and can be read when it is freed. SAFETY:
-        // the caller upholds the contract of `GlobalAlloc`, which is passed on.
+        // Zeroed, so that the whole block is initialized and can be read when it is freed.
+        //
+        // SAFETY: the caller upholds the contract of `GlobalAlloc`, which is passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
