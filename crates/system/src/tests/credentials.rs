@@ -7,7 +7,7 @@ use strongroom_types::{Clock, ErrorKind, MountKind};
 use super::TestCore;
 use super::fake_auth_method::PeriodicBehavior;
 use super::fake_outside_system::OutsideBehavior;
-use super::test_core::ReportedMessages;
+use super::test_core::{ReportedMessages, new_request};
 
 async fn intent_count(bench: &TestCore) -> usize {
     let keys = bench.physical.scan("logical/", None, 1000).await.unwrap();
@@ -152,20 +152,7 @@ async fn a_crash_between_the_outside_call_and_the_lease_leaves_no_orphan() {
     let root = bench.root.clone();
     let tasks = tokio_util::task::TaskTracker::new();
     let request = tasks.spawn(async move {
-        let token = Some(strongroom_types::Secret::from_text(&root));
-        let (path, headers) =
-            ("out/creds/dev".to_owned(), strongroom_core::RequestHeaders::default());
-        let fields = strongroom_types::Fields::new();
-        let verb = Verb::Read;
-        let request = strongroom_core::CoreRequest {
-            span: core.begin_request(),
-            verb,
-            path,
-            fields,
-            token,
-            headers,
-            connection: None,
-        };
+        let request = new_request(&core, Verb::Read, "out/creds/dev", &root);
         super::test_core::admit_and_handle(&core, request).await
     });
     bench.run_until_idle().await;
@@ -422,15 +409,7 @@ async fn the_last_use_revokes_the_token_if_its_request_is_dropped() {
     let token = bench.token_with_policy(rules, r#","num_uses":2"#).await;
     bench.succeeds_as(&token, Verb::Read, "out/creds/dev", "").await;
     bench.outside.set_behavior(OutsideBehavior::SlowIssue);
-    let request = strongroom_core::CoreRequest {
-        span: bench.core.begin_request(),
-        verb: Verb::Read,
-        path: "out/creds/dev".to_owned(),
-        fields: strongroom_types::Fields::new(),
-        token: Some(strongroom_types::Secret::from_text(&token)),
-        headers: strongroom_core::RequestHeaders::default(),
-        connection: None,
-    };
+    let request = new_request(&bench.core, Verb::Read, "out/creds/dev", &token);
     let admitted = strongroom_core::pipeline::admit::admit(request).unwrap();
     let mut permit = bench.admit("out/creds/dev", &token).await.unwrap();
     let last = strongroom_core::pipeline::run_unsealed(

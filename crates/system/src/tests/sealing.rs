@@ -13,6 +13,7 @@ use super::blocking_storage::BlockingStorage;
 use super::fake_outside_system::OutsideBehavior;
 use super::interleaving_storage::InterleavingStorage;
 use super::test_core::make_core;
+use super::test_core::new_request;
 
 const ONE_SHARE: &str = r#"{"secret_shares":1,"secret_threshold":1}"#;
 
@@ -102,15 +103,7 @@ async fn sr_2026_01_what_hangs_keeps_no_key_no_token_and_no_mount() {
     bench.outside.set_behavior(OutsideBehavior::SlowIssue);
     let (core, root) = (bench.core.clone(), bench.root.clone());
     let hanging = TaskTracker::new().spawn(async move {
-        let request = strongroom_core::CoreRequest {
-            span: core.begin_request(),
-            verb: Verb::Read,
-            path: "out/creds/dev".to_owned(),
-            fields: strongroom_types::Fields::new(),
-            token: Some(Secret::from_text(&root)),
-            headers: strongroom_core::RequestHeaders::default(),
-            connection: None,
-        };
+        let request = new_request(&core, Verb::Read, "out/creds/dev", &root);
         super::test_core::admit_and_handle(&core, request).await
     });
     bench.run_until_idle().await;
@@ -211,16 +204,10 @@ async fn sr_2026_02_no_number_of_initialisations_holds_up_a_seal() {
 }
 
 async fn anonymous_init(core: strongroom_core::Core) -> String {
-    let fields = strongroom_types::fields::JsonLimits::default();
-    let request = strongroom_core::CoreRequest {
-        span: core.begin_request(),
-        verb: Verb::Write,
-        path: "sys/init".to_owned(),
-        fields: strongroom_types::Fields::parse(ONE_SHARE.as_bytes(), &fields).unwrap(),
-        token: None,
-        headers: strongroom_core::RequestHeaders::default(),
-        connection: None,
-    };
+    let limits = strongroom_types::fields::JsonLimits::default();
+    let request = new_request(&core, Verb::Write, "sys/init", "");
+    let fields = strongroom_types::Fields::parse(ONE_SHARE.as_bytes(), &limits).unwrap();
+    let request = strongroom_core::CoreRequest { fields, ..request };
     super::test_core::admit_and_handle(&core, request).await.unwrap_err().to_string()
 }
 
@@ -278,16 +265,8 @@ async fn sr_2026_02_a_login_that_hangs_holds_up_no_seal() {
     bench.auth_method().block_logins(true);
     let core = bench.core.clone();
     let hanging = TaskTracker::new().spawn(async move {
-        let request = strongroom_core::CoreRequest {
-            span: core.begin_request(),
-            verb: Verb::Write,
-            path: "auth/door/login/x".to_owned(),
-            fields: strongroom_types::Fields::new(),
-            // A login may carry a token, valid or not.
-            token: Some(Secret::from_text("hvs.notAtoken")),
-            headers: strongroom_core::RequestHeaders::default(),
-            connection: None,
-        };
+        // A login may carry a token, valid or not.
+        let request = new_request(&core, Verb::Write, "auth/door/login/x", "hvs.notAtoken");
         super::test_core::admit_and_handle(&core, request).await
     });
     bench.run_until_idle().await;
@@ -336,15 +315,7 @@ async fn sr_2026_02_status_and_seal_are_answered_while_everything_else_is_refuse
     let hang = || {
         let (core, root) = (bench.core.clone(), bench.root.clone());
         TaskTracker::new().spawn(async move {
-            let request = strongroom_core::CoreRequest {
-                span: core.begin_request(),
-                verb: Verb::Read,
-                path: "out/creds/dev".to_owned(),
-                fields: strongroom_types::Fields::new(),
-                token: Some(Secret::from_text(&root)),
-                headers: strongroom_core::RequestHeaders::default(),
-                connection: None,
-            };
+            let request = new_request(&core, Verb::Read, "out/creds/dev", &root);
             super::test_core::admit_and_handle(&core, request).await
         })
     };

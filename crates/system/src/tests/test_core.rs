@@ -261,20 +261,10 @@ impl TestCore {
         headers: &[(&str, &str)],
     ) -> Result<CoreResponse, Error> {
         let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
-        let token = (!token.is_empty()).then(|| Secret::from_text(token));
         let header = |(name, value): &(&str, &str)| ((*name).to_owned(), vec![(*value).to_owned()]);
         let headers = headers.iter().map(header).collect::<BTreeMap<_, _>>().into();
-        let path = path.to_owned();
-        self.handle(CoreRequest {
-            span: self.core.begin_request(),
-            verb,
-            path,
-            fields,
-            token,
-            headers,
-            connection: None,
-        })
-        .await
+        let request = new_request(&self.core, verb, path, token);
+        self.handle(CoreRequest { fields, headers, ..request }).await
     }
 
     pub(crate) async fn handle(&self, request: CoreRequest) -> Result<CoreResponse, Error> {
@@ -305,18 +295,8 @@ impl TestCore {
         token: &str,
     ) -> Result<CoreResponse, Error> {
         let connection = Some(ConnectionInfo { address: address.parse().unwrap(), port: 4711 });
-        let (fields, token) = (Fields::new(), Some(Secret::from_text(token)));
-        let (path, headers) = (path.to_owned(), strongroom_core::RequestHeaders::default());
-        self.handle(CoreRequest {
-            span: self.core.begin_request(),
-            verb,
-            path,
-            fields,
-            token,
-            headers,
-            connection,
-        })
-        .await
+        let request = new_request(&self.core, verb, path, token);
+        self.handle(CoreRequest { connection, ..request }).await
     }
 
     /// Sends a request as root, which must succeed.
@@ -405,6 +385,19 @@ impl TestCore {
 }
 
 /// Admits a request by its head, then handles it, as the HTTP server does.
+/// A request without fields and headers, as over a Unix socket. An empty `token` is none.
+pub(crate) fn new_request(core: &Core, verb: Verb, path: &str, token: &str) -> CoreRequest {
+    CoreRequest {
+        span: core.begin_request(),
+        verb,
+        path: path.to_owned(),
+        fields: Fields::new(),
+        token: (!token.is_empty()).then(|| Secret::from_text(token)),
+        headers: strongroom_core::RequestHeaders::default(),
+        connection: None,
+    }
+}
+
 pub(crate) async fn admit_and_handle(
     core: &Core,
     request: CoreRequest,

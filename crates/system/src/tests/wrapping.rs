@@ -12,11 +12,11 @@ use strongroom_engine::RawResponse;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_storage::testing::FaultyStorage;
 use strongroom_token::TokenKey;
-use strongroom_types::{ErrorKind, Fields, Secret};
+use strongroom_types::{ErrorKind, Fields};
 
 use super::TestCore;
 use super::cubbyhole::stored_keys;
-use super::test_core::{TestResponse, into_test_response};
+use super::test_core::{TestResponse, into_test_response, new_request};
 
 pub(super) const NOT_VALID: &str = "wrapping token is not valid or does not exist";
 const WRAP_TTL_HEADER: &str = "x-vault-wrap-ttl";
@@ -85,19 +85,10 @@ pub(super) fn token_body(token: &str) -> String {
 
 /// The wrap request of a token, and the token's key.
 pub(super) async fn wrap_request(bench: &TestCore, token: &str) -> (WrapRequest, TokenKey) {
-    let request = strongroom_core::CoreRequest {
-        span: bench.core.begin_request(),
-        verb: Verb::Write,
-        path: "sys/wrapping/wrap".to_owned(),
-        fields: Fields::new(),
-        token: Some(Secret::from_text(token)),
-        headers: std::collections::BTreeMap::from([(
-            WRAP_TTL_HEADER.to_owned(),
-            vec!["60".to_owned()],
-        )])
-        .into(),
-        connection: None,
-    };
+    let header = (WRAP_TTL_HEADER.to_owned(), vec!["60".to_owned()]);
+    let headers = std::collections::BTreeMap::from([header]).into();
+    let request = new_request(&bench.core, Verb::Write, "sys/wrapping/wrap", token);
+    let request = strongroom_core::CoreRequest { headers, ..request };
     let core = bench.core.unsealed().unwrap();
     let routed = route(&core, admit(request).unwrap());
     let caller = authenticate(&core, &routed).await.unwrap();
