@@ -1,6 +1,8 @@
 //! [`RequestSpan`]: the id and the tracing span of a request. Log lines written while a request is
 //! handled, and by work that it started, contain the fields of its span.
 
+use std::sync::Arc;
+
 use strongroom_token::Token;
 use strongroom_types::RequestId;
 use tracing::Span;
@@ -9,7 +11,10 @@ use tracing::field::Empty;
 /// The id of one request, and its span, which has the fields `request_id`, `mount`, `operation` and
 /// `accessor_sha256`. Clones are handles of the same span.
 #[derive(Clone, Debug)]
-pub struct RequestSpan {
+pub struct RequestSpan(Arc<IdAndSpan>);
+
+#[derive(Debug)]
+struct IdAndSpan {
     id: RequestId,
     span: Span,
 }
@@ -26,17 +31,17 @@ impl RequestSpan {
             operation = Empty,
             accessor_sha256 = Empty
         );
-        Self { id, span }
+        Self(Arc::new(IdAndSpan { id, span }))
     }
 
     /// The id of the request, as in its log lines and its response.
     pub fn id(&self) -> &RequestId {
-        &self.id
+        &self.0.id
     }
 
     /// The tracing span, to instrument a future with.
     pub fn span(&self) -> &Span {
-        &self.span
+        &self.0.span
     }
 
     /// Records where the request is routed to, and whose token it has, in one call, because each
@@ -45,9 +50,9 @@ impl RequestSpan {
     pub fn record(&self, mount: &str, operation: &'static str, token: Option<&Token>) {
         match token.and_then(Token::accessor_hash) {
             Some(hash) => {
-                tracing::record_all!(self.span, mount, operation, accessor_sha256 = hash);
+                tracing::record_all!(self.0.span, mount, operation, accessor_sha256 = hash);
             }
-            None => tracing::record_all!(self.span, mount, operation),
+            None => tracing::record_all!(self.0.span, mount, operation),
         }
     }
 }

@@ -66,6 +66,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::Response;
+use http::request::Parts;
 use http_body_util::Full;
 use strongroom_core::request_span::RequestSpan;
 use strongroom_core::{Core, CoreRequest, CoreResponse, RequestHead};
@@ -112,19 +113,36 @@ impl ConnectionContext {
 /// Serves one HTTP request and returns the response, also for failures. The request passes
 /// admission control before any of its body is read; one that is refused gets the core's error. The
 /// body of a response to `HEAD` is dropped.
-pub async fn handle<B>(
+pub fn handle<'a, B>(
+    core: &'a Core,
+    limits: &'a HttpLimits,
+    request: http::Request<B>,
+    connection: ConnectionContext,
+) -> impl Future<Output = Response<Body>> + use<'a, B>
+where
+    B: hyper::body::Body<Data = Bytes> + Send + 'a,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = request.into_parts();
+    handle_parts(core, limits, Box::new(head), body, connection)
+}
+
+/// [`handle`] for a request in two parts. The head is boxed: it is large, and each future that a
+/// request passes through would have a place for it.
+pub(crate) async fn handle_parts<B>(
     core: &Core,
     limits: &HttpLimits,
-    request: http::Request<B>,
+    head: Box<Parts>,
+    body: B,
     connection: ConnectionContext,
 ) -> Response<Body>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let head_only = request.method() == http::Method::HEAD;
+    let head_only = head.method == http::Method::HEAD;
     let span = core.begin_request();
-    let response = process_request(core, limits, &span, request, connection);
+    let response = process_request(core, limits, &span, head, body, connection);
     let mut response = match response.instrument(span.span().clone()).await {
         Ok(answer) => response::to_http(answer),
         Err(response) => response,
@@ -139,13 +157,13 @@ async fn process_request<B>(
     core: &Core,
     limits: &HttpLimits,
     span: &RequestSpan,
-    request: http::Request<B>,
+    head: Box<Parts>,
+    body: B,
     connection: ConnectionContext,
 ) -> Result<CoreResponse, Response<Body>>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
 {
-    let (head, body) = request.into_parts();
     let refuse = |refusal: HttpRefusal| refusal.into_response(span.id());
     let parsed_head = ParsedHead::new(head).map_err(refuse)?;
     let token = parsed_head.sent_token();
@@ -154,7 +172,7 @@ where
     let mut permit = match core.admit(head).await {
         Ok(permit) => permit,
         Err(error) => {
-            parsed_head.drain_body(body, limits).await;
+            Box::pin(parsed_head.drain_body(body, limits)).await;
             return Err(error::to_http(&error, span.id()));
         }
     };
@@ -163,7 +181,10 @@ where
     }
     // Both permits are released once the request is answered.
     let _places = match permit.is_exempt() {
-        true => Some(acquire_exempt_permits(&connection, &parsed_head).await.map_err(refuse)?),
+        true => {
+            let acquired = acquire_exempt_permits(&connection, &parsed_head);
+            Some(Box::pin(acquired).await.map_err(refuse)?)
+        }
         false => None,
     };
     let class = request::body_class(&permit);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_types::chain;
 
+use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use strongroom_core::Core;
@@ -19,7 +20,7 @@ use crate::connection_deadlines::ConnectionTimeouts;
 use crate::connection_slots::{ConnectionSlot, ConnectionSlots};
 use crate::forwarding::ForwardedForRules;
 use crate::metrics_access::MetricsAccess;
-use crate::response_rules::ResponseRules;
+use crate::response_rules::{RedactionKind, ResponseRules};
 use crate::socket::{AcceptedStream, ListenerSocket};
 use crate::{Body, ConnectionContext, connection, plain_http_on_tls};
 
@@ -181,11 +182,12 @@ impl ListenerContext {
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
         let (begin, needed) = (place.request_tracker(), place.eviction_token());
         let respond = move |request| {
-            let (core, serving, context) = (core.clone(), self.clone(), context.clone());
+            let prepared = self.prepare_request(&core, request, context.clone());
+            let (core, serving) = (core.clone(), self.clone());
             let request_tracker = begin();
             async move {
                 let _request_tracker = request_tracker;
-                serving.handle_request(&core, request, context).await
+                serving.handle_request(&core, prepared).await
             }
         };
         match (stream, tls) {
@@ -218,45 +220,71 @@ impl ListenerContext {
         }
     }
 
-    async fn handle_request(
+    /// Applies this listener's rules to a request that has arrived. Done before there is a future of
+    /// the request, which would otherwise have to carry the whole request.
+    fn prepare_request(
         &self,
         core: &Core,
         request: Request<Incoming>,
         context: ConnectionContext,
-    ) -> Response<Body> {
+    ) -> PreparedRequest {
         let redacts = self.response_rules.redaction_for(request.uri());
-        let mut response = self.dispatch(core, request, context).await;
-        if let Some(redacted) = redacts {
-            response = self.response_rules.redact(redacted, response).await;
-        }
-        self.response_rules.add_headers(&mut response);
-        response
+        let request = self.apply_request_rules(core, request, context);
+        PreparedRequest { redacts, request }
     }
 
-    async fn dispatch(
+    /// The request to serve, with the client's address behind a proxy, or the response to it.
+    fn apply_request_rules(
         &self,
         core: &Core,
         request: Request<Incoming>,
         context: ConnectionContext,
-    ) -> Response<Body> {
+    ) -> Result<AcceptedRequest, Box<Response<Body>>> {
         let client = match (&self.forwarding, context.client) {
             (Some(forwarding), Some(peer)) => {
-                match forwarding.resolve_client(peer, request.headers()) {
-                    Ok(client) => Some(client),
-                    Err(text) => return ForwardedForRules::refusal_response(text),
-                }
+                let client = forwarding.resolve_client(peer, request.headers());
+                Some(client.map_err(|text| Box::new(ForwardedForRules::refusal_response(text)))?)
             }
             (_, peer) => peer,
         };
         let context = ConnectionContext { client, ..context };
-        if !self.metrics.has_rules() {
-            return crate::handle(core, &self.limits, request, context).await;
-        }
-        match self.metrics.apply_rules(core, request, self.limits.max_form_fields) {
-            Ok(request) => crate::handle(core, &self.limits, request, context).await,
-            Err(answered) => *answered,
-        }
+        let request = match self.metrics.has_rules() {
+            true => self.metrics.apply_rules(core, request, self.limits.max_form_fields)?,
+            false => request,
+        };
+        let (head, body) = request.into_parts();
+        Ok(AcceptedRequest { head: Box::new(head), body, context })
     }
+
+    async fn handle_request(&self, core: &Core, prepared: PreparedRequest) -> Response<Body> {
+        let PreparedRequest { redacts, request } = prepared;
+        let mut response = match request {
+            Ok(AcceptedRequest { head, body, context }) => {
+                crate::handle_parts(core, &self.limits, head, body, context).await
+            }
+            Err(response) => *response,
+        };
+        if let Some(redacted) = redacts {
+            response = Box::pin(self.response_rules.redact(redacted, response)).await;
+        }
+        self.response_rules.add_headers(&mut response);
+        response
+    }
+}
+
+/// A request to which the listener's rules have been applied.
+struct PreparedRequest {
+    /// What is redacted in the response.
+    redacts: Option<RedactionKind>,
+    /// The request, or the response of the rules.
+    request: Result<AcceptedRequest, Box<Response<Body>>>,
+}
+
+/// A request that the listener's rules let through.
+struct AcceptedRequest {
+    head: Box<Parts>,
+    body: Incoming,
+    context: ConnectionContext,
 }
 
 impl std::fmt::Debug for Listener {

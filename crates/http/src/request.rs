@@ -76,8 +76,10 @@ impl HttpRefusal {
 }
 
 /// A request whose head was checked. Nothing of its body was read yet.
+///
+/// The head is boxed, because it is moved from one future of the request to the next.
 pub struct ParsedHead {
-    head: Parts,
+    head: Box<Parts>,
     path: String,
     vault_headers: Vec<(String, String)>,
 }
@@ -89,7 +91,7 @@ impl ParsedHead {
     ///
     /// The response to send instead: a redirect for a path that isn't normalized, 404 for one
     /// outside `/v1/`, 400 for a malformed path or header.
-    pub fn new(head: Parts) -> Result<Self, HttpRefusal> {
+    pub fn new(head: Box<Parts>) -> Result<Self, HttpRefusal> {
         let path = match resolve_target(head.uri.path(), head.uri.query()) {
             RequestTarget::Api(path) => path,
             RequestTarget::Redirect(location) => {
@@ -166,34 +168,49 @@ where
     B: hyper::body::Body<Data = Bytes> + Send,
     P: Future<Output = Result<(), Error>> + Send,
 {
-    let ParsedHead { head, path, vault_headers: of_the_api } = begun;
-    let bounds = InputLimits::for_class(class, &path, limits);
+    let bounds = InputLimits::for_class(class, &begun.path, limits);
     let mut claim = BodyClaim::new(&limits.body_memory, class, check_token);
-    let query = head.uri.query().unwrap_or_default();
-    let head_bytes = head_weight(&head);
+    let head_bytes = head_weight(&begun.head);
     let claimed = claim.grow(head_bytes).await;
     claimed.map_err(|unread| refusal_for(unread, &mut claim))?;
-    let query = query_fields(query, bounds.form_fields).map_err(|error| bad_request(&error))?;
-    let mut query = query;
-    let verb = parse_verb(&head.method, &path, &mut query)?;
+    let query = begun.head.uri.query().unwrap_or_default();
+    let mut query = query_fields(query, bounds.form_fields).map_err(|error| bad_request(&error))?;
+    let verb = parse_verb(&begun.head.method, &begun.path, &mut query)?;
     let (fields, share) = match verb {
         Verb::Write | Verb::Patch => {
             if verb == Verb::Patch {
-                check_patch_type(&head.headers)?;
+                check_patch_type(&begun.head.headers)?;
             }
-            let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
-            let bytes = read_whole_body(&head, body, is_form, &bounds, limits, &mut claim).await?;
-            parse_body(bytes, head_bytes, claim, is_form, bounds).await?
+            // Boxed, because a request without a body must not reserve memory for it.
+            Box::pin(read_fields(&begun.head, body, head_bytes, claim, &bounds, limits)).await?
         }
         Verb::Read | Verb::List | Verb::Delete | Verb::Help => (query, claim.finish(head_bytes)),
     };
-    let headers = RequestHeaders {
-        vault_headers: of_the_api,
-        passthrough: Some(Box::new(PassthroughHeaders(head.headers))),
-    };
+    let ParsedHead { head, path, vault_headers } = begun;
+    let passthrough: Option<Box<dyn HeaderSource>> =
+        Some(Box::new(PassthroughHeaders(head.headers)));
+    let headers = RequestHeaders { vault_headers, passthrough };
     let RequestSource { span, connection } = source;
     let request = CoreRequest { span, verb, path, fields, token: None, headers, connection };
     Ok((request, share))
+}
+
+/// Reads the body of a write and parses its fields.
+async fn read_fields<B, P>(
+    head: &Parts,
+    body: B,
+    head_bytes: usize,
+    mut claim: BodyClaim<'_, P>,
+    bounds: &InputLimits,
+    limits: &HttpLimits,
+) -> Result<(Fields, BodyBudget), HttpRefusal>
+where
+    B: hyper::body::Body<Data = Bytes> + Send,
+    P: Future<Output = Result<(), Error>> + Send,
+{
+    let is_form = content_type(&head.headers) == "application/x-www-form-urlencoded";
+    let bytes = read_whole_body(head, body, is_form, bounds, limits, &mut claim).await?;
+    parse_body(bytes, head_bytes, claim, is_form, *bounds).await
 }
 
 /// Which memory pool an admitted request reserves from.
@@ -575,7 +592,7 @@ mod tests {
         B: hyper::body::Body<Data = Bytes> + Send,
     {
         let (head, body) = request.into_parts();
-        let begun = ParsedHead::new(head)?;
+        let begun = ParsedHead::new(Box::new(head))?;
         let class = match begun.path() {
             path if strongroom_core::admission::is_exempt(path) => MemoryClass::Exempt,
             "sys/init" | "auth/any/login" => MemoryClass::Unauthenticated,
