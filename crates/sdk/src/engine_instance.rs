@@ -143,8 +143,7 @@ impl EngineInstance {
             let declared = route.fields();
             apply_captures(declared.iter().map(|spec| spec.name), &captures, &mut request.fields)
         };
-        let context = Context::for_request(self.services.clone(), request);
-        let mut response = self.dispatch_to_route(route, &captures, &context, request).await?;
+        let mut response = self.dispatch_to_route(route, &captures, request).await?;
         if let (EngineResponse::Nothing, RouteTarget::Document(_)) = (&response, &route.target)
             && is_write(request.operation)
             && warnings.ignored.is_some()
@@ -198,9 +197,10 @@ impl EngineInstance {
         &self,
         route: &Route,
         captures: &PathCaptures,
-        context: &Context,
         request: &EngineRequest,
     ) -> Result<EngineResponse, EngineError> {
+        // Documents need none.
+        let context = || Context::for_request(self.services.clone(), request);
         let unsupported = Err(EngineError::Status(StatusKind::UnsupportedOperation));
         match &route.target {
             RouteTarget::Document(document) => {
@@ -213,14 +213,14 @@ impl EngineInstance {
                 form.handle(&self.services, &key, request).await
             }
             RouteTarget::Credential(credential) if request.operation == Operation::Read => {
-                credential.issue(context, &self.intents, captures.first_value()).await
+                credential.issue(&context(), &self.intents, captures.first_value()).await
             }
             RouteTarget::Credential(_) => unsupported,
             RouteTarget::Actions(actions) => {
                 let Some(action) = actions.for_operation(request.operation) else {
                     return unsupported;
                 };
-                action.handle(context.clone(), request.operation, &request.fields).await
+                action.handle(context(), request.operation, &request.fields).await
             }
         }
     }
