@@ -43,6 +43,7 @@ pub mod __private {
 
     pub use crate::Input;
     pub use crate::field::{
-        Field, FieldSpec, InvalidInput, check_default, optional, required, with_default,
+        Field, FieldSpec, InvalidInput, check_default, is_plain_text, optional, required,
+        with_default,
     };
 }

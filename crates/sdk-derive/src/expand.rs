@@ -6,6 +6,7 @@ use syn::LitStr;
 use syn::spanned::Spanned;
 
 use crate::model::{FieldModel, StructModel};
+use crate::secret_names::{FieldUse, check_secret_names};
 
 pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let Some(path) = &model.document.path else {
@@ -35,6 +36,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
         }
     });
     let defaults = check_defaults_fn(model);
+    let secret_names = check_secret_names(model, FieldUse::Exchanged);
     let validate = model.document.validate.as_ref().map(|function| {
         quote! {
             fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
@@ -70,6 +72,8 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
 
             #validate
         }
+
+        #secret_names
     }
 }
 
@@ -77,6 +81,7 @@ pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
     let (name, names) = (&model.name, model.names.path());
     let (specs, read) = (field_specs(model), read_fields(model));
     let defaults = check_defaults_fn(model);
+    let secret_names = check_secret_names(model, FieldUse::Exchanged);
     quote! {
         impl #names::Input for #name {
             const FIELDS: &'static [#names::FieldSpec] = #specs;
@@ -89,6 +94,8 @@ pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
 
             #defaults
         }
+
+        #secret_names
     }
 }
 
@@ -98,6 +105,7 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
     }
     let (name, names, specs) = (&model.name, model.names.path(), field_specs(model));
     let write = model.fields.iter().map(write_field);
+    let secret_names = check_secret_names(model, FieldUse::Exchanged);
     quote! {
         impl #names::ResponseData for #name {
             const FIELDS: &'static [#names::FieldSpec] = #specs;
@@ -106,6 +114,8 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
                 #(#write)*
             }
         }
+
+        #secret_names
     }
 }
 
@@ -121,6 +131,7 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
     }
     let (name, names, read) = (&model.name, model.names.path(), read_fields(model));
     let write = model.fields.iter().map(write_field);
+    let secret_names = check_secret_names(model, FieldUse::StoredWithLease);
     quote! {
         impl #names::Receipt for #name {
             fn from_fields(
@@ -133,6 +144,8 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
                 #(#write)*
             }
         }
+
+        #secret_names
     }
 }
 
@@ -185,8 +198,9 @@ fn check_response_fields(model: &StructModel) -> syn::Result<()> {
 
 fn field_specs(model: &StructModel) -> TokenStream {
     let specs = model.fields.iter().map(|field| {
-        let FieldModel { ty, name, help, required, .. } = field;
-        let default = match &field.default {
+        let FieldModel { ty, name, help, attributes, .. } = field;
+        let required = attributes.required;
+        let default = match &attributes.default {
             Some(text) => quote!(::core::option::Option::Some(#text)),
             None => quote!(::core::option::Option::None),
         };
@@ -210,7 +224,7 @@ fn field_specs(model: &StructModel) -> TokenStream {
 fn check_defaults_fn(model: &StructModel) -> TokenStream {
     let names = model.names.path();
     let read = model.fields.iter().filter_map(|field| {
-        let (FieldModel { ty, name, .. }, text) = (field, field.default.as_ref()?);
+        let (FieldModel { ty, name, .. }, text) = (field, field.attributes.default.as_ref()?);
         let names = model.names.path_at(text.span());
         Some(quote_spanned! { text.span() =>
             const _: () = #names::check_default::<#ty>(#text);
@@ -231,12 +245,12 @@ fn check_defaults_fn(model: &StructModel) -> TokenStream {
 
 fn read_fields(model: &StructModel) -> TokenStream {
     let fields = model.fields.iter().map(|field| {
-        let FieldModel { ident, ty, name, required, .. } = field;
+        let FieldModel { ident, ty, name, attributes, .. } = field;
         let span = ty.span();
         let names = model.names.path_at(span);
-        let reader = match &field.default {
+        let reader = match &attributes.default {
             Some(text) => quote_spanned!(span => with_default::<#ty>(fields, #name, #text)),
-            None if *required => quote_spanned!(span => required::<#ty>(fields, #name)),
+            None if attributes.required => quote_spanned!(span => required::<#ty>(fields, #name)),
             None => quote_spanned!(span => optional::<#ty>(fields, #name)),
         };
         quote_spanned! { span => #ident: #names::#reader?, }

@@ -9,8 +9,16 @@
 //! - `required`: a new document or an input must contain the field; it has no default and no empty
 //!   value
 //! - `rename = "type"`: the field's name in the API, if it isn't a valid Rust name
+//! - `public`: the value gives no access, although the field's name suggests a secret
+//!
+//! A name suggests a secret if it is or ends with one of the words `password`, `passwd`,
+//! `passphrase`, `secret`, `token`, `key`, `credential` and `credentials`, except `public_key`. A
+//! field of plain text under such a name doesn't compile: its type must be `Secret<String>`, or
+//! the field `public`. In a receipt it can only get another name.
 mod expand;
+mod field_attributes;
 mod model;
+mod secret_names;
 
 use model::NamesModule;
 use proc_macro::TokenStream;

@@ -5,6 +5,8 @@ use quote::quote_spanned;
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Expr, ExprLit, Fields, Ident, Lit, LitStr, Meta, Type};
 
+use crate::field_attributes::FieldAttributes;
+
 /// A struct with named fields and its parsed attributes.
 pub(crate) struct StructModel {
     pub(crate) names: NamesModule,
@@ -55,8 +57,7 @@ pub(crate) struct FieldModel {
     pub(crate) ty: Type,
     pub(crate) name: String,
     pub(crate) help: String,
-    pub(crate) default: Option<LitStr>,
-    pub(crate) required: bool,
+    pub(crate) attributes: FieldAttributes,
 }
 
 impl StructModel {
@@ -130,30 +131,10 @@ impl FieldModel {
         let Some(ident) = field.ident else {
             return Err(syn::Error::new(span, "the fields need names"));
         };
-        let mut name = ident.to_string();
-        let mut default: Option<LitStr> = None;
-        let mut required = false;
-        for attribute in field.attrs.iter().filter(|a| a.path().is_ident("field")) {
-            attribute.parse_nested_meta(|meta| {
-                if meta.path.is_ident("default") {
-                    default = Some(meta.value()?.parse()?);
-                } else if meta.path.is_ident("required") {
-                    required = true;
-                } else if meta.path.is_ident("rename") {
-                    name = meta.value()?.parse::<LitStr>()?.value();
-                } else {
-                    return Err(meta.error(
-                        "unknown attribute; there are default = \"…\", required and rename = \"…\"",
-                    ));
-                }
-                Ok(())
-            })?;
-        }
-        if required && default.is_some() {
-            return Err(syn::Error::new(span, "a required field can't have a default"));
-        }
+        let attributes = FieldAttributes::parse_attributes(&field.attrs, span)?;
+        let name = attributes.rename.as_ref().map_or_else(|| ident.to_string(), LitStr::value);
         let help = doc_comment(&field.attrs);
-        Ok(Self { ident, ty: field.ty, name, help, default, required })
+        Ok(Self { ident, ty: field.ty, name, help, attributes })
     }
 }
 

@@ -132,7 +132,8 @@
 //! | a lost update | records have no plain write: [`records::RecordStore::change`] reads the record and commits on the precondition that it hasn't changed |
 //! | an untyped map, or a number of the wrong type | fields must be of a [field kind](field::Field) |
 //! | a secret printed, cloned, compared or serialised | [`Secret`] implements none of these traits; only derived responses and documents write one |
-//! | a secret in the lease | the fields of a [`Receipt`] must be [`LeaseSafe`](field::LeaseSafe) |
+//! | a secret in the lease | the fields of a [`Receipt`] must be [`LeaseSafe`](field::LeaseSafe), and none of their names may suggest a secret |
+//! | a secret in a plain text | a text whose name is or ends with `password`, `token`, `key`, `secret` or a similar word must be a [`Secret`], or be marked `#[field(public)]` |
 //! | a credential without `revoke`, `undo` or a choice on renewal | [`Credential`] requires all three |
 //! | a lease without a credential | an action returns a [`Response`], which can't carry a lease |
 //! | a guessable name | only the SDK can create a [`CredentialName`] |
@@ -215,7 +216,9 @@ pub use versioned_engine::VersionedEngine;
 /// The names that derived code uses.
 #[doc(hidden)]
 pub mod __private {
-    pub use strongroom_schema::field::{check_default, optional, required, with_default};
+    pub use strongroom_schema::field::{
+        check_default, is_plain_text, optional, required, with_default,
+    };
 
     pub use crate::Fields;
     pub use crate::action::{Input, ResponseData};

@@ -137,6 +137,7 @@ struct InitInput {
     /// PGP keys to encrypt the key shares with. Not supported.
     pgp_keys: CommaList,
     /// PGP key to encrypt the root token with. Not supported.
+    #[field(public)]
     root_token_pgp_key: String,
     /// For auto-unseal. Not supported.
     recovery_shares: u64,

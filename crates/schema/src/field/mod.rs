@@ -96,6 +96,13 @@ impl FieldKind {
     }
 }
 
+/// Whether a field of this type holds a text or an object that isn't treated as a secret. The
+/// derive macros reject it under a name that suggests one.
+#[doc(hidden)]
+pub const fn is_plain_text<F: Field>() -> bool {
+    !F::SECRET && matches!(F::KIND, FieldKind::String | FieldKind::Object)
+}
+
 /// The declaration of one field of a document, input or response.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {

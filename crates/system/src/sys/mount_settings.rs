@@ -34,6 +34,7 @@ pub(super) struct MountSettingsInput {
     /// Not supported.
     delegated_auth_accessors: Option<CommaList>,
     /// Not supported.
+    #[field(public)]
     identity_token_key: Option<String>,
 }
 
