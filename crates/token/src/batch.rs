@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::Version;
-use strongroom_types::{Accessor, PolicyName, Secret, Timestamp, TokenType, Ttl};
+use strongroom_types::{Accessor, Cidr, PolicyName, Secret, Timestamp, TokenType, Ttl};
 
 use crate::accessor_hash::AccessorHash;
 use crate::batch_cipher::{BATCH_TOKEN_PREFIX, MAX_BATCH_CHARS};
-use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::new_token::NewToken;
 use crate::store::{IssuedToken, StoredToken, TokenStore};

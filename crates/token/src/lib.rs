@@ -7,7 +7,6 @@
 //! - [`store`]: [`TokenStore`]: create, look up, count uses, renew, and the steps of a revocation
 //! - [`batch`]: batch tokens, which carry their own encrypted record
 //! - `batch_cipher`: encrypts and decrypts them
-//! - [`cidr`]: [`Cidr`], a network that a token may be used from
 //! - [`roles`]: [`TokenRole`], settings for the tokens created through a role
 //! - [`tidy`]: removes index entries of tokens that no longer exist
 //! - [`revocation_marks`]: which tokens are being revoked; their descendants are refused at once
@@ -21,7 +20,6 @@ extern crate self as strongroom_token;
 mod accessor_hash;
 pub mod batch;
 mod batch_cipher;
-pub mod cidr;
 pub mod error;
 #[cfg(test)]
 mod fuzzed;
@@ -35,7 +33,6 @@ pub mod tidy;
 pub mod token;
 
 pub use batch_cipher::MAX_BATCH_CHARS;
-pub use cidr::Cidr;
 pub use error::Error;
 pub use new_token::{NewToken, TokenLifetime, TokenOptions};
 pub use revocation_marks::RevocationMark;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_types::{PolicyName, Secret, Ttl};
+use strongroom_types::{Cidr, PolicyName, Secret, Ttl};
 
-use crate::cidr::Cidr;
 use crate::token::TokenKey;
 
 /// The properties of a token to be created by [`TokenStore::create`] or

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use strongroom_barrier::{Batch, Version, View};
-use strongroom_types::{PolicyName, TokenTypeSetting, Ttl};
-
-use crate::cidr::Cidr;
+use strongroom_types::{Cidr, PolicyName, TokenTypeSetting, Ttl};
 
 /// A token role as stored, in JSON. The field names are the format; `v` is its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

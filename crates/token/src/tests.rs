@@ -443,7 +443,7 @@ async fn only_one_tidy_runs_at_a_time() {
 #[tokio::test]
 async fn a_cidr_bound_token_is_refused_without_an_address() {
     let bench = TokenFixture::new().await;
-    let bound_cidrs = vec![crate::Cidr::parse("10.0.0.0/8").unwrap()];
+    let bound_cidrs = vec![strongroom_types::Cidr::parse("10.0.0.0/8").unwrap()];
     let token = bench.create(NewToken { bound_cidrs, ..default_params() }).await.unwrap();
     let found = bench.tokens.find_by_key(&token.key).await.unwrap().unwrap().token;
     let from = |text: &str| found.may_be_used_from(Some(text.parse().unwrap()));

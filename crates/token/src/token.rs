@@ -5,10 +5,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use strongroom_types::{Accessor, PolicyName, Timestamp, TokenType, Ttl};
+use strongroom_types::{Accessor, Cidr, PolicyName, Timestamp, TokenType, Ttl};
 
 use crate::accessor_hash::AccessorHash;
-use crate::cidr::Cidr;
 
 /// The keyed hash of a token's id, in hex. Identifies the token in storage, in leases and in
 /// references to its parent and children.

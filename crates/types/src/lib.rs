@@ -8,6 +8,7 @@
 //! - [`clock`]: [`Clock`] and [`Timestamp`]; tests control a [`clock::ManualClock`]
 //! - [`entropy`]: [`Entropy`], and the random strings derived from it
 //! - [`boolean`]: booleans as Vault's clients write them
+//! - [`cidr`]: [`Cidr`], an IP address or a network of addresses
 //! - [`duration`]: [`Ttl`], and durations as Vault's clients write them
 //! - [`path`]: request paths and mount paths, validated
 //! - [`id`]: names and identifiers, created by `parse` only
@@ -26,6 +27,7 @@
 extern crate self as strongroom_types;
 
 pub mod boolean;
+pub mod cidr;
 pub mod clock;
 pub mod duration;
 pub mod entropy;
@@ -46,6 +48,7 @@ pub mod token_type;
 mod fuzzed;
 
 pub use boolean::parse_bool;
+pub use cidr::Cidr;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use duration::Ttl;
 pub use entropy::Entropy;

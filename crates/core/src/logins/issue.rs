@@ -8,8 +8,8 @@ use std::sync::Arc;
 use strongroom_engine::{EngineAuth, GrantedLifetime, LifetimeLimits, MountLifetimes};
 use strongroom_mounts::handle::InFlight;
 use strongroom_mounts::{ActiveMount, MountEntry};
-use strongroom_token::{Cidr, NewToken, TokenLifetime, TokenOptions};
-use strongroom_types::{ErrorKind, MountKind, PolicyName, TokenType};
+use strongroom_token::{NewToken, TokenLifetime, TokenOptions};
+use strongroom_types::{Cidr, ErrorKind, MountKind, PolicyName, TokenType};
 use strongroom_types::{Ttl, path::is_printable};
 
 use super::LoginService;

@@ -5,8 +5,8 @@ use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
 use strongroom_core::tokens::TokenService;
 use strongroom_schema::Input;
-use strongroom_token::{Cidr, Token};
-use strongroom_types::{ErrorKind, RawObject, Timestamp};
+use strongroom_token::Token;
+use strongroom_types::{Cidr, ErrorKind, RawObject, Timestamp};
 
 use super::{TokenOrAccessorInput, reload_caller_token, token_by_accessor};
 use crate::endpoint::{

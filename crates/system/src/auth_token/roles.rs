@@ -8,8 +8,8 @@ use strongroom_core::request::CoreResponse;
 use strongroom_core::tokens::TokenService;
 use strongroom_mounts::system_view::ServerInfo;
 use strongroom_schema::{CommaList, DurationSecs, Input};
-use strongroom_token::{Cidr, TokenRole};
-use strongroom_types::{ErrorKind, PolicyName, RawObject, TokenTypeSetting, Ttl};
+use strongroom_token::TokenRole;
+use strongroom_types::{Cidr, ErrorKind, PolicyName, RawObject, TokenTypeSetting, Ttl};
 
 use crate::document_endpoints::DocumentEndpoints;
 use crate::endpoint::{

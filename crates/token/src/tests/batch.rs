@@ -1,7 +1,9 @@
 //! Tests of batch tokens.
 
+use strongroom_types::Cidr;
+
 use super::*;
-use crate::{Cidr, MAX_BATCH_CHARS};
+use crate::MAX_BATCH_CHARS;
 
 fn create_batch(bench: &TokenFixture, new: NewToken) -> IssuedToken {
     bench.tokens.create_batch_token(new, bench.clock.now()).unwrap()

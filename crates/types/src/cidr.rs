@@ -1,4 +1,4 @@
-//! [`Cidr`]: a network that a token may be used from.
+//! [`Cidr`]: a network, such as those that a token may be used from.
 
 use std::fmt;
 use std::net::IpAddr;
