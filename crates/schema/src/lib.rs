@@ -31,7 +31,10 @@ pub mod input;
 pub mod openapi;
 pub mod pattern;
 
-pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues, NullableField, Verbatim};
+pub use field::{
+    BaseUrl, CidrList, CommaList, DurationSecs, Identifier, KeyValues, LowerCase, NullableField,
+    PolicyNames, Verbatim,
+};
 pub use input::Input;
 pub use strongroom_sdk_derive::EndpointInput as Input;
 pub use strongroom_types::Fields;

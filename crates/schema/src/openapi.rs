@@ -226,10 +226,13 @@ fn request_body_schema(fields: &[&FieldSpec], free_form: bool, whole: bool) -> O
 fn field_schema(spec: &FieldSpec) -> Value {
     let mut schema = match spec.kind {
         FieldKind::String => json!({ "type": "string" }),
+        FieldKind::LowerCaseString => json!({ "type": "string", "format": "lowercase" }),
         FieldKind::Integer => json!({ "type": "integer" }),
         FieldKind::Boolean => json!({ "type": "boolean" }),
         FieldKind::Duration => json!({ "type": "string", "format": "duration" }),
-        FieldKind::CommaList => json!({ "type": "array", "items": { "type": "string" } }),
+        FieldKind::CommaList | FieldKind::PolicyNames => {
+            json!({ "type": "array", "items": { "type": "string" } })
+        }
         FieldKind::KeyValues | FieldKind::Object => {
             json!({ "type": "object", "additionalProperties": true })
         }
@@ -251,7 +254,7 @@ fn default_value(kind: FieldKind, text: &str) -> Value {
         FieldKind::Integer | FieldKind::Boolean => {
             serde_json::from_str(text).unwrap_or_else(|_| text.into())
         }
-        FieldKind::CommaList => text.split(',').filter(|part| !part.is_empty()).collect(),
+        FieldKind::CommaList | FieldKind::PolicyNames => text.split(',').filter(|part| !part.is_empty()).collect(),
         _ => text.into(),
     }
 }

@@ -11,6 +11,7 @@
 
 #[doc(inline)]
 pub use strongroom_schema::field::{
-    BaseUrl, CommaList, DurationSecs, Field, FieldKind, FieldSpec, Identifier, InvalidInput,
-    InvalidValue, KeyValues, LeaseSafe, NullableField, ObjectWriter, Verbatim,
+    BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldKind, FieldSpec, Identifier,
+    InvalidInput, InvalidValue, KeyValues, LeaseSafe, LowerCase, NullableField, ObjectWriter,
+    PolicyNames, Verbatim,
 };

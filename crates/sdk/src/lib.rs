@@ -203,14 +203,17 @@ pub use credential::{
 pub use document::Document;
 pub use engine::{Operation, RawResponse};
 pub use error::Error;
-pub use field::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues, NullableField, Verbatim};
+pub use field::{
+    BaseUrl, CidrList, CommaList, DurationSecs, Identifier, KeyValues, LowerCase, NullableField,
+    PolicyNames, Verbatim,
+};
 pub use free_form::FreeForm;
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
 pub use strongroom_sdk_derive::{Document, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
-pub use strongroom_types::{Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
+pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use versioned_engine::VersionedEngine;
 
 /// The names that derived code uses.

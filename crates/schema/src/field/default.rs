@@ -22,7 +22,12 @@ pub const fn check_default<F: Field>(text: &str) {
             assert!(is_duration(text), "a field's default is no duration such as 3600 or 1h");
         }
         // Any text is valid for these kinds, or its validity depends on the field.
-        FieldKind::String | FieldKind::CommaList | FieldKind::KeyValues | FieldKind::Object => {}
+        FieldKind::String
+        | FieldKind::LowerCaseString
+        | FieldKind::CommaList
+        | FieldKind::PolicyNames
+        | FieldKind::KeyValues
+        | FieldKind::Object => {}
     }
 }
 

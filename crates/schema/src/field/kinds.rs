@@ -10,7 +10,7 @@ use strongroom_types::{Secret, Ttl, parse_bool};
 use super::{Field, FieldKind, InvalidValue, LeaseSafe};
 
 /// The unescaped value of a JSON string; `None` for any other JSON value.
-fn string_value(raw: &RawValue) -> Option<String> {
+pub(super) fn string_value(raw: &RawValue) -> Option<String> {
     raw.get().starts_with('"').then(|| serde_json::from_str(raw.get()).ok())?
 }
 
@@ -109,8 +109,8 @@ impl LeaseSafe for DurationSecs {}
 /// The maximum number of parts of a [`CommaList`] or [`KeyValues`]. The limits on request bodies
 /// count strings, and a string with commas is only one; each part costs many times its size in the
 /// body.
-const MAX_PARTS: usize = 4096;
-const TOO_MANY_PARTS: InvalidValue = InvalidValue("at most 4096 entries");
+pub(super) const MAX_PARTS: usize = 4096;
+pub(super) const TOO_MANY_PARTS: InvalidValue = InvalidValue("at most 4096 entries");
 
 /// A list of strings: parsed from a JSON array or from `"a,b"`, written as an array. White space
 /// around parts is trimmed and empty parts are dropped. At most 4096 parts, including the empty
@@ -144,16 +144,21 @@ impl Field for CommaList {
     }
 
     fn write(&self, out: &mut Vec<u8>) -> bool {
-        out.push(b'[');
-        for (index, part) in self.0.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_string(out, part);
-        }
-        out.push(b']');
+        write_array(out, &self.0, |out, part| write_string(out, part));
         true
     }
+}
+
+/// Writes a JSON array; `write` adds each item.
+pub(super) fn write_array<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
 }
 
 /// A map of strings: parsed from a JSON object, an array of `k=v`, or `"k=v,k2=v2"`; at most 4096

@@ -7,6 +7,10 @@
 
 mod default;
 mod kinds;
+mod lists;
+mod lower_case;
+#[cfg(test)]
+pub(crate) mod testing;
 mod unknown;
 mod verbatim;
 
@@ -15,6 +19,8 @@ use std::fmt;
 #[doc(hidden)]
 pub use default::check_default;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
+pub use lists::{CidrList, PolicyNames};
+pub use lower_case::LowerCase;
 pub use unknown::{FieldWarnings, apply_captures};
 pub use verbatim::{NullableField, Verbatim};
 
@@ -26,8 +32,8 @@ use strongroom_types::{Fields, RawObject};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a field kind",
     note = "an untyped map never reaches an engine: use String, bool, integers, DurationSecs, \
-            CommaList, KeyValues, BaseUrl, Identifier, Verbatim, Secret<String>, or Option or \
-            NullableField of one of these"
+            CommaList, KeyValues, BaseUrl, Identifier, another kind of `strongroom_sdk::field`, \
+            Secret<String>, or Option or NullableField of one of these"
 )]
 pub trait Field: Sized + Send + Sync + 'static {
     /// The kind of value, as help and OpenAPI describe it.
@@ -67,6 +73,8 @@ pub trait LeaseSafe: Field {}
 pub enum FieldKind {
     /// A string; numbers and booleans are accepted as text.
     String,
+    /// A string that is trimmed and lower-cased.
+    LowerCaseString,
     /// An integer, also accepted as a string of digits.
     Integer,
     /// A boolean, also accepted as a string.
@@ -75,6 +83,9 @@ pub enum FieldKind {
     Duration,
     /// An array of strings, or one string with commas.
     CommaList,
+    /// A list as of [`FieldKind::CommaList`] of names of policies, which are trimmed and
+    /// lower-cased.
+    PolicyNames,
     /// An object of strings, or strings of the form `k=v`.
     KeyValues,
     /// A JSON object that is kept as it was sent.
@@ -86,10 +97,11 @@ impl FieldKind {
     pub fn help_name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::LowerCaseString => "lowercase string",
             Self::Integer => "int",
             Self::Boolean => "bool",
             Self::Duration => "duration (sec)",
-            Self::CommaList => "slice",
+            Self::CommaList | Self::PolicyNames => "slice",
             Self::KeyValues => "keypair",
             Self::Object => "map",
         }
@@ -100,7 +112,7 @@ impl FieldKind {
 /// derive macros reject it under a name that suggests one.
 #[doc(hidden)]
 pub const fn is_plain_text<F: Field>() -> bool {
-    !F::SECRET && matches!(F::KIND, FieldKind::String | FieldKind::Object)
+    !F::SECRET && matches!(F::KIND, FieldKind::String | FieldKind::LowerCaseString | FieldKind::Object)
 }
 
 /// The declaration of one field of a document, input or response.
