@@ -235,7 +235,8 @@ fn readings_for_engine(kinds: FieldKinds) -> FieldReadings {
         FieldKinds::Untyped => FieldReadings::as_sent(),
         FieldKinds::Declared(specs) => FieldReadings::from_declarations(specs.iter().map(|spec| {
             let reading = reading_for_kind(spec.kind);
-            FieldDeclaration { name: spec.name.into(), reading, legacy_name_of: None }
+            let legacy_name_of = spec.legacy_name_of();
+            FieldDeclaration { name: spec.name.into(), reading, legacy_name_of }
         })),
     }
 }

@@ -47,6 +47,6 @@ pub mod __private {
     pub use crate::Input;
     pub use crate::field::{
         Field, FieldSpec, InvalidInput, check_default, is_plain_text, optional, required,
-        with_default,
+        sent_name, with_default,
     };
 }

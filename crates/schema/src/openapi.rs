@@ -244,6 +244,9 @@ fn field_schema(spec: &FieldSpec) -> Value {
         if let Some(default) = spec.default {
             schema.insert("default".to_owned(), default_value(spec.kind, default));
         }
+        if spec.legacy.is_some() {
+            schema.insert("deprecated".to_owned(), true.into());
+        }
     }
     schema
 }
@@ -262,6 +265,7 @@ fn default_value(kind: FieldKind, text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::LegacyName;
 
     const NAME: FieldSpec = FieldSpec {
         name: "name",
@@ -270,6 +274,7 @@ mod tests {
         secret: false,
         required: true,
         default: None,
+        legacy: None,
     };
     const KEY: FieldSpec = FieldSpec { name: "key", secret: true, help: "The key.", ..NAME };
     const COUNT: FieldSpec = FieldSpec {
@@ -279,12 +284,18 @@ mod tests {
         default: Some("3"),
         ..NAME
     };
+    const NUMBER: FieldSpec = FieldSpec {
+        name: "number",
+        default: None,
+        legacy: Some(LegacyName { current: "count", echo: false }),
+        ..COUNT
+    };
 
     fn path_doc(pattern: &str, verbs: PathVerbs) -> PathDoc<'_> {
         PathDoc {
             pattern,
             help: "A path.",
-            fields: vec![&NAME, &KEY, &COUNT],
+            fields: vec![&NAME, &KEY, &COUNT, &NUMBER],
             verbs,
             free_form: false,
             creates: true,
@@ -307,6 +318,8 @@ mod tests {
         assert!(body["properties"].get("name").is_none(), "it is in the path");
         assert_eq!(body["properties"]["key"]["x-vault-displayAttrs"]["sensitive"], true);
         assert_eq!(body["properties"]["count"]["default"], 3);
+        assert_eq!(body["properties"]["number"]["deprecated"], true);
+        assert_eq!(body["properties"]["count"].get("deprecated"), None);
         assert_eq!(body["x-strongroom-required-on-create"], json!(["key"]));
         assert!(item["get"].get("parameters").is_none());
         assert_eq!(item["get"]["operationId"], "read-roles-name");

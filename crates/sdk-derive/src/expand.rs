@@ -197,26 +197,49 @@ fn check_response_fields(model: &StructModel) -> syn::Result<()> {
 }
 
 fn field_specs(model: &StructModel) -> TokenStream {
-    let specs = model.fields.iter().map(|field| {
-        let FieldModel { ty, name, help, attributes, .. } = field;
-        let required = attributes.required;
-        let default = match &attributes.default {
-            Some(text) => quote!(::core::option::Option::Some(#text)),
-            None => quote!(::core::option::Option::None),
-        };
-        let names = model.names.path_at(ty.span());
+    let specs = model.fields.iter().map(|field| field_spec(model, field));
+    quote! { &[#(#specs),*] }
+}
+
+/// The declaration of a field, and one for each of its legacy names.
+fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
+    let FieldModel { ty, name, help, attributes, .. } = field;
+    let required = attributes.required;
+    let default = match &attributes.default {
+        Some(text) => quote!(::core::option::Option::Some(#text)),
+        None => quote!(::core::option::Option::None),
+    };
+    let names = model.names.path_at(ty.span());
+    let spec = quote_spanned! { ty.span() =>
+        #names::FieldSpec {
+            name: #name,
+            help: #help,
+            kind: <#ty as #names::Field>::KIND,
+            secret: <#ty as #names::Field>::SECRET,
+            required: #required,
+            default: #default,
+            legacy: ::core::option::Option::None,
+        }
+    };
+    let legacy_help = format!("Deprecated: an older name of `{name}`.");
+    let echo = attributes.echo;
+    let legacy = attributes.legacy.iter().map(|legacy_name| {
         quote_spanned! { ty.span() =>
-            #names::FieldSpec {
-                name: #name,
-                help: #help,
+            , #names::FieldSpec {
+                name: #legacy_name,
+                help: #legacy_help,
                 kind: <#ty as #names::Field>::KIND,
                 secret: <#ty as #names::Field>::SECRET,
-                required: #required,
-                default: #default,
+                required: false,
+                default: ::core::option::Option::None,
+                legacy: ::core::option::Option::Some(#names::LegacyName {
+                    current: #name,
+                    echo: #echo,
+                }),
             }
         }
     });
-    quote! { &[#(#specs),*] }
+    quote! { #spec #(#legacy)* }
 }
 
 /// Generates the function that parses each default, as for a request without the field. Defaults
@@ -248,6 +271,13 @@ fn read_fields(model: &StructModel) -> TokenStream {
         let FieldModel { ident, ty, name, attributes, .. } = field;
         let span = ty.span();
         let names = model.names.path_at(span);
+        let legacy = &attributes.legacy;
+        let name = match legacy.is_empty() {
+            true => quote_spanned!(span => #name),
+            false => quote_spanned! { span =>
+                #names::sent_name::<#ty>(fields, #name, &[#(#legacy),*])
+            },
+        };
         let reader = match &attributes.default {
             Some(text) => quote_spanned!(span => with_default::<#ty>(fields, #name, #text)),
             None if attributes.required => quote_spanned!(span => required::<#ty>(fields, #name)),

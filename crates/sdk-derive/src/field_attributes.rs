@@ -12,6 +12,10 @@ pub(crate) struct FieldAttributes {
     pub(crate) required: bool,
     /// The author says that the value gives no access, whatever the field's name suggests.
     pub(crate) public: bool,
+    /// Older names, in the order in which they were given.
+    pub(crate) legacy: Vec<LitStr>,
+    /// A document that was written with a legacy name is shown with both names.
+    pub(crate) echo: bool,
 }
 
 impl FieldAttributes {
@@ -31,10 +35,14 @@ impl FieldAttributes {
                     found.rename = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("public") {
                     found.public = true;
+                } else if meta.path.is_ident("legacy") {
+                    found.legacy.push(meta.value()?.parse()?);
+                } else if meta.path.is_ident("echo") {
+                    found.echo = true;
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are default = \"…\", required, rename = \"…\" \
-                         and public",
+                        "unknown attribute; there are default = \"…\", required, rename = \"…\", \
+                         public, legacy = \"…\" and echo",
                     ));
                 }
                 Ok(())
@@ -42,6 +50,10 @@ impl FieldAttributes {
         }
         if found.required && found.default.is_some() {
             return Err(syn::Error::new(field_span, "a required field can't have a default"));
+        }
+        if found.echo && found.legacy.is_empty() {
+            let message = "`echo` shows a legacy name, and the field has none: `legacy = \"…\"`";
+            return Err(syn::Error::new(field_span, message));
         }
         Ok(found)
     }

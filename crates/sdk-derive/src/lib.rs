@@ -9,6 +9,10 @@
 //! - `required`: a new document or an input must contain the field; it has no default and no empty
 //!   value
 //! - `rename = "type"`: the field's name in the API, if it isn't a valid Rust name
+//! - `legacy = "lease"`, any number of times: an older name under which the field is still accepted.
+//!   If both are sent, the current name counts; stored documents and receipts with the older name
+//!   are read too
+//! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
 //! - `public`: the value gives no access, although the field's name suggests a secret
 //!
 //! A name suggests a secret if it is or ends with one of the words `password`, `passwd`,

@@ -1,5 +1,8 @@
 //! Parses a struct and its attributes for the derive macros.
 
+use std::collections::BTreeSet;
+use std::iter;
+
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 use syn::spanned::Spanned;
@@ -85,12 +88,18 @@ impl StructModel {
     }
 }
 
-/// Rejects two fields of the same name, which `rename` can cause; they would overwrite each other.
+/// Rejects two fields of the same name, which `rename` and `legacy` can cause; they would overwrite
+/// each other.
 fn check_unique_names(fields: &[FieldModel]) -> syn::Result<()> {
-    for (index, field) in fields.iter().enumerate() {
-        if fields.iter().take(index).any(|before| before.name == field.name) {
-            let message = format!("another field has the name `{}` already", field.name);
-            return Err(syn::Error::new(field.ident.span(), message));
+    let mut taken = BTreeSet::new();
+    for field in fields {
+        let legacy = field.attributes.legacy.iter().map(|text| (text.value(), text.span()));
+        for (name, span) in iter::once((field.name.clone(), field.ident.span())).chain(legacy) {
+            if taken.contains(&name) {
+                let message = format!("another field has the name `{name}` already");
+                return Err(syn::Error::new(span, message));
+            }
+            taken.insert(name);
         }
     }
     Ok(())

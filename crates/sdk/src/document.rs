@@ -19,6 +19,7 @@ use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
+use crate::legacy_names::{EchoedNames, merge_sent_fields};
 use crate::records::{RecordKey, unchanged_precondition};
 
 /// A stored document. Derive it:
@@ -148,7 +149,8 @@ impl DocumentStore {
         self.get_by_key::<D>(&key).await
     }
 
-    /// Stores a document, replacing the one at these captures.
+    /// Stores a document, replacing the one at these captures. Reads then show no legacy names of
+    /// fields, until a client writes one.
     ///
     /// # Errors
     ///
@@ -161,7 +163,11 @@ impl DocumentStore {
         let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
         self.commit_and_invalidate(
             key.clone(),
-            StorageBatch::put(key, encode_document(document), D::SEAL_WRAP),
+            StorageBatch::put(
+                key,
+                encode_document(document, &EchoedNames::default()),
+                D::SEAL_WRAP,
+            ),
         )
         .await?;
         Ok(())
@@ -187,13 +193,16 @@ impl DocumentStore {
         let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
         for _ in 0..MAX_MERGE_ATTEMPTS {
             let stored = self.storage.get(&key).await?;
+            let mut echoed = EchoedNames::default();
             let read = |stored: &StorageEntry| {
                 let fields = Fields::from_trusted(&stored.value)
                     .map_err(|_| unreadable_document_error(&key))?;
+                echoed = EchoedNames::of_stored(D::FIELDS, &fields);
                 D::from_fields(&fields).map_err(|_| unreadable_document_error(&key))
             };
             let document = edit(stored.as_ref().map(read).transpose()?)?;
-            let mut batch = StorageBatch::put(&key, encode_document(&document), D::SEAL_WRAP);
+            let value = encode_document(&document, &echoed);
+            let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);
             if self.storage.is_atomic() {
                 batch.preconditions.push(unchanged_precondition(&key, stored.as_ref()));
             }
@@ -236,16 +245,11 @@ impl DocumentStore {
                     .map_err(|_| unreadable_document_error(key))?,
                 None => Fields::new(),
             };
-            for spec in D::FIELDS {
-                // `null` counts as not given, so the field keeps its value.
-                let given = given.get(spec.name).filter(|raw| raw.get() != "null");
-                if let Some(raw) = given {
-                    fields.set_raw(spec.name, raw.to_owned());
-                }
-            }
+            let echoed = merge_sent_fields(D::FIELDS, &mut fields, given);
             let document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
             document.validate().map_err(Error::user)?;
-            let mut batch = StorageBatch::put(key, encode_document(&document), D::SEAL_WRAP);
+            let value = encode_document(&document, &echoed);
+            let mut batch = StorageBatch::put(key, value, D::SEAL_WRAP);
             if self.storage.is_atomic() {
                 batch.preconditions.push(unchanged_precondition(key, stored.as_ref()));
             }
@@ -260,6 +264,18 @@ impl DocumentStore {
     pub(crate) async fn get_by_key<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
         let cached = self.cache.get_or_load(key, self.load_from_storage::<D>(key)).await?;
         cached.map(|cached| downcast_document(cached, key)).transpose()
+    }
+
+    /// The legacy names that a read of the document shows. Reads storage only if the document type
+    /// has such names.
+    pub(crate) async fn echoed_names<D: Document>(&self, key: &str) -> Result<EchoedNames, Error> {
+        if !EchoedNames::are_declared(D::FIELDS) {
+            return Ok(EchoedNames::default());
+        }
+        let Some(stored) = self.storage.get(key).await? else { return Ok(EchoedNames::default()) };
+        let fields =
+            Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
+        Ok(EchoedNames::of_stored(D::FIELDS, &fields))
     }
 
     async fn load_from_storage<D: Document>(
@@ -326,8 +342,8 @@ pub(crate) fn storage_key<D: Document>(path: &str) -> String {
     }
 }
 
-fn encode_document<D: Document>(document: &D) -> bytes::Bytes {
-    build_object(|out| document.write_stored(out)).into_bytes()
+fn encode_document<D: Document>(document: &D, echoed: &EchoedNames) -> bytes::Bytes {
+    echoed.add_to(build_object(|out| document.write_stored(out))).into_bytes()
 }
 
 fn unreadable_document_error(key: &str) -> Error {

@@ -12,6 +12,6 @@
 #[doc(inline)]
 pub use strongroom_schema::field::{
     BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldKind, FieldSpec, Identifier,
-    InvalidInput, InvalidValue, KeyValues, LeaseSafe, LowerCase, NullableField, ObjectWriter,
+    InvalidInput, InvalidValue, KeyValues, LeaseSafe, LegacyName, LowerCase, NullableField, ObjectWriter,
     PolicyNames, Verbatim,
 };

@@ -182,6 +182,7 @@ pub mod http;
 mod intent;
 mod key_migration;
 mod leased_credential;
+mod legacy_names;
 mod migration;
 pub mod records;
 pub mod resource;
@@ -220,7 +221,7 @@ pub use versioned_engine::VersionedEngine;
 #[doc(hidden)]
 pub mod __private {
     pub use strongroom_schema::field::{
-        check_default, is_plain_text, optional, required, with_default,
+        LegacyName, check_default, is_plain_text, optional, required, sent_name, with_default,
     };
 
     pub use crate::Fields;

@@ -82,7 +82,10 @@ impl<D: Document> ErasedDocument for TypedDocument<D> {
                 Ok(EngineResponse::Nothing)
             }
             Operation::Read => match documents.get_by_key::<D>(key).await? {
-                Some(document) => Ok(visible_fields(&*document).into()),
+                Some(document) => {
+                    let echoed = documents.echoed_names::<D>(key).await?;
+                    Ok(echoed.add_to(visible_fields(&*document)).into())
+                }
                 None => Ok(EngineResponse::Nothing),
             },
             Operation::Delete => {

@@ -47,6 +47,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     secret: true,
     required: false,
     default: None,
+    legacy: None,
 }];
 
 /// The handler for each supported verb; `None` where the verb is not supported.

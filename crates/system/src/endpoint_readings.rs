@@ -75,7 +75,7 @@ pub(crate) fn readings_for_endpoints(
     let readings = FieldReadings::from_declarations(specs.iter().map(|spec| FieldDeclaration {
         name: spec.name.into(),
         reading: reading_for_server_field(spec),
-        legacy_name_of: legacy_name_of(spec.name),
+        legacy_name_of: spec.legacy_name_of().or_else(|| legacy_name_of(spec.name)),
     }));
     refine(readings, &|name| specs.iter().any(|spec| spec.name == name))
 }

@@ -7,6 +7,7 @@
 
 mod default;
 mod kinds;
+mod legacy;
 mod lists;
 mod lower_case;
 #[cfg(test)]
@@ -19,6 +20,9 @@ use std::fmt;
 #[doc(hidden)]
 pub use default::check_default;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
+pub use legacy::LegacyName;
+#[doc(hidden)]
+pub use legacy::sent_name;
 pub use lists::{CidrList, PolicyNames};
 pub use lower_case::LowerCase;
 pub use unknown::{FieldWarnings, apply_captures};
@@ -130,6 +134,16 @@ pub struct FieldSpec {
     pub required: bool,
     /// The value if the field is not given, in the form in which a client would send it.
     pub default: Option<&'static str>,
+    /// If this is a legacy name of another field, that field.
+    pub legacy: Option<LegacyName>,
+}
+
+impl FieldSpec {
+    /// The current name of the field if this is a legacy name, which help and OpenAPI show as
+    /// deprecated.
+    pub fn legacy_name_of(&self) -> Option<&'static str> {
+        self.legacy.map(|legacy| legacy.current)
+    }
 }
 
 /// A value of the wrong form; the text names the expected form.

@@ -10,5 +10,6 @@ mod contention;
 mod contract;
 mod declarations;
 mod fake_system;
+mod field_attributes;
 mod harness;
 mod key_migration;

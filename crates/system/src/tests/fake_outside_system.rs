@@ -76,7 +76,7 @@ struct Config {
 #[derive(Document)]
 #[document(path = "roles/{name}")]
 struct Role {
-    #[field(default = "60")]
+    #[field(default = "60", legacy = "lease")]
     ttl: DurationSecs,
     max_ttl: DurationSecs,
 }

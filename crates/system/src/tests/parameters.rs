@@ -385,6 +385,26 @@ async fn vault_1_21_values_of_plug_ins_are_judged_in_every_way_they_might_be_rea
 }
 
 #[tokio::test]
+async fn conditions_hold_for_legacy_names_that_an_engine_declares() {
+    let bench = TestCore::new().await.with_credential_engine().await;
+    for (condition, named) in [
+        (r#"denied_parameters = { "ttl" = ["24h"] }"#, "ttl"),
+        (r#"denied_parameters = { "lease" = ["24h"] }"#, "lease"),
+        (r#"allowed_parameters = { "*" = [], "ttl" = ["1h"] }"#, "ttl, restricted"),
+    ] {
+        let rule = format!(r#"path "out/roles/*" {{ {ALL} {condition} }}"#);
+        let token = bench.token_with_policy(&rule, "").await;
+        for sent in ["ttl", "lease"] {
+            for (value, expected) in [("86400", false), (r#""1440m""#, false), ("3600", true)] {
+                let body = format!(r#"{{"{sent}":{value}}}"#);
+                let allowed = is_allowed(&bench, &token, Verb::Write, "out/roles/x", &body).await;
+                assert_eq!(allowed, expected, "{named}: {body}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_answers_must_be_wrapped_an_unwrapped_request_is_denied() {
     let bench = TestCore::new().await.with_credential_engine().await;
     let rule = format!(
