@@ -273,6 +273,7 @@ mod tests {
         kind: FieldKind::String,
         secret: false,
         required: true,
+        internal: false,
         default: None,
         legacy: None,
     };

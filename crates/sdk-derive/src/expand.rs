@@ -27,7 +27,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let root = model.document.root;
     let internal_key = model.document.internal_key;
     let stored = model.fields.iter().map(write_field);
-    let shown = model.fields.iter().map(|field| {
+    let shown = model.fields.iter().filter(|field| !field.attributes.hidden).map(|field| {
         let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
         quote! {
             if !<#ty as #names::Field>::SECRET {
@@ -78,6 +78,9 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
 }
 
 pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
+    if let Err(error) = model.check_no_document_options() {
+        return error.into_compile_error();
+    }
     let (name, names) = (&model.name, model.names.path());
     let (specs, read) = (field_specs(model), read_fields(model));
     let defaults = check_defaults_fn(model);
@@ -100,7 +103,9 @@ pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
 }
 
 pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
-    if let Err(error) = check_response_fields(model) {
+    if let Err(error) =
+        check_response_fields(model).and_then(|()| model.check_no_document_options())
+    {
         return error.into_compile_error();
     }
     let (name, names, specs) = (&model.name, model.names.path(), field_specs(model));
@@ -124,6 +129,9 @@ const RESERVED_FIELDS: [&str; 4] =
     ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
 
 pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
+    if let Err(error) = model.check_no_document_options() {
+        return error.into_compile_error();
+    }
     if let Some(field) = model.fields.iter().find(|f| RESERVED_FIELDS.contains(&f.name.as_str())) {
         let message =
             format!("`{}` is kept with every lease already; choose another name", field.name);
@@ -204,7 +212,8 @@ fn field_specs(model: &StructModel) -> TokenStream {
 /// The declaration of a field, and one for each of its legacy names.
 fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
     let FieldModel { ty, name, help, attributes, .. } = field;
-    let required = attributes.required;
+    let (required, internal, hidden) =
+        (attributes.required, attributes.internal, attributes.hidden);
     let default = match &attributes.default {
         Some(text) => quote!(::core::option::Option::Some(#text)),
         None => quote!(::core::option::Option::None),
@@ -215,8 +224,9 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
             name: #name,
             help: #help,
             kind: <#ty as #names::Field>::KIND,
-            secret: <#ty as #names::Field>::SECRET,
+            secret: <#ty as #names::Field>::SECRET || #hidden,
             required: #required,
+            internal: #internal,
             default: #default,
             legacy: ::core::option::Option::None,
         }
@@ -229,8 +239,9 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
                 name: #legacy_name,
                 help: #legacy_help,
                 kind: <#ty as #names::Field>::KIND,
-                secret: <#ty as #names::Field>::SECRET,
+                secret: <#ty as #names::Field>::SECRET || #hidden,
                 required: false,
+                internal: #internal,
                 default: ::core::option::Option::None,
                 legacy: ::core::option::Option::Some(#names::LegacyName {
                     current: #name,
@@ -242,8 +253,9 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
     quote! { #spec #(#legacy)* }
 }
 
-/// Generates the function that parses each default, as for a request without the field. Defaults
-/// that can be checked at compile time fail to compile if they are invalid.
+/// Generates the function that parses each default, as for a request without the field, and that
+/// requires of each internal field a default or an empty value. Defaults that can be checked at
+/// compile time fail to compile if they are invalid.
 fn check_defaults_fn(model: &StructModel) -> TokenStream {
     let names = model.names.path();
     let read = model.fields.iter().filter_map(|field| {
@@ -258,9 +270,18 @@ fn check_defaults_fn(model: &StructModel) -> TokenStream {
             )?;
         })
     });
+    let internal = |field: &&FieldModel| {
+        field.attributes.internal && field.attributes.default.is_none()
+    };
+    let read_absent = model.fields.iter().filter(internal).map(|field| {
+        let FieldModel { ty, name, .. } = field;
+        let names = model.names.path_at(ty.span());
+        quote_spanned! { ty.span() => #names::optional::<#ty>(&#names::Fields::new(), #name)?; }
+    });
     quote! {
         fn check_defaults() -> ::core::result::Result<(), #names::InvalidInput> {
             #(#read)*
+            #(#read_absent)*
             ::core::result::Result::Ok(())
         }
     }

@@ -1,7 +1,6 @@
-//! Parses `#[field(...)]`, and checks which of its options a derive macro accepts.
+//! Parses `#[field(...)]`, and checks that its options don't exclude each other.
 
 use proc_macro2::Span;
-use syn::spanned::Spanned;
 use syn::{Attribute, LitStr};
 
 /// The options of `#[field(...)]` on one field.
@@ -16,6 +15,10 @@ pub(crate) struct FieldAttributes {
     pub(crate) legacy: Vec<LitStr>,
     /// A document that was written with a legacy name is shown with both names.
     pub(crate) echo: bool,
+    /// Only the engine sets the field; a client's value is ignored.
+    pub(crate) internal: bool,
+    /// The field is left out when a document is read.
+    pub(crate) hidden: bool,
 }
 
 impl FieldAttributes {
@@ -39,10 +42,14 @@ impl FieldAttributes {
                     found.legacy.push(meta.value()?.parse()?);
                 } else if meta.path.is_ident("echo") {
                     found.echo = true;
+                } else if meta.path.is_ident("internal") {
+                    found.internal = true;
+                } else if meta.path.is_ident("hidden") {
+                    found.hidden = true;
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
-                         public, legacy = \"…\" and echo",
+                         public, legacy = \"…\", echo, internal and hidden",
                     ));
                 }
                 Ok(())
@@ -51,10 +58,21 @@ impl FieldAttributes {
         if found.required && found.default.is_some() {
             return Err(syn::Error::new(field_span, "a required field can't have a default"));
         }
+        if found.required && found.internal {
+            let message = "a client can't send an internal field, so it can't be required";
+            return Err(syn::Error::new(field_span, message));
+        }
         if found.echo && found.legacy.is_empty() {
             let message = "`echo` shows a legacy name, and the field has none: `legacy = \"…\"`";
             return Err(syn::Error::new(field_span, message));
         }
         Ok(found)
+    }
+
+    /// The first option that only a document can have.
+    pub(crate) fn document_option(&self) -> Option<&'static str> {
+        [(self.echo, "echo"), (self.internal, "internal"), (self.hidden, "hidden")]
+            .into_iter()
+            .find_map(|(is_set, name)| is_set.then_some(name))
     }
 }

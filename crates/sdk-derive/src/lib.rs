@@ -12,6 +12,8 @@
 //! - `legacy = "lease"`, any number of times: an older name under which the field is still accepted.
 //!   If both are sent, the current name counts; stored documents and receipts with the older name
 //!   are read too
+//! - `internal`: only the engine sets the field; a client's value is ignored with a warning
+//! - `hidden`: the field is left out when the document is read
 //! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
 //! - `public`: the value gives no access, although the field's name suggests a secret
 //!

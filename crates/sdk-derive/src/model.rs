@@ -86,6 +86,17 @@ impl StructModel {
         let document = DocumentAttributes::parse_attributes(&input.attrs)?;
         Ok(Self { names, name: input.ident, help: doc_comment(&input.attrs), document, fields })
     }
+
+    /// Rejects options of fields that have a meaning in documents only.
+    pub(crate) fn check_no_document_options(&self) -> syn::Result<()> {
+        for field in &self.fields {
+            if let Some(option) = field.attributes.document_option() {
+                let message = format!("`{option}` is for fields of documents");
+                return Err(syn::Error::new(field.ident.span(), message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Rejects two fields of the same name, which `rename` and `legacy` can cause; they would overwrite

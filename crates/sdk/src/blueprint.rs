@@ -476,7 +476,9 @@ impl Route {
     /// The fields that a client may send to this path.
     pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
         match &self.target {
-            RouteTarget::Document(document) => document.fields().iter().collect(),
+            RouteTarget::Document(document) => {
+                document.fields().iter().filter(|spec| !spec.internal).collect()
+            }
             RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Vec::new(),
             RouteTarget::Actions(actions) => actions.all_fields(),
         }

@@ -41,8 +41,8 @@ impl EchoedNames {
 }
 
 /// Merges the fields that a client sent into those of a stored document, and returns the legacy
-/// names that the result is shown with. Fields that aren't declared are ignored, and `null` counts
-/// as not sent. A value stays under the name it was sent with, so that an error about it has the
+/// names that the result is shown with. Fields that aren't declared or are internal are ignored, and
+/// `null` counts as not sent. A value stays under the name it was sent with, so that an error about it has the
 /// name that the client knows.
 pub(crate) fn merge_sent_fields(
     specs: &'static [FieldSpec],
@@ -51,7 +51,7 @@ pub(crate) fn merge_sent_fields(
 ) -> EchoedNames {
     let value = |name: &str| sent.get(name).filter(|raw| raw.get() != "null");
     let mut echoed = EchoedNames::of_stored(specs, stored);
-    for spec in specs.iter().filter(|spec| spec.legacy.is_none()) {
+    for spec in specs.iter().filter(|spec| spec.legacy.is_none() && !spec.internal) {
         let current = spec.name;
         let legacy = || specs.iter().filter(move |it| it.legacy_name_of() == Some(current));
         let names = || iter::once(current).chain(legacy().map(|it| it.name));

@@ -46,6 +46,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     kind: FieldKind::KeyValues,
     secret: true,
     required: false,
+    internal: false,
     default: None,
     legacy: None,
 }];

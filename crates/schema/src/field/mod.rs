@@ -132,6 +132,8 @@ pub struct FieldSpec {
     pub secret: bool,
     /// Whether a new document or an input must contain the field.
     pub required: bool,
+    /// Whether only the engine sets the field. Clients can't, so it is no parameter of a request.
+    pub internal: bool,
     /// The value if the field is not given, in the form in which a client would send it.
     pub default: Option<&'static str>,
     /// If this is a legacy name of another field, that field.

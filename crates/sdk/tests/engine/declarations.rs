@@ -182,6 +182,21 @@ async fn a_default_that_its_field_cannot_read_is_refused() {
     assert!(refused.contains("a default at \"far/{x}\" can't be read"), "{refused}");
 }
 
+/// A document that no client could create, because the engine's field has no value at first.
+#[derive(Document)]
+#[document(path = "config")]
+struct ValuelessConfig {
+    /// The account that the engine created.
+    #[field(internal)]
+    account: Identifier,
+}
+
+#[tokio::test]
+async fn an_internal_field_without_a_first_value_is_refused() {
+    let refused = open_error(keys_blueprint().document::<ValuelessConfig>()).await;
+    assert!(refused.contains("missing required field \"account\""), "{refused}");
+}
+
 #[tokio::test]
 async fn paths_that_nothing_can_match_are_refused() {
     async fn no_content(_: Context, (): ()) -> Result<Response, Error> {

@@ -125,10 +125,10 @@ async fn a_document_that_an_earlier_version_stored_is_read() {
 async fn an_input_accepts_legacy_names_without_a_warning() {
     Harness::run(renamed_blueprint(), |host| async move {
         let got = host.write("repeat", json!({ "url_name": "a", "number": 7 })).await.unwrap();
-        assert_eq!(got.data_json(), r#"{"name":"a","count":7}"#);
+        assert_eq!(got.data_json(), r#"{"count":7,"name":"a"}"#);
         assert!(got.warnings.is_empty());
         let got = host.write("repeat", json!({ "url_name": "a", "name": "b" })).await.unwrap();
-        assert_eq!(got.data_json(), r#"{"name":"b","count":3}"#);
+        assert_eq!(got.data_json(), r#"{"count":3,"name":"b"}"#);
         let missing = host.write("repeat", "{}").await.unwrap_err();
         assert!(missing.message.contains("\"name\""), "{}", missing.message);
     })
@@ -139,7 +139,81 @@ async fn an_input_accepts_legacy_names_without_a_warning() {
 async fn help_marks_legacy_names_as_deprecated() {
     Harness::run(renamed_blueprint(), |host| async move {
         let help = host.help("roles/a").await.unwrap();
-        assert!(help.contains("ttl (duration (sec))\n        Deprecated: an older name of `token_ttl`."));
+        assert!(
+            help.contains(
+                "ttl (duration (sec))\n        Deprecated: an older name of `token_ttl`."
+            )
+        );
+    })
+    .await;
+}
+
+/// An account whose password the engine rotates.
+#[derive(Document)]
+#[document(path = "accounts/{name}")]
+struct RotatedAccount {
+    /// Time between two rotations.
+    #[field(default = "1d")]
+    period: DurationSecs,
+    /// When the engine rotated last, in seconds since 1970.
+    #[field(internal)]
+    last_rotation: u64,
+    /// How often the engine rotated.
+    #[field(internal, default = "1")]
+    rotations: u64,
+    /// The host that rotated last. An operator has no use for it.
+    #[field(internal, hidden)]
+    rotated_by: Option<String>,
+    /// Commands that log in to the account.
+    #[field(hidden)]
+    commands: CommaList,
+}
+
+async fn rotate_account(context: Context, (): ()) -> Result<Response, Error> {
+    let edit = |account: Option<RotatedAccount>| {
+        let mut account = account.ok_or_else(|| Error::user("no such account"))?;
+        account.last_rotation = 1_000;
+        account.rotations += 1;
+        account.rotated_by = Some("host-1".to_owned());
+        Ok(account)
+    };
+    context.documents().change(&["a"], edit).await?;
+    Ok(Response::no_content())
+}
+
+#[tokio::test]
+async fn only_the_engine_sets_an_internal_field() {
+    let engine = Blueprint::new("rotated", "1.0.0").document::<RotatedAccount>().write(
+        "rotate",
+        "Rotates the account a.",
+        rotate_account,
+    );
+    Harness::run(engine, |host| async move {
+        let sent = json!({ "period": 60, "last_rotation": 7, "rotations": 9, "rotated_by": "x" });
+        let got = host.write("accounts/a", sent.clone()).await.unwrap();
+        let ignored = "Endpoint ignored these unrecognized parameters: \
+                       [last_rotation rotated_by rotations]";
+        assert_eq!(got.warnings, [ignored]);
+        let shown = host.read("accounts/a").await.unwrap().data_json();
+        assert_eq!(shown, r#"{"last_rotation":0,"period":60,"rotations":1}"#);
+        host.write("rotate", "{}").await.unwrap();
+        assert_eq!(host.write("accounts/a", sent).await.unwrap().warnings, [ignored]);
+        let shown = host.read("accounts/a").await.unwrap().data_json();
+        assert_eq!(shown, r#"{"last_rotation":1000,"period":60,"rotations":2}"#);
+        let help = host.help("accounts/a").await.unwrap();
+        assert!(help.contains("period") && !help.contains("last_rotation"), "{help}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hidden_field_is_stored_and_not_shown() {
+    let engine = Blueprint::new("rotated", "1.0.0").document::<RotatedAccount>();
+    Harness::run(engine, |host| async move {
+        host.write("accounts/a", json!({ "commands": "login" })).await.unwrap();
+        assert!(!host.read("accounts/a").await.unwrap().data_json().contains("login"));
+        let stored = host.stored_entry("accounts/a").unwrap().value;
+        assert!(String::from_utf8_lossy(&stored).contains(r#""commands":["login"]"#));
     })
     .await;
 }
