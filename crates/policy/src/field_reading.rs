@@ -19,10 +19,14 @@ pub enum FieldReading {
     Text,
     /// An integer, also given as text.
     Integer,
+    /// A number that may have a fraction, also given as text.
+    Float,
     /// A boolean, also given as a number or text.
     Boolean,
     /// A duration: a number of seconds, or text with units.
     Duration,
+    /// A point in time: RFC 3339, or seconds since 1970 as a number or as text.
+    Time,
     /// A list of texts, or one text split at commas; white space around entries is trimmed.
     List,
     /// A map from names to texts: an object, or a list of `name=value`.
@@ -172,7 +176,13 @@ impl FieldReadings {
 
     /// Whether the handler treats `null` like a missing value.
     pub(crate) fn null_means_absent(&self, name: &str) -> bool {
-        !matches!(self.reading_of(name), FieldReading::Unknown | FieldReading::AsSent)
+        match self.declaration_of(name) {
+            // A declared field whose value has many forms still counts `null` as missing.
+            Some(declared) => declared.reading != FieldReading::AsSent,
+            None => {
+                !matches!(self.undeclared_reading, FieldReading::Unknown | FieldReading::AsSent)
+            }
+        }
     }
 
     fn declaration_of(&self, name: &str) -> Option<&FieldDeclaration> {

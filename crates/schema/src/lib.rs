@@ -32,21 +32,24 @@ pub mod openapi;
 pub mod pattern;
 
 pub use field::{
-    BaseUrl, CidrList, CommaList, DurationSecs, Identifier, KeyValues, LowerCase, NullableField,
-    PolicyNames, Verbatim,
+    BaseUrl, CidrList, CommaList, DurationSecs, FieldChoice, HeaderList, Identifier, IntegerList,
+    Json, KeyValues, LowerCase, NullableField, PolicyNames, SignedDurationSecs, Verbatim,
 };
 pub use input::Input;
+pub use strongroom_sdk_derive::EndpointChoice as FieldChoice;
 pub use strongroom_sdk_derive::EndpointInput as Input;
 pub use strongroom_types::Fields;
 
 /// The names that derived code uses.
 #[doc(hidden)]
 pub mod __private {
+    pub use serde_json::value::RawValue;
     pub use strongroom_types::Fields;
+    pub use strongroom_types::fields::write_string;
 
     pub use crate::Input;
     pub use crate::field::{
-        Field, FieldSpec, InvalidInput, check_default, is_plain_text, optional, required,
-        sent_name, with_default,
+        Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe,
+        LegacyName, check_default, is_plain_text, optional, required, sent_name, with_default,
     };
 }

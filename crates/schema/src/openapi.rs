@@ -228,12 +228,15 @@ fn field_schema(spec: &FieldSpec) -> Value {
         FieldKind::String => json!({ "type": "string" }),
         FieldKind::LowerCaseString => json!({ "type": "string", "format": "lowercase" }),
         FieldKind::Integer => json!({ "type": "integer" }),
+        FieldKind::Float => json!({ "type": "number", "format": "float" }),
         FieldKind::Boolean => json!({ "type": "boolean" }),
         FieldKind::Duration => json!({ "type": "string", "format": "duration" }),
+        FieldKind::Time => json!({ "type": "string", "format": "date-time" }),
         FieldKind::CommaList | FieldKind::PolicyNames => {
             json!({ "type": "array", "items": { "type": "string" } })
         }
-        FieldKind::KeyValues | FieldKind::Object => {
+        FieldKind::IntegerList => json!({ "type": "array", "items": { "type": "integer" } }),
+        FieldKind::KeyValues | FieldKind::Object | FieldKind::Json | FieldKind::Headers => {
             json!({ "type": "object", "additionalProperties": true })
         }
     };
@@ -243,6 +246,9 @@ fn field_schema(spec: &FieldSpec) -> Value {
         }
         if let Some(default) = spec.default {
             schema.insert("default".to_owned(), default_value(spec.kind, default));
+        }
+        if !spec.allowed_values.is_empty() {
+            schema.insert("enum".to_owned(), json!(spec.allowed_values));
         }
         if spec.legacy.is_some() {
             schema.insert("deprecated".to_owned(), true.into());
@@ -254,10 +260,16 @@ fn field_schema(spec: &FieldSpec) -> Value {
 /// A default, converted to the JSON type of its field.
 fn default_value(kind: FieldKind, text: &str) -> Value {
     match kind {
-        FieldKind::Integer | FieldKind::Boolean => {
+        FieldKind::Integer | FieldKind::Float | FieldKind::Boolean | FieldKind::Json => {
             serde_json::from_str(text).unwrap_or_else(|_| text.into())
         }
-        FieldKind::CommaList | FieldKind::PolicyNames => text.split(',').filter(|part| !part.is_empty()).collect(),
+        FieldKind::CommaList | FieldKind::PolicyNames => {
+            text.split(',').filter(|part| !part.is_empty()).collect()
+        }
+        FieldKind::IntegerList => {
+            let numbers = text.split(',').filter_map(|part| part.trim().parse::<i64>().ok());
+            numbers.collect()
+        }
         _ => text.into(),
     }
 }
@@ -271,6 +283,7 @@ mod tests {
         name: "name",
         help: "Which.",
         kind: FieldKind::String,
+        allowed_values: &[],
         secret: false,
         required: true,
         internal: false,
@@ -291,6 +304,43 @@ mod tests {
         legacy: Some(LegacyName { current: "count", echo: false }),
         ..COUNT
     };
+
+    #[test]
+    fn each_kind_has_its_schema() {
+        let schema_of = |kind, default, allowed_values| {
+            field_schema(&FieldSpec { kind, default, allowed_values, ..NAME })
+        };
+        for (kind, default, expected) in [
+            (
+                FieldKind::IntegerList,
+                "1,2",
+                json!({ "type": "array", "items": { "type": "integer" }, "default": [1, 2] }),
+            ),
+            (
+                FieldKind::PolicyNames,
+                "a,b",
+                json!({ "type": "array", "items": { "type": "string" }, "default": ["a", "b"] }),
+            ),
+            (
+                FieldKind::Float,
+                "1.5",
+                json!({ "type": "number", "format": "float", "default": 1.5 }),
+            ),
+            (
+                FieldKind::Json,
+                "{}",
+                json!({ "type": "object", "additionalProperties": true, "default": {} }),
+            ),
+        ] {
+            assert_eq!(schema_of(kind, Some(default), &[]), expected);
+        }
+        let time = json!({ "type": "string", "format": "date-time" });
+        assert_eq!(schema_of(FieldKind::Time, None, &[]), time);
+        let text = json!({ "type": "string", "format": "lowercase" });
+        assert_eq!(schema_of(FieldKind::LowerCaseString, None, &[]), text);
+        let choice = json!({ "type": "string", "enum": ["a", "b"], "default": "a" });
+        assert_eq!(schema_of(FieldKind::String, Some("a"), &["a", "b"]), choice);
+    }
 
     fn path_doc(pattern: &str, verbs: PathVerbs) -> PathDoc<'_> {
         PathDoc {

@@ -224,6 +224,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
             name: #name,
             help: #help,
             kind: <#ty as #names::Field>::KIND,
+            allowed_values: <#ty as #names::Field>::ALLOWED_VALUES,
             secret: <#ty as #names::Field>::SECRET || #hidden,
             required: #required,
             internal: #internal,
@@ -239,6 +240,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
                 name: #legacy_name,
                 help: #legacy_help,
                 kind: <#ty as #names::Field>::KIND,
+                allowed_values: <#ty as #names::Field>::ALLOWED_VALUES,
                 secret: <#ty as #names::Field>::SECRET || #hidden,
                 required: false,
                 internal: #internal,
@@ -270,9 +272,8 @@ fn check_defaults_fn(model: &StructModel) -> TokenStream {
             )?;
         })
     });
-    let internal = |field: &&FieldModel| {
-        field.attributes.internal && field.attributes.default.is_none()
-    };
+    let internal =
+        |field: &&FieldModel| field.attributes.internal && field.attributes.default.is_none();
     let read_absent = model.fields.iter().filter(internal).map(|field| {
         let FieldModel { ty, name, .. } = field;
         let names = model.names.path_at(ty.span());

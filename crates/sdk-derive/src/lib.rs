@@ -21,6 +21,7 @@
 //! `passphrase`, `secret`, `token`, `key`, `credential` and `credentials`, except `public_key`. A
 //! field of plain text under such a name doesn't compile: its type must be `Secret<String>`, or
 //! the field `public`. In a receipt it can only get another name.
+mod choice;
 mod expand;
 mod field_attributes;
 mod model;
@@ -61,6 +62,25 @@ pub fn derive_answer(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(Receipt, attributes(field))]
 pub fn derive_receipt(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_receipt)
+}
+
+/// Derives `FieldChoice`: an enum without data as a field with a fixed list of values.
+/// `#[choice(rename = "...")]` sets the value of a variant; otherwise it is the variant's name in
+/// small letters with hyphens.
+#[proc_macro_derive(FieldChoice, attributes(choice))]
+pub fn derive_field_choice(input: TokenStream) -> TokenStream {
+    expand_choice(&parse_macro_input!(input), NamesModule::Sdk)
+}
+
+/// Derives `FieldChoice` for crates that depend on `strongroom-schema` and not on the SDK.
+/// `strongroom-schema` re-exports it as `FieldChoice`.
+#[proc_macro_derive(EndpointChoice, attributes(choice))]
+pub fn derive_endpoint_choice(input: TokenStream) -> TokenStream {
+    expand_choice(&parse_macro_input!(input), NamesModule::Schema)
+}
+
+fn expand_choice(input: &DeriveInput, names: NamesModule) -> TokenStream {
+    choice::derive_choice(input, names).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 fn expand_derive(

@@ -52,6 +52,12 @@ fn path_help(route: &Route) -> String {
             spec.kind.help_name(),
             spec.help
         ));
+        if !spec.allowed_values.is_empty() {
+            text.push_str(&format!(
+                "        Allowed values: {}.\n",
+                spec.allowed_values.join(", ")
+            ));
+        }
     }
     text
 }

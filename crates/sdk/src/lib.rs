@@ -205,14 +205,14 @@ pub use document::Document;
 pub use engine::{Operation, RawResponse};
 pub use error::Error;
 pub use field::{
-    BaseUrl, CidrList, CommaList, DurationSecs, Identifier, KeyValues, LowerCase, NullableField,
-    PolicyNames, Verbatim,
+    BaseUrl, CidrList, CommaList, DurationSecs, FieldChoice, HeaderList, Identifier, IntegerList,
+    Json, KeyValues, LowerCase, NullableField, PolicyNames, SignedDurationSecs, Verbatim,
 };
 pub use free_form::FreeForm;
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
-pub use strongroom_sdk_derive::{Document, Input, Receipt, ResponseData};
+pub use strongroom_sdk_derive::{Document, FieldChoice, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use versioned_engine::VersionedEngine;
@@ -220,13 +220,18 @@ pub use versioned_engine::VersionedEngine;
 /// The names that derived code uses.
 #[doc(hidden)]
 pub mod __private {
+    pub use serde_json::value::RawValue;
     pub use strongroom_schema::field::{
-        LegacyName, check_default, is_plain_text, optional, required, sent_name, with_default,
+        check_default, is_plain_text, optional, required, sent_name, with_default,
     };
+    pub use strongroom_types::fields::write_string;
 
     pub use crate::Fields;
     pub use crate::action::{Input, ResponseData};
     pub use crate::credential::{Receipt, ReceiptWriter};
     pub use crate::document::Document;
-    pub use crate::field::{Field, FieldSpec, InvalidInput, ObjectWriter};
+    pub use crate::field::{
+        Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe, LegacyName,
+        ObjectWriter,
+    };
 }

@@ -44,6 +44,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     name: ANY_FIELD,
     help: "Arbitrary fields.",
     kind: FieldKind::KeyValues,
+    allowed_values: &[],
     secret: true,
     required: false,
     internal: false,

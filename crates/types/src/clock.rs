@@ -75,6 +75,19 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// Parses a time as Vault's clients write it: RFC 3339 with any offset, or whole seconds since
+    /// the Unix epoch. White space around it is ignored. `None` if the text is malformed or out of
+    /// range.
+    pub fn parse_rfc3339_or_secs(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.parse::<i64>() {
+            Ok(secs) => secs.checked_mul(NANOS_PER_SEC).map(Self),
+            Err(_) => Self::parse_rfc3339(text),
+        }
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
@@ -271,6 +284,10 @@ mod tests {
         assert_eq!(Timestamp::from_secs(0).to_rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::parse_rfc3339("2026-11-21T22:21:14.55Z"), Some(moment));
         assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+        let parse = Timestamp::parse_rfc3339_or_secs;
+        assert_eq!(parse(" 2026-11-21T22:21:14.55Z "), Some(moment));
+        assert_eq!(parse("-60"), Some(Timestamp::from_secs(-60)));
+        assert_eq!((parse("9223372037"), parse("1.5"), parse("")), (None, None, None));
     }
 
     #[test]

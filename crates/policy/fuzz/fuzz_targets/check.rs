@@ -71,12 +71,14 @@ pub(crate) fn any_pattern(bytes: &[u8]) {
     }
 }
 
-const READINGS: [FieldReading; 14] = [
+const READINGS: [FieldReading; 16] = [
     FieldReading::Unknown,
     FieldReading::AsSent,
     FieldReading::Text,
     FieldReading::Integer,
+    FieldReading::Float,
     FieldReading::Boolean,
+    FieldReading::Time,
     FieldReading::Duration,
     FieldReading::List,
     FieldReading::Pairs,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Number, Value};
 use strongroom_types::duration::parse_nanos;
-use strongroom_types::parse_bool;
+use strongroom_types::{Timestamp, parse_bool};
 
 use super::ANY_FIELD;
 use crate::field_reading::{FieldReading, case_folded};
@@ -59,7 +59,11 @@ pub(super) fn is_allowed(allowed: &[Value], value: &Value, reading: FieldReading
                     !pairs.is_empty() && pairs.iter().all(fits)
                 })
         }
-        FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
+        FieldReading::Integer
+        | FieldReading::Float
+        | FieldReading::Boolean
+        | FieldReading::Duration
+        | FieldReading::Time => {
             allowed.iter().any(|wanted| same_scalar(wanted, value, reading, WholeSecs::is_same))
         }
         FieldReading::FoldedText | FieldReading::Version => scalar_text(value)
@@ -82,8 +86,10 @@ fn is_allowed_as_sent(wanted: &Value, value: &Value, reading: FieldReading) -> b
         | FieldReading::Version
         | FieldReading::CommandLine
         | FieldReading::Integer
+        | FieldReading::Float
         | FieldReading::Boolean
-        | FieldReading::Duration => glob_matches(glob, text),
+        | FieldReading::Duration
+        | FieldReading::Time => glob_matches(glob, text),
         FieldReading::Unknown if text.contains(',') => glob == text,
         FieldReading::Unknown => glob_matches(glob, text),
         FieldReading::List
@@ -122,9 +128,11 @@ fn is_denied_by(wanted: &Value, value: &Value, reading: FieldReading) -> bool {
             };
             same_pairs || found.iter().any(fits)
         }),
-        FieldReading::Integer | FieldReading::Boolean | FieldReading::Duration => {
-            same_scalar(wanted, value, reading, WholeSecs::may_be_equal)
-        }
+        FieldReading::Integer
+        | FieldReading::Float
+        | FieldReading::Boolean
+        | FieldReading::Duration
+        | FieldReading::Time => same_scalar(wanted, value, reading, WholeSecs::may_be_equal),
         FieldReading::CommandLine => scalar_text(value).is_some_and(|text| {
             text.split_whitespace().any(|word| entry_matches(wanted, word, reading))
         }),
@@ -284,6 +292,14 @@ fn same_scalar(
             (Ok(a), Ok(b)) => a == b,
             _ => false,
         },
+        FieldReading::Float => match (a.parse::<f64>(), b.parse::<f64>()) {
+            (Ok(a), Ok(b)) => a.partial_cmp(&b) == Some(Ordering::Equal),
+            _ => false,
+        },
+        FieldReading::Time => {
+            let time = Timestamp::parse_rfc3339_or_secs(a);
+            time.is_some() && time == Timestamp::parse_rfc3339_or_secs(b)
+        }
         FieldReading::Boolean => parse_bool(a).is_some() && parse_bool(a) == parse_bool(b),
         FieldReading::Duration => match (whole_secs(a), whole_secs(b)) {
             (Some(a), Some(b)) => same_secs(a, b),

@@ -120,7 +120,7 @@ fn vault_1_21_an_allowed_glob_must_match_every_entry() {
 
 #[test]
 fn values_are_compared_as_their_kind_is_read() {
-    use FieldReading::{Boolean, Duration, Integer, Pairs, PolicyName, Text};
+    use FieldReading::{Boolean, Duration, Float, Integer, Pairs, PolicyName, Text, Time};
     for (reading, denied, sent) in [
         (Duration, r#""24h""#, r#""1d""#),
         (Duration, r#""24h""#, "86400"),
@@ -129,6 +129,11 @@ fn values_are_compared_as_their_kind_is_read() {
         (Integer, "5", r#"" 5 ""#),
         (Integer, r#""5""#, "5"),
         (Integer, "5", r#""+5""#),
+        (Float, "1.5", r#"" 1.50 ""#),
+        (Float, r#""1500""#, "1.5e3"),
+        (Time, r#""2023-11-14T22:13:20Z""#, "1700000000"),
+        (Time, r#""2023-11-14T22:13:20Z""#, r#"" 2023-11-15T00:13:20+02:00""#),
+        (Time, "1700000000", r#""2023-11-14T22:13:20.000Z""#),
         (Boolean, "true", r#""t""#),
         (Boolean, "true", "1"),
         (Boolean, r#""false""#, r#""F""#),
@@ -147,6 +152,8 @@ fn values_are_compared_as_their_kind_is_read() {
         (Duration, r#""5m""#, "300"),
         (Duration, "300", r#""5m""#),
         (Integer, "5", r#""5""#),
+        (Float, "1.5", r#""1.50""#),
+        (Time, "1700000000", r#""2023-11-14T22:13:20Z""#),
         (Boolean, "true", r#""TRUE""#),
         (Pairs, r#""env=*""#, r#"{"env":"prod"}"#),
         (Pairs, r#"{ env = "prod" }"#, r#""env=prod""#),
@@ -158,6 +165,9 @@ fn values_are_compared_as_their_kind_is_read() {
         (Duration, r#""5m""#, r#""5m0.5s""#),
         (Duration, r#""0""#, r#""""#),
         (Integer, "5", "6"),
+        (Float, "1.5", "1.6"),
+        (Time, "1700000000", r#""2023-11-14T22:13:21Z""#),
+        (Time, "1700000000", r#""yesterday""#),
         (Pairs, r#""env=*""#, r#"{"env":"prod","admin":"yes"}"#),
         (Text, r#""a""#, r#""a ""#),
         (Text, r#""a""#, r#"["a"]"#),
@@ -167,6 +177,18 @@ fn values_are_compared_as_their_kind_is_read() {
     }
     let text = r#"denied_parameters = { "f" = ["admin"] }"#;
     assert!(allows_write_read_as(Text, text, r#""dev,admin""#), "one text is one value");
+}
+
+#[test]
+fn a_declared_field_of_many_forms_is_missing_if_it_is_null() {
+    let readings = || {
+        let (name, reading) = ("f".into(), FieldReading::Unknown);
+        FieldReadings::from_declarations([FieldDeclaration { name, reading, legacy_name_of: None }])
+    };
+    let rule = r#"required_parameters = ["f"]"#;
+    let writes = |body| allows_request_read_as(&[rule], Capability::Update, body, None, &readings);
+    assert!(writes(r#"{"f":{}}"#));
+    assert!(!writes(r#"{"f":null}"#));
 }
 
 #[test]

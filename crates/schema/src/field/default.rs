@@ -1,6 +1,7 @@
 //! Checks of field defaults at compile time. What can't be checked then is checked when the engine
 //! is opened.
 
+use super::choice::is_allowed_value;
 use super::{Field, FieldKind};
 
 /// Rejects, in a constant, a default that no field of this kind can parse.
@@ -11,9 +12,19 @@ use super::{Field, FieldKind};
 #[doc(hidden)]
 pub const fn check_default<F: Field>(text: &str) {
     let text = text.as_bytes();
+    assert!(
+        is_allowed_value(text, F::ALLOWED_VALUES),
+        "a field's default is none of the values that the field accepts"
+    );
     match F::KIND {
         FieldKind::Integer => {
             assert!(is_integer(text), "a field's default is no whole number");
+        }
+        FieldKind::Float => {
+            assert!(is_float(text), "a field's default is no number");
+        }
+        FieldKind::IntegerList => {
+            assert!(is_integer_list(text), "a field's default is no list of whole numbers");
         }
         FieldKind::Boolean => {
             assert!(is_boolean(text), "a field's default is neither true nor false");
@@ -27,7 +38,10 @@ pub const fn check_default<F: Field>(text: &str) {
         | FieldKind::CommaList
         | FieldKind::PolicyNames
         | FieldKind::KeyValues
-        | FieldKind::Object => {}
+        | FieldKind::Object
+        | FieldKind::Json
+        | FieldKind::Headers
+        | FieldKind::Time => {}
     }
 }
 
@@ -44,6 +58,32 @@ const fn is_integer(text: &[u8]) -> bool {
         at = rest;
     }
     !digits.is_empty()
+}
+
+/// At least one digit, beside signs, points and exponents.
+const fn is_float(text: &[u8]) -> bool {
+    let mut has_digit = false;
+    let mut at = text.trim_ascii();
+    while let [byte, rest @ ..] = at {
+        has_digit |= byte.is_ascii_digit();
+        if !(byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')) {
+            return false;
+        }
+        at = rest;
+    }
+    has_digit
+}
+
+/// Digits, signs, commas and white space.
+const fn is_integer_list(text: &[u8]) -> bool {
+    let mut at = text;
+    while let [byte, rest @ ..] = at {
+        if !(byte.is_ascii_digit() || matches!(byte, b'-' | b',' | b' ' | b'\t'..=b'\r')) {
+            return false;
+        }
+        at = rest;
+    }
+    true
 }
 
 const fn is_boolean(text: &[u8]) -> bool {
@@ -89,7 +129,7 @@ mod tests {
     use strongroom_types::{Fields, parse_bool};
 
     use super::*;
-    use crate::field::{DurationSecs, with_default};
+    use crate::field::{DurationSecs, IntegerList, with_default};
 
     #[test]
     fn defaults_are_checked_by_kind() {
@@ -99,6 +139,11 @@ mod tests {
         for bad in ["", "-", "many", "1.5", "0x1", "1h"] {
             assert!(!is_integer(bad.as_bytes()), "{bad}");
         }
+        for (good, bad) in [("1.5", "many"), ("-1e3", "-"), (" 7 ", "1,5")] {
+            assert!(is_float(good.as_bytes()) && !is_float(bad.as_bytes()), "{good} {bad}");
+        }
+        assert!(is_integer_list(b"1, -2,3,") && is_integer_list(b""));
+        assert!(!is_integer_list(b"1,many") && !is_integer_list(b"1.5"));
         for good in ["0", "3600", "1h", "1h30m", "30d", "1.5s", ".5h", "3us", "-1h", ""] {
             assert!(is_duration(good.as_bytes()), "{good}");
         }
@@ -116,6 +161,15 @@ mod tests {
             prop_assert_eq!(parse_bool(&text).is_some(), is_boolean(text.as_bytes()));
             let read = with_default::<DurationSecs>(&Fields::new(), "d", text.clone().leak());
             prop_assert!(read.is_err() || is_duration(text.as_bytes()));
+        }
+
+        /// The same for numbers with a fraction and lists of numbers.
+        #[test]
+        fn readable_numbers_are_accepted(text in "[-+0-9.eE, ]{0,5}") {
+            let read = with_default::<f64>(&Fields::new(), "n", text.clone().leak());
+            prop_assert!(read.is_err() || is_float(text.as_bytes()));
+            let read = with_default::<IntegerList>(&Fields::new(), "n", text.clone().leak());
+            prop_assert!(read.is_err() || is_integer_list(text.as_bytes()));
         }
     }
 }

@@ -328,6 +328,7 @@ impl Field for Secret<String> {
 impl<F: Field> Field for Option<F> {
     const KIND: FieldKind = F::KIND;
     const SECRET: bool = F::SECRET;
+    const ALLOWED_VALUES: &'static [&'static str] = F::ALLOWED_VALUES;
 
     fn value_if_absent() -> Option<Self> {
         Some(None)

@@ -73,14 +73,11 @@ impl PolicyNames {
     ///
     /// [`InvalidValue`] if a name is `root` or `response-wrapping`, is longer than 512 bytes, or
     /// contains unprintable characters.
-    pub fn parse<T: AsRef<str>>(
-        names: impl IntoIterator<Item = T>,
-    ) -> Result<Self, InvalidValue> {
+    pub fn parse<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Result<Self, InvalidValue> {
         const BAD: InvalidValue =
             InvalidValue("a list of policy names of at most 512 printable characters each");
-        const RESERVED: InvalidValue = InvalidValue(
-            "policies other than root and response-wrapping, which no login can give",
-        );
+        const RESERVED: InvalidValue =
+            InvalidValue("policies other than root and response-wrapping, which no login can give");
         let mut sorted = BTreeSet::new();
         for name in names {
             if name.as_ref().trim().is_empty() {
@@ -131,7 +128,7 @@ impl Field for PolicyNames {
 impl LeaseSafe for PolicyNames {}
 
 /// The entries of a list, as [`CommaList`] reads them; `bad` describes anything that is no list.
-fn read_texts(raw: &RawValue, bad: InvalidValue) -> Result<Vec<String>, InvalidValue> {
+pub(super) fn read_texts(raw: &RawValue, bad: InvalidValue) -> Result<Vec<String>, InvalidValue> {
     let list = CommaList::read(raw);
     list.map(|list| list.0).map_err(|error| if error == TOO_MANY_PARTS { error } else { bad })
 }

@@ -5,26 +5,36 @@
 //! never an untyped map. Error messages describe what was expected and never repeat the value,
 //! which may be a secret.
 
+mod choice;
 mod default;
+mod headers;
+mod json;
 mod kinds;
 mod legacy;
 mod lists;
 mod lower_case;
+mod numbers;
 #[cfg(test)]
 pub(crate) mod testing;
+mod times;
 mod unknown;
 mod verbatim;
 
 use std::fmt;
 
+pub use choice::FieldChoice;
 #[doc(hidden)]
 pub use default::check_default;
+pub use headers::HeaderList;
+pub use json::Json;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};
 pub use legacy::LegacyName;
 #[doc(hidden)]
 pub use legacy::sent_name;
 pub use lists::{CidrList, PolicyNames};
 pub use lower_case::LowerCase;
+pub use numbers::IntegerList;
+pub use times::SignedDurationSecs;
 pub use unknown::{FieldWarnings, apply_captures};
 pub use verbatim::{NullableField, Verbatim};
 
@@ -45,6 +55,8 @@ pub trait Field: Sized + Send + Sync + 'static {
     /// Whether the value is secret: stored, returned in responses, never shown when a document is
     /// read.
     const SECRET: bool = false;
+    /// The only values that the field accepts; empty if they can't be listed.
+    const ALLOWED_VALUES: &'static [&'static str] = &[];
     /// Whether [`Field::read`] receives `null`. Otherwise `null` counts as not given.
     const TAKES_NULL: bool = false;
     /// The value of a field that is neither given nor has a default; `None` if the field is then
@@ -81,19 +93,29 @@ pub enum FieldKind {
     LowerCaseString,
     /// An integer, also accepted as a string of digits.
     Integer,
+    /// A number that may have a fraction, also accepted as a string.
+    Float,
     /// A boolean, also accepted as a string.
     Boolean,
     /// A number of seconds, or a string such as `1h`.
     Duration,
+    /// A point in time: RFC 3339, or seconds since 1970.
+    Time,
     /// An array of strings, or one string with commas.
     CommaList,
     /// A list as of [`FieldKind::CommaList`] of names of policies, which are trimmed and
     /// lower-cased.
     PolicyNames,
+    /// An array of integers, or one string with commas.
+    IntegerList,
     /// An object of strings, or strings of the form `k=v`.
     KeyValues,
     /// A JSON object that is kept as it was sent.
     Object,
+    /// JSON, or a string that contains JSON.
+    Json,
+    /// HTTP headers: an object, base64 of it, or strings of the form `name:value`.
+    Headers,
 }
 
 impl FieldKind {
@@ -103,11 +125,14 @@ impl FieldKind {
             Self::String => "string",
             Self::LowerCaseString => "lowercase string",
             Self::Integer => "int",
+            Self::Float => "float",
             Self::Boolean => "bool",
             Self::Duration => "duration (sec)",
-            Self::CommaList | Self::PolicyNames => "slice",
+            Self::Time => "time",
+            Self::CommaList | Self::PolicyNames | Self::IntegerList => "slice",
             Self::KeyValues => "keypair",
-            Self::Object => "map",
+            Self::Object | Self::Json => "map",
+            Self::Headers => "header",
         }
     }
 }
@@ -116,7 +141,9 @@ impl FieldKind {
 /// derive macros reject it under a name that suggests one.
 #[doc(hidden)]
 pub const fn is_plain_text<F: Field>() -> bool {
-    !F::SECRET && matches!(F::KIND, FieldKind::String | FieldKind::LowerCaseString | FieldKind::Object)
+    use FieldKind::{Json, LowerCaseString, Object, String};
+    let is_text = matches!(F::KIND, String | LowerCaseString | Object | Json);
+    is_text && !F::SECRET && F::ALLOWED_VALUES.is_empty()
 }
 
 /// The declaration of one field of a document, input or response.
@@ -128,6 +155,8 @@ pub struct FieldSpec {
     pub help: &'static str,
     /// The kind of value that the field accepts.
     pub kind: FieldKind,
+    /// The only values that the field accepts; empty if they can't be listed.
+    pub allowed_values: &'static [&'static str],
     /// Whether the value is never shown when a document is read.
     pub secret: bool,
     /// Whether a new document or an input must contain the field.

@@ -210,6 +210,7 @@ impl<F: Field> Field for NullableField<F> {
     const KIND: FieldKind = F::KIND;
     const SECRET: bool = F::SECRET;
     const TAKES_NULL: bool = true;
+    const ALLOWED_VALUES: &'static [&'static str] = F::ALLOWED_VALUES;
 
     fn value_if_absent() -> Option<Self> {
         Some(Self::Absent)

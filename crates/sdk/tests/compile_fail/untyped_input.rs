@@ -14,7 +14,7 @@ struct Anything {
 #[document(path = "roles/{name}")]
 struct Role {
     /// In seconds, as JSON has it.
-    ttl: f64,
+    ttl: f32,
 }
 
 fn main() {}

@@ -11,5 +11,6 @@ mod contract;
 mod declarations;
 mod fake_system;
 mod field_attributes;
+mod field_kinds;
 mod harness;
 mod key_migration;
