@@ -114,7 +114,8 @@
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
-//! - [`field`]: field kinds, which parse every form in which clients send a value
+//! - [`field`]: field kinds, which parse every form in which clients send a value; the attributes of
+//!   fields are in the book, `docs/src/reference/derive-attributes.md`
 //! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
 //!   whether a call may have taken effect
 //! - [`intent`]: how orphaned credentials are prevented
@@ -170,6 +171,10 @@ mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod credential;
+/// Compiles and runs the examples of the book's page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/reference/derive-attributes.md")]
+mod derive_attributes_page {}
 pub mod document;
 pub mod engine;
 mod engine_instance;
@@ -231,7 +236,7 @@ pub mod __private {
     pub use crate::credential::{Receipt, ReceiptWriter};
     pub use crate::document::Document;
     pub use crate::field::{
-        Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe, LegacyName,
-        ObjectWriter,
+        Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe,
+        LegacyName, ObjectWriter,
     };
 }
