@@ -48,7 +48,7 @@ pub use storage::{
 };
 use strongroom_types::{Clock, Entropy};
 pub use strongroom_types::{MountKind, TokenTypeSetting};
-pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView};
+pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView, TaskOutcome};
 
 /// An instance of an engine at one mount; it handles the requests below the mount's path.
 ///

@@ -5,7 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 use strongroom_types::{Secret, Ttl};
 
-/// Read-only queries to the server. Every answer is for the engine's own mount.
+/// Read-only queries to the server, and what the engine reports to it. Every answer is for the
+/// engine's own mount.
 #[async_trait]
 pub trait SystemView: Send + Sync + fmt::Debug + 'static {
     /// The default and maximum lease lifetimes of this mount, with the mount's tuning applied.
@@ -45,6 +46,34 @@ pub trait SystemView: Send + Sync + fmt::Debug + 'static {
     async fn generate_password(&self, policy: &str) -> Result<Secret<String>, SystemError> {
         let _ = policy;
         Err(SystemError("password policies are not offered here".to_owned()))
+    }
+
+    /// Reports a run of one of the engine's tasks, for the server's metrics. The default
+    /// implementation does nothing; the plug-in protocol can't transmit it.
+    fn record_task_run(&self, task: &'static str, outcome: TaskOutcome) {
+        let _ = (task, outcome);
+    }
+}
+
+/// How a run of an engine's task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// It completed without an error.
+    Succeeded,
+    /// It returned an error, or panicked.
+    Failed,
+    /// It exceeded its time limit and was dropped.
+    TimedOut,
+}
+
+impl TaskOutcome {
+    /// The outcome's name as the label of a metric.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use strongroom_engine::{ClusterInfo, MountLifetimes, SystemError, SystemView};
+use strongroom_engine::{ClusterInfo, MountLifetimes, SystemError, SystemView, TaskOutcome};
 use strongroom_policy::PasswordPolicies;
+use strongroom_telemetry::names;
 use strongroom_types::Secret;
 
 use crate::table::MountTable;
@@ -89,5 +90,13 @@ impl SystemView for MountSystemView {
             .generate(policy)
             .await
             .map_err(|error| SystemError(error.to_string()))
+    }
+
+    fn record_task_run(&self, task: &'static str, outcome: TaskOutcome) {
+        let table = self.mount_table();
+        let Some(mounted) = table.find_by_uuid(&self.uuid) else { return };
+        let (mount, outcome) = (mounted.info.path.clone(), outcome.as_str());
+        metrics::counter!(names::TASK_RUNS, "mount" => mount, "task" => task, "outcome" => outcome)
+            .increment(1);
     }
 }

@@ -18,6 +18,7 @@ use crate::credential::{Credential, RequiredDocumentSpec};
 use crate::document::Document;
 use crate::free_form::FreeForm;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
+use crate::lifecycle::LifecycleDeclarations;
 use crate::migration::Migration;
 use crate::records::RecordKey;
 use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
@@ -36,6 +37,7 @@ pub struct Blueprint {
     migration: Option<Migration>,
     migrated_rejection: Option<&'static str>,
     unknown_path_hint: Option<UnknownPathHint>,
+    pub(crate) lifecycle: LifecycleDeclarations,
     routes: Vec<Route>,
     /// Index of the route declared last; a read and a write declared for one path share a route.
     last_declared: usize,
@@ -77,6 +79,7 @@ impl Blueprint {
             migration: None,
             migrated_rejection: None,
             unknown_path_hint: None,
+            lifecycle: LifecycleDeclarations::default(),
             routes: Vec::new(),
             last_declared: 0,
         }
@@ -339,6 +342,9 @@ impl Blueprint {
     /// Rejects declarations that hide each other or use paths reserved by the SDK.
     pub(crate) fn check_declarations(&self) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
+        if let Some(fault) = self.lifecycle.declaration_error() {
+            return refused(fault);
+        }
         for (index, route) in self.routes.iter().enumerate() {
             let (path, special) = (route.pattern.as_str(), route.pattern.to_special_path());
             let (before, after) =

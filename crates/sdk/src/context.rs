@@ -8,6 +8,7 @@ use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
 
 use crate::Error;
 use crate::document::{Document, DocumentStore};
+use crate::lifecycle::BackgroundTasks;
 use crate::records::RecordStore;
 
 /// The instance's services, and details of the request if there is one. Cheap to clone.
@@ -23,6 +24,7 @@ pub(crate) struct InstanceServices {
     pub(crate) mount: MountContext,
     pub(crate) documents: DocumentStore,
     pub(crate) records: RecordStore,
+    pub(crate) tasks: BackgroundTasks,
 }
 
 /// The part of the context that belongs to the request.
@@ -48,6 +50,10 @@ impl Context {
             deadline: request.deadline,
         };
         Self { services, request: Some(Arc::new(asked)) }
+    }
+
+    pub(crate) fn services(&self) -> &InstanceServices {
+        &self.services
     }
 
     /// The typed documents of this mount, such as its configuration and roles.

@@ -21,5 +21,5 @@ pub use strongroom_engine::{
     FieldKinds, FoldedPaths, IdentityAlias, LeaseContext, LeasedResponse, MountContext, MountInfo,
     MountKind, MountLifetimes, Operation, RECORD_PREFIX, RawResponse, SpecialPaths, StatusKind,
     Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
-    SystemError, SystemView, TokenTypeSetting,
+    SystemError, SystemView, TaskOutcome, TokenTypeSetting,
 };

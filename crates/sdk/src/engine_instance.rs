@@ -28,6 +28,7 @@ use crate::help;
 use crate::intent::IntentStore;
 use crate::key_migration::{KeyMigratingStorage, current_key};
 use crate::leased_credential::{ErasedCredential, credential_kind};
+use crate::lifecycle::{BackgroundTasks, TaskScheduler};
 use crate::migration::{self, MigrationGate};
 use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
@@ -46,6 +47,7 @@ pub(crate) struct EngineInstance {
     migration_task: Arc<SingleTask>,
     keyed_storage: Arc<KeyMigratingStorage>,
     key_migration_task: Arc<SingleTask>,
+    scheduler: TaskScheduler,
 }
 
 /// State of a background task of which at most one runs per instance: undoing stale intents,
@@ -66,13 +68,13 @@ impl EngineInstance {
     ) -> Self {
         let moved_keys = Arc::new(KeyMigratingStorage::new(mount.storage));
         mount.storage = moved_keys.clone();
-        let tasks = TaskTracker::new();
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         let documents = DocumentStore::new(mount.storage.clone(), tasks.clone(), &mount.config);
         let intents = IntentStore::new(mount.clone());
         let records = RecordStore::new(mount.storage.clone());
-        let services = Arc::new(InstanceServices { mount, documents, records });
-        let (closing, sweeping) = (CancellationToken::new(), Arc::default());
-        let (gate, taking_over) = Default::default();
+        let owned_tasks = BackgroundTasks::new(tasks.clone(), closing.clone());
+        let services = Arc::new(InstanceServices { mount, documents, records, tasks: owned_tasks });
+        let scheduler = TaskScheduler::new(&blueprint.lifecycle);
         Self {
             blueprint,
             description,
@@ -80,11 +82,12 @@ impl EngineInstance {
             intents,
             tasks,
             closing,
-            intent_rollback: sweeping,
-            migration_gate: gate,
-            migration_task: taking_over,
+            intent_rollback: Arc::default(),
+            migration_gate: Arc::default(),
+            migration_task: Arc::default(),
             keyed_storage: moved_keys,
             key_migration_task: Arc::default(),
+            scheduler,
         }
     }
 
@@ -127,7 +130,10 @@ impl EngineInstance {
             self.check_migrated()?;
         }
         match request.operation {
-            Operation::Help => return Ok(help::help_response(&self.blueprint, &request.path)),
+            Operation::Help => {
+                let tasks = self.scheduler.help_section();
+                return Ok(help::help_response(&self.blueprint, &request.path, &tasks));
+            }
             Operation::List => return Box::pin(self.handle_list(request)).await,
             Operation::Renew | Operation::Revoke => {
                 return Box::pin(self.handle_lease(request)).await;
@@ -422,6 +428,7 @@ impl Engine for EngineInstance {
     async fn initialize(&self) -> Result<(), EngineError> {
         self.inspect_storage().await?;
         self.spawn_intent_rollback();
+        self.scheduler.start(&Context::background(self.services.clone()));
         Ok(())
     }
 
@@ -450,6 +457,7 @@ impl Engine for EngineInstance {
         self.spawn_key_migration();
         self.spawn_migration();
         self.spawn_intent_rollback();
+        self.scheduler.run_due(&Context::background(self.services.clone()));
         Ok(())
     }
 
@@ -460,6 +468,10 @@ impl Engine for EngineInstance {
         // again.
         self.services.documents.clear_cache();
         self.tasks.close();
+        self.tasks.wait().await;
+        self.scheduler.run_on_close(&Context::background(self.services.clone())).await;
+        // It may have read documents, and a write that it began may still be running.
+        self.services.documents.clear_cache();
         self.tasks.wait().await;
     }
 }

@@ -89,7 +89,12 @@ impl Error {
 
     /// Nothing was changed because of concurrent writes. The client should retry.
     pub(crate) fn write_conflict() -> Self {
-        Self(ErrorRepr::Busy("others keep changing this; try again"))
+        Self::busy("others keep changing this; try again")
+    }
+
+    /// Nothing was done, and the client may retry.
+    pub(crate) fn busy(message: &'static str) -> Self {
+        Self(ErrorRepr::Busy(message))
     }
 
     /// Whether the outside system may have carried out the call, or may still be doing so. Only a

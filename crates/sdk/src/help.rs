@@ -7,12 +7,13 @@ use strongroom_types::{Fields, RawObject};
 
 use crate::blueprint::{Blueprint, Route};
 
-/// The help of one path, or of the whole engine if the path is empty.
-pub(crate) fn help_response(blueprint: &Blueprint, path: &str) -> EngineResponse {
+/// The help of one path, or of the whole engine if the path is empty, which ends with the section
+/// on its tasks.
+pub(crate) fn help_response(blueprint: &Blueprint, path: &str, tasks: &str) -> EngineResponse {
     let route = blueprint.routes().iter().find(|route| route.pattern.match_path(path).is_some());
     let text = match route {
         Some(route) => path_help(route),
-        None if path.is_empty() => engine_help(blueprint),
+        None if path.is_empty() => engine_help(blueprint) + tasks,
         None => return EngineResponse::Nothing,
     };
     let docs = blueprint.routes().iter().flat_map(Route::path_docs);

@@ -118,6 +118,7 @@
 //!   fields are in the book, `docs/src/reference/derive-attributes.md`
 //! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
 //!   whether a call may have taken effect
+//! - [`lifecycle`]: work at the start, periodically, in the background and at the end
 //! - [`intent`]: how orphaned credentials are prevented
 //! - [`engine`]: the underlying trait, with its request and response, for engines that a blueprint
 //!   can't declare
@@ -188,6 +189,7 @@ mod intent;
 mod key_migration;
 mod leased_credential;
 mod legacy_names;
+pub mod lifecycle;
 mod migration;
 pub mod records;
 pub mod resource;

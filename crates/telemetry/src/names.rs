@@ -44,6 +44,7 @@ metrics! {
     IN_FLIGHT: Gauge "vault.core.in_flight_requests", "API requests being answered";
     UNSEALED: Gauge "vault.core.unsealed", "1 while unsealed, 0 while sealed";
     ROUTE: Timer "vault.route", "Time an engine took, by mount and operation";
+    TASK_RUNS: Counter "strongroom.engine.task_runs", "Runs of the background tasks of linked-in engines, by mount, task and outcome";
     MOUNTS: Gauge "vault.core.mount_table.num_entries", "Mounts, by kind";
     LEASES_CREATED: Counter "strongroom.expire.created", "Leases created";
     LEASE_COUNT: Gauge "vault.expire.num_leases", "Leases, counted now and then";

@@ -14,3 +14,4 @@ mod field_attributes;
 mod field_kinds;
 mod harness;
 mod key_migration;
+mod lifecycle;

@@ -136,6 +136,11 @@ impl FakePluginLauncher {
         }
     }
 
+    /// Adds an engine that is linked in.
+    pub(crate) fn add_builtin(&self, engine: Blueprint) {
+        self.factories.lock().unwrap().insert(engine.name().to_owned(), engine);
+    }
+
     /// Name and version of each plug-in whose copy is held by a guard.
     pub(crate) fn kept_copy_names(&self) -> Vec<String> {
         let kept = self.kept_copies.lock().unwrap();
