@@ -8,5 +8,15 @@ pub const HOST_CONFIG_KEY: &str = "strongroom_host";
 /// are cached separately, in an eighth of that size.
 pub const CACHED_BYTES_CONFIG_KEY: &str = "strongroom_cached_document_bytes";
 
+/// The prefix of all keys of Strongroom.
+const OWN_PREFIX: &str = "strongroom_";
+/// The keys that Vault, OpenBao and Strongroom add: the plug-in's name, type and version.
+const PLUGIN_KEYS: [&str; 3] = ["plugin_name", "plugin_type", "plugin_version"];
+
+/// Whether a key is an option of the mount, and not added by the host.
+pub fn is_mount_option(key: &str) -> bool {
+    !key.starts_with(OWN_PREFIX) && !PLUGIN_KEYS.contains(&key)
+}
+
 /// The size of the document cache, in bytes, if the host doesn't set it.
 pub const DEFAULT_CACHED_BYTES: u64 = 1 << 20;

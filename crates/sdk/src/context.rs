@@ -7,6 +7,7 @@ use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
 
 use crate::Error;
+use crate::caller::{PassedHeaders, RequestCaller};
 use crate::document::{Document, DocumentStore};
 use crate::lifecycle::BackgroundTasks;
 use crate::records::RecordStore;
@@ -29,11 +30,13 @@ pub(crate) struct InstanceServices {
 
 /// The part of the context that belongs to the request.
 #[derive(Debug)]
-struct RequestInfo {
+pub(crate) struct RequestInfo {
     id: RequestId,
     mount_path: String,
     display_name: String,
     deadline: Timestamp,
+    pub(crate) caller: Option<RequestCaller>,
+    pub(crate) headers: PassedHeaders,
 }
 
 impl Context {
@@ -48,8 +51,14 @@ impl Context {
             mount_path: request.mount.path.clone(),
             display_name: request.caller.display_name.clone(),
             deadline: request.deadline,
+            caller: RequestCaller::of_request(request),
+            headers: PassedHeaders(request.headers.clone()),
         };
         Self { services, request: Some(Arc::new(asked)) }
+    }
+
+    pub(crate) fn request_info(&self) -> Option<&RequestInfo> {
+        self.request.as_deref()
     }
 
     pub(crate) fn services(&self) -> &InstanceServices {

@@ -168,6 +168,7 @@ extern crate self as strongroom_sdk;
 pub mod action;
 pub mod blueprint;
 mod blueprint_factory;
+mod caller;
 mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
@@ -192,6 +193,7 @@ mod legacy_names;
 pub mod lifecycle;
 mod migration;
 pub mod records;
+mod request_context;
 pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
@@ -203,6 +205,7 @@ mod versioned_engine;
 
 pub use action::{Input, Response, ResponseData};
 pub use blueprint::Blueprint;
+pub use caller::RequestCaller;
 pub use context::Context;
 pub use credential::{
     Credential, CredentialName, IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt,

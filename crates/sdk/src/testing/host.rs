@@ -8,32 +8,33 @@ use std::time::Duration;
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use strongroom_engine::mount_config::HOST_CONFIG_KEY;
 use strongroom_engine::{
-    CallerInfo, Engine, EngineDescription, EngineError, EngineFactory, EngineRequest,
-    EngineResponse, Existence, LeaseContext, LeasedResponse, MountContext, MountInfo,
-    MountLifetimes, Operation, StatusKind, StorageBatch, StorageEntry, StoragePrecondition,
+    Engine, EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse,
+    Existence, LeasedResponse, MountContext, MountInfo, MountLifetimes, Operation, StatusKind,
+    StorageBatch, StorageEntry, StoragePrecondition,
 };
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::fields::JsonLimits;
-use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Namespace, RequestId, Timestamp, Ttl};
+use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Timestamp, Ttl};
 
 use super::in_process_plugin::InProcessPlugin;
 use super::instance::{InstancePhase, TestInstanceStorage, TestSystem};
 use super::memory_entries::{InjectedFaults, MemoryEntries};
-use super::{TestError, TestLease, TestResponse, Transport};
+use super::{TestCaller, TestError, TestLease, TestResponse, Transport};
 
 /// A minimal server with the engine under test mounted at `custom/`. Cheap to clone.
 #[derive(Clone)]
-pub struct TestHost(Arc<TestHostInner>);
+pub struct TestHost(pub(super) Arc<TestHostInner>);
 
-struct TestHostInner {
+pub(super) struct TestHostInner {
     transport: Transport,
     factory: Arc<dyn EngineFactory>,
     clock: ManualClock,
-    entropy: Arc<dyn Entropy>,
+    pub(super) entropy: Arc<dyn Entropy>,
     memory: Arc<MemoryEntries>,
-    system: Arc<TestSystem>,
-    mount: Arc<MountInfo>,
+    pub(super) system: Arc<TestSystem>,
+    pub(super) mount: Arc<MountInfo>,
+    pub(super) caller: Mutex<TestCaller>,
     running: Mutex<Option<RunningInstance>>,
     leases: Mutex<BTreeMap<String, TestLease>>,
     crash_at_next_lease: Mutex<bool>,
@@ -47,8 +48,6 @@ struct RunningInstance {
     process: Option<InProcessPlugin>,
 }
 
-/// How long the client of a request waits for the response.
-const REQUEST_LIMIT: Duration = Duration::from_secs(90);
 /// How long [`TestHost::wait_until`] waits, in real time.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the condition is checked while nothing is written to storage.
@@ -71,6 +70,7 @@ impl TestHost {
             memory: Arc::default(),
             system: Arc::new(TestSystem::new(lifetimes)),
             mount: Arc::new(mount),
+            caller: Mutex::default(),
             running: Mutex::default(),
             leases: Mutex::default(),
             crash_at_next_lease: Mutex::default(),
@@ -542,47 +542,6 @@ impl TestHost {
         }
     }
 
-    fn new_request(&self, operation: Operation, path: &str, fields: Fields) -> EngineRequest {
-        let id = match RequestId::parse(&self.0.entropy.uuid()) {
-            Ok(id) => id,
-            Err(error) => panic!("a UUID makes a request id: {error}"),
-        };
-        EngineRequest {
-            id,
-            operation,
-            path: path.to_owned(),
-            fields,
-            mount: self.0.mount.clone(),
-            caller: CallerInfo {
-                accessor: "accessor-of-test".to_owned(),
-                display_name: "token-test".to_owned(),
-                ..CallerInfo::default()
-            },
-            connection: None,
-            headers: BTreeMap::new(),
-            wrap_ttl: None,
-            lease: None,
-            auth: None,
-            namespace: Namespace::Root,
-            deadline: self.now().plus(REQUEST_LIMIT),
-        }
-    }
-
-    /// The request with which a server renews or revokes a lease.
-    fn lease_request(
-        &self,
-        operation: Operation,
-        lease: &TestLease,
-        increment: Ttl,
-    ) -> EngineRequest {
-        let context: LeaseContext = lease.to_context(increment);
-        EngineRequest {
-            lease: Some(context),
-            caller: CallerInfo::default(),
-            ..self.new_request(operation, &lease.path, lease.request_fields())
-        }
-    }
-
     async fn handle_request(&self, request: EngineRequest) -> Result<TestResponse, TestError> {
         let (operation, path) = (request.operation, request.path.clone());
         match self.running_engine().handle(request).await? {
@@ -655,7 +614,7 @@ impl TestHost {
     }
 }
 
-fn lock_mutex<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock_mutex<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

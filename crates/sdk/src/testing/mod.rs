@@ -24,15 +24,18 @@
 //!
 //! - [`Harness`] and [`Transport`]: how and where a test body runs
 //! - [`TestHost`]: the operations available to a body
+//! - [`TestCaller`]: who sends the requests
 //! - [`TestResponse`], [`TestError`], [`TestLease`]: their results
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
+mod caller;
 mod host;
 mod in_process_plugin;
 mod instance;
 mod key_encoding;
 mod lease;
 mod memory_entries;
+mod requests;
 mod response;
 
 use std::any::Any;
@@ -40,6 +43,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+pub use caller::TestCaller;
 use futures_util::FutureExt;
 pub use host::TestHost;
 pub use lease::TestLease;

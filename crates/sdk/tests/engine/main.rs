@@ -6,6 +6,7 @@
 )]
 
 mod call_timeouts;
+mod caller;
 mod contention;
 mod contract;
 mod declarations;

@@ -1,0 +1,179 @@
+//! What an engine learns of the caller, the headers and the mount's options, on each
+//! transport.
+
+use strongroom_sdk::engine::Existence;
+use strongroom_sdk::testing::{Harness, TestCaller, Transport};
+use strongroom_sdk::{
+    Blueprint, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
+    IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response, ResponseData,
+    RevokeContext, RevokeOutcome, UndoOutcome,
+};
+
+const ALL_TRANSPORTS: [Transport; 3] = [Transport::Linked, Transport::Wire, Transport::Foreign];
+
+/// Everything that a context says about its request.
+#[derive(ResponseData)]
+struct ContextResponse {
+    caller: String,
+    headers: String,
+    options: String,
+}
+
+impl ContextResponse {
+    fn of(context: &Context) -> Self {
+        let caller = context.caller().map(|caller| {
+            format!(
+                "{:?} {:?} {} {:?} {}",
+                caller.entity_id(),
+                caller.accessor(),
+                caller.display_name(),
+                caller.remote_address().map(|address| address.to_string()),
+                caller.is_unauthenticated()
+            )
+        });
+        let headers = format!(
+            "{:?} {:?} {:?}",
+            context.header("x-source"),
+            context.header_values("X-Source"),
+            context.header("X-Absent")
+        );
+        let options: Vec<_> = context.mount_options().collect();
+        let options = format!("{:?} {options:?}", context.mount_option("region"));
+        Self { caller: caller.unwrap_or_default(), headers, options }
+    }
+}
+
+/// The name of an object.
+#[derive(Input)]
+struct NameInput {
+    /// Its name; taken from the path.
+    name: String,
+}
+
+#[derive(Receipt)]
+struct KeyReceipt {
+    name: Identifier,
+}
+
+struct KeyCredential;
+
+impl Credential for KeyCredential {
+    const KIND: &'static str = "key";
+    const PATH: &'static str = "creds";
+    const HELP: &'static str = "A key.";
+    type Config = ();
+    type Role = ();
+    type Response = ContextResponse;
+    type Receipt = KeyReceipt;
+    type Renewal = NotRenewable;
+
+    fn lifetime((): &()) -> Lifetime {
+        Lifetime::default()
+    }
+
+    async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
+        let name = Identifier::parse("key").ok_or_else(|| Error::internal("no name"))?;
+        let response = ContextResponse::of(order.context);
+        Ok(IssuedCredential::new(response, KeyReceipt { name }))
+    }
+
+    async fn revoke(
+        &self,
+        to: &RevokeContext<'_, Self>,
+        _: &KeyReceipt,
+    ) -> Result<RevokeOutcome, Error> {
+        match to.context.caller() {
+            None if to.context.header("x-source").is_none() => Ok(RevokeOutcome::Now),
+            _ => Err(Error::internal("a revocation has no caller")),
+        }
+    }
+
+    async fn undo(
+        &self,
+        _: &RevokeContext<'_, Self>,
+        _: &CredentialName,
+    ) -> Result<UndoOutcome, Error> {
+        Ok(UndoOutcome::NotFound)
+    }
+}
+
+async fn show_context(context: Context, (): ()) -> Result<Response, Error> {
+    Ok(Response::data(&ContextResponse::of(&context)))
+}
+
+async fn show_context_of(context: Context, input: NameInput) -> Result<Response, Error> {
+    assert!(!input.name.is_empty());
+    Ok(Response::data(&ContextResponse::of(&context)))
+}
+
+/// An object exists for an entity only.
+async fn exists(context: Context, _: String) -> Result<bool, Error> {
+    Ok(context.caller().is_some_and(|caller| caller.entity_id().is_some()))
+}
+
+fn context_blueprint() -> Blueprint {
+    Blueprint::new("contexts", "1.0.0")
+        .help("Shows contexts.")
+        .read("action", "Shows the context.", show_context)
+        .resource(
+            "things/{name}",
+            "Shows the context.",
+            Resource::new(exists).read(show_context_of).write(show_context_of),
+        )
+        .credential(KeyCredential)
+}
+
+#[tokio::test]
+async fn actions_resources_and_credentials_see_caller_headers_and_options() {
+    for way in ALL_TRANSPORTS {
+        Harness::run_one(context_blueprint(), way, |host| async move {
+            let plain = host.read("action").await.unwrap();
+            let nobody = r#"None Some("accessor-of-test") token-test None false"#;
+            assert_eq!(plain.text("caller"), nobody);
+            assert_eq!(plain.text("headers"), "None [] None");
+            assert_eq!(plain.text("options"), "None []", "keys of the host are no options");
+            host.set_option("region", "eu");
+            host.reopen().await;
+            let caller = TestCaller::default()
+                .with_entity("entity-1")
+                .with_accessor("accessor-1")
+                .with_display_name("ldap-bob")
+                .with_address("192.0.2.7".parse().unwrap())
+                .with_header("X-Source", "ci")
+                .with_header("x-source", "cd");
+            host.set_caller(caller);
+            for path in ["action", "things/a", "creds"] {
+                let got = host.read(path).await.unwrap();
+                let bob = r#"Some("entity-1") Some("accessor-1") ldap-bob Some("192.0.2.7") false"#;
+                assert_eq!(got.text("caller"), bob, "{path}");
+                assert_eq!(got.text("headers"), r#"Some("ci") ["ci", "cd"] None"#, "{path}");
+                assert_eq!(got.text("options"), r#"Some("eu") [("region", "eu")]"#, "{path}");
+            }
+            assert_eq!(host.exists("things/a").await.unwrap(), Existence::Exists);
+            host.set_caller(TestCaller::unauthenticated());
+            assert_eq!(host.exists("things/a").await.unwrap(), Existence::Absent);
+            let got = host.read("action").await.unwrap();
+            assert_eq!(got.text("caller"), "None None  None true");
+            let lease = host.leases().pop().unwrap();
+            host.revoke(&lease.id).await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_is_printed_contains_a_header() {
+    async fn print(context: Context, (): ()) -> Result<Response, Error> {
+        let printed = format!("{context:?} {:?}", context.caller());
+        assert!(printed.contains("authorization") && !printed.contains("hunter2"), "{printed}");
+        Ok(Response::no_content())
+    }
+    let engine = Blueprint::new("prints", "1.0.0").help("Prints.").read("print", "Prints.", print);
+    Harness::run(engine, |host| async move {
+        let caller = TestCaller::default().with_header("Authorization", "hunter2");
+        assert!(!format!("{caller:?}").contains("hunter2"));
+        host.set_caller(caller);
+        host.read("print").await.unwrap();
+    })
+    .await;
+}
