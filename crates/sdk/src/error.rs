@@ -9,6 +9,9 @@ use strongroom_types::serial_queue::SerialQueueError;
 
 /// The HTTP status for a request that failed because of concurrent changes and may be retried.
 const BUSY_STATUS: u16 = 503;
+/// The HTTP statuses of [`Error::denied`] and [`Error::conflict`].
+const DENIED_STATUS: u16 = 403;
+const CONFLICT_STATUS: u16 = 409;
 
 /// An error returned by an engine's code. The constructor decides what the client receives.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,6 +22,9 @@ pub struct Error(ErrorRepr);
 enum ErrorRepr {
     #[error("{0}")]
     User(String),
+    /// The engine refuses the request, with a status other than 400.
+    #[error("{message}")]
+    Refused { status: u16, message: String },
     #[error("{message}")]
     Internal { message: String, source: Option<Arc<dyn std::error::Error + Send + Sync>> },
     #[error("{system}: {call} answered {status}")]
@@ -39,6 +45,35 @@ impl Error {
     /// correct it.
     pub fn user(message: impl Into<String>) -> Self {
         Self(ErrorRepr::User(message.into()))
+    }
+
+    /// The engine refuses the request to this caller, whatever the policies of the token allow. The
+    /// client receives the message with status 403 under every host, in the form that Vault gives to
+    /// errors with a status of their own: as the only item of a list, `1 error occurred: …`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use strongroom_sdk::{Context, Error};
+    ///
+    /// fn check_borrower(context: &Context, borrower: &str) -> Result<(), Error> {
+    ///     let entity = context.caller().and_then(|caller| caller.entity_id());
+    ///     match entity == Some(borrower) {
+    ///         true => Ok(()),
+    ///         false => Err(Error::denied("the account was checked out by another entity")),
+    ///     }
+    /// }
+    /// # let _ = check_borrower;
+    /// ```
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self(ErrorRepr::Refused { status: DENIED_STATUS, message: message.into() })
+    }
+
+    /// The request conflicts with the present state, for example because an account is checked out
+    /// already. The client receives the message with status 409, in the same form as that of
+    /// [`Error::denied`].
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self(ErrorRepr::Refused { status: CONFLICT_STATUS, message: message.into() })
     }
 
     /// Something failed that isn't the user's fault. The message must not contain secrets.
@@ -102,7 +137,7 @@ impl Error {
     /// proxy that timed out.
     pub fn is_uncertain(&self) -> bool {
         match &self.0 {
-            ErrorRepr::User(_) | ErrorRepr::Busy(_) => false,
+            ErrorRepr::User(_) | ErrorRepr::Refused { .. } | ErrorRepr::Busy(_) => false,
             ErrorRepr::Answered { status, .. } => matches!(status, 408 | 502..=504),
             ErrorRepr::InDoubt { .. }
             | ErrorRepr::Internal { .. }
@@ -139,6 +174,7 @@ impl From<Error> for EngineError {
     fn from(error: Error) -> Self {
         match error.0 {
             ErrorRepr::User(message) => Self::User { message, data: None::<RawObject> },
+            ErrorRepr::Refused { status, message } => Self::Coded { status, message },
             ErrorRepr::Busy(message) => {
                 Self::Coded { status: BUSY_STATUS, message: message.to_owned() }
             }
@@ -175,6 +211,8 @@ mod tests {
         assert_eq!(Error::in_doubt("s", "POST /", 500).to_string(), "s: POST / answered 500");
         assert!(Error::internal("the answer makes no sense").is_uncertain());
         assert!(!Error::user("no such region").is_uncertain());
+        assert!(!Error::denied("not yours").is_uncertain());
+        assert!(!Error::conflict("taken").is_uncertain());
     }
 
     #[test]

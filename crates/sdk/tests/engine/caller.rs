@@ -1,8 +1,8 @@
-//! What an engine learns of the caller, the headers and the mount's options, on each
-//! transport.
+//! What an engine learns of the caller, the headers and the mount's options, and the errors that
+//! refuse a caller, on each transport.
 
-use strongroom_sdk::engine::Existence;
-use strongroom_sdk::testing::{Harness, TestCaller, Transport};
+use strongroom_sdk::engine::{Existence, Operation};
+use strongroom_sdk::testing::{Harness, TestCaller, Transport, json};
 use strongroom_sdk::{
     Blueprint, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
     IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response, ResponseData,
@@ -176,4 +176,32 @@ async fn nothing_that_is_printed_contains_a_header() {
         host.read("print").await.unwrap();
     })
     .await;
+}
+
+/// The status is the engine's choice and reaches the host with the message.
+#[tokio::test]
+async fn refusals_have_their_own_status() {
+    async fn deny(_: Context, (): ()) -> Result<Response, Error> {
+        Err(Error::denied("the account was checked out by another entity"))
+    }
+    async fn conflict(_: Context, (): ()) -> Result<Response, Error> {
+        Err(Error::conflict("the account is checked out"))
+    }
+    let engine = Blueprint::new("refuses", "1.0.0")
+        .help("Refuses.")
+        .read("denied", "Denies.", deny)
+        .write("conflict", "Conflicts.", conflict);
+    for way in ALL_TRANSPORTS {
+        Harness::run_one(engine.clone(), way, |host| async move {
+            let error = host.read("denied").await.unwrap_err();
+            assert_eq!(error.status, Some(403));
+            assert_eq!(error.message, "the account was checked out by another entity");
+            let error = host.send(Operation::Update, "conflict", json!({})).await.unwrap_err();
+            assert_eq!(
+                (error.status, error.message.as_str()),
+                (Some(409), "the account is checked out")
+            );
+        })
+        .await;
+    }
 }
