@@ -16,6 +16,8 @@ use strongroom_plugin_protocol::transport::GrpcServices;
 use strongroom_plugin_protocol::values::time;
 use tonic::{Request, Response, Status, async_trait};
 
+use crate::identity::{entity_to_wire, group_to_wire};
+
 /// Facts about the host that are the same for all its engines.
 #[derive(Clone, Debug, Default)]
 pub struct HostFacts {
@@ -322,10 +324,15 @@ impl pb::system_view_server::SystemView for SystemService {
 
     async fn entity_info(
         &self,
-        _: Request<pb::EntityInfoArgs>,
+        request: Request<pb::EntityInfoArgs>,
     ) -> Result<Response<pb::EntityInfoReply>, Status> {
-        let err = "no entity found".to_owned();
-        Ok(Response::new(pb::EntityInfoReply { entity: None, err }))
+        let reply = match self.system.entity(&request.into_inner().entity_id).await {
+            Ok(entity) => {
+                pb::EntityInfoReply { entity: entity.map(entity_to_wire), err: String::new() }
+            }
+            Err(SystemError(err)) => pb::EntityInfoReply { entity: None, err },
+        };
+        Ok(Response::new(reply))
     }
 
     async fn plugin_env(
@@ -344,9 +351,16 @@ impl pb::system_view_server::SystemView for SystemService {
 
     async fn groups_for_entity(
         &self,
-        _: Request<pb::EntityInfoArgs>,
+        request: Request<pb::EntityInfoArgs>,
     ) -> Result<Response<pb::GroupsForEntityReply>, Status> {
-        Ok(Response::new(pb::GroupsForEntityReply::default()))
+        let reply = match self.system.entity_groups(&request.into_inner().entity_id).await {
+            Ok(groups) => pb::GroupsForEntityReply {
+                groups: groups.into_iter().map(group_to_wire).collect(),
+                err: String::new(),
+            },
+            Err(SystemError(err)) => pb::GroupsForEntityReply { groups: Vec::new(), err },
+        };
+        Ok(Response::new(reply))
     }
 
     async fn generate_password_from_policy(

@@ -19,7 +19,8 @@
 //! Used by both:
 //!
 //! - `convert`: conversion of requests, responses and errors to and from messages
-//! - `auth`, `headers`, `primitives`: the same for logins, headers, JSON objects and lifetimes
+//! - `auth`, `headers`, `identity`, `primitives`: the same for logins, headers, entities, JSON
+//!   objects and lifetimes
 //! - `call_errors`: errors of calls that got no reply
 
 mod auth;
@@ -30,6 +31,7 @@ mod convert;
 mod fuzz_round_trip;
 mod headers;
 mod host_services;
+mod identity;
 mod primitives;
 mod remote_engine;
 mod remote_host;

@@ -5,8 +5,8 @@ use std::sync::RwLock;
 
 use async_trait::async_trait;
 use strongroom_engine::{
-    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    StoragePrecondition, SystemError, SystemView,
+    ClusterInfo, EntityGroup, EntityInfo, MountLifetimes, Storage, StorageBatch, StorageChange,
+    StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView,
 };
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::generated::pb::storage_client::StorageClient;
@@ -19,6 +19,7 @@ use strongroom_types::{Secret, Ttl};
 
 use crate::call_errors::{storage_call_error, system_call_error};
 use crate::convert::storage_error_from_text;
+use crate::identity::{entity_from_wire, group_from_wire};
 
 /// The mount's storage, reached through the plug-in protocol.
 pub(crate) struct RemoteStorage {
@@ -267,9 +268,7 @@ impl SystemView for RemoteSystem {
             .await
             .map_err(|status| system_call_error(&status))?;
         let reply = reply.into_inner();
-        if !reply.err.is_empty() {
-            return Err(SystemError(reply.err));
-        }
+        check_system_error(reply.err)?;
         Ok(ClusterInfo { name: reply.cluster_name, id: reply.cluster_id })
     }
 
@@ -294,6 +293,36 @@ impl SystemView for RemoteSystem {
             .map_err(|status| system_call_error(&status))?;
         Ok(Secret::new(reply.into_inner().password))
     }
+
+    async fn entity(&self, id: &str) -> Result<Option<EntityInfo>, SystemError> {
+        let args = pb::EntityInfoArgs { entity_id: id.to_owned() };
+        let reply = self
+            .client
+            .clone()
+            .entity_info(args)
+            .await
+            .map_err(|status| system_call_error(&status))?
+            .into_inner();
+        check_system_error(reply.err)?;
+        Ok(reply.entity.map(entity_from_wire))
+    }
+
+    async fn entity_groups(&self, id: &str) -> Result<Vec<EntityGroup>, SystemError> {
+        let args = pb::EntityInfoArgs { entity_id: id.to_owned() };
+        let reply = self
+            .client
+            .clone()
+            .groups_for_entity(args)
+            .await
+            .map_err(|status| system_call_error(&status))?
+            .into_inner();
+        check_system_error(reply.err)?;
+        Ok(reply.groups.into_iter().map(group_from_wire).collect())
+    }
+}
+
+fn check_system_error(err: String) -> Result<(), SystemError> {
+    if err.is_empty() { Ok(()) } else { Err(SystemError(err)) }
 }
 
 impl fmt::Debug for RemoteSystem {

@@ -5,6 +5,8 @@ use std::fmt;
 use async_trait::async_trait;
 use strongroom_types::{Secret, Ttl};
 
+use crate::identity::{EntityGroup, EntityInfo};
+
 /// Read-only queries to the server, and what the engine reports to it. Every answer is for the
 /// engine's own mount.
 #[async_trait]
@@ -48,11 +50,38 @@ pub trait SystemView: Send + Sync + fmt::Debug + 'static {
         Err(SystemError("password policies are not offered here".to_owned()))
     }
 
+    /// The entity with this id, such as that of a caller; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer, or has no identity store (as this default
+    /// implementation).
+    async fn entity(&self, id: &str) -> Result<Option<EntityInfo>, SystemError> {
+        let _ = id;
+        Err(no_identity_store())
+    }
+
+    /// The groups that the entity with this id belongs to, directly or through another group; none
+    /// if there is no such entity.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if the server did not answer, or has no identity store (as this default
+    /// implementation).
+    async fn entity_groups(&self, id: &str) -> Result<Vec<EntityGroup>, SystemError> {
+        let _ = id;
+        Err(no_identity_store())
+    }
+
     /// Reports a run of one of the engine's tasks, for the server's metrics. The default
     /// implementation does nothing; the plug-in protocol can't transmit it.
     fn record_task_run(&self, task: &'static str, outcome: TaskOutcome) {
         let _ = (task, outcome);
     }
+}
+
+fn no_identity_store() -> SystemError {
+    SystemError("entities and groups are not offered here".to_owned())
 }
 
 /// How a run of an engine's task ended.

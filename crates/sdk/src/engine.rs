@@ -17,9 +17,9 @@
 #[doc(inline)]
 pub use strongroom_engine::{
     CallerInfo, CanonicalPath, ClusterInfo, ConnectionInfo, DataResponse, Engine, EngineAuth,
-    EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse, Existence,
-    FieldKinds, FoldedPaths, IdentityAlias, LeaseContext, LeasedResponse, MountContext, MountInfo,
-    MountKind, MountLifetimes, Operation, RECORD_PREFIX, RawResponse, SpecialPaths, StatusKind,
-    Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
-    SystemError, SystemView, TaskOutcome, TokenTypeSetting,
+    EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse, EntityAlias,
+    EntityGroup, EntityInfo, Existence, FieldKinds, FoldedPaths, IdentityAlias, LeaseContext,
+    LeasedResponse, MountContext, MountInfo, MountKind, MountLifetimes, Operation, RECORD_PREFIX,
+    RawResponse, SpecialPaths, StatusKind, Storage, StorageBatch, StorageChange, StorageEntry,
+    StorageError, StoragePrecondition, SystemError, SystemView, TaskOutcome, TokenTypeSetting,
 };

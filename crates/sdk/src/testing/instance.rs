@@ -1,11 +1,12 @@
 //! The storage and the system view of one instance.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use strongroom_engine::{
-    ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    SystemError, SystemView, check_folder, check_key,
+    ClusterInfo, EntityGroup, EntityInfo, MountLifetimes, Storage, StorageBatch, StorageChange,
+    StorageEntry, StorageError, SystemError, SystemView, check_folder, check_key,
 };
 use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
@@ -104,19 +105,32 @@ impl Storage for TestInstanceStorage {
 
 /// A system view that answers every query.
 #[derive(Debug)]
-pub(super) struct TestSystem(Mutex<MountLifetimes>);
+pub(super) struct TestSystem {
+    lifetimes: Mutex<MountLifetimes>,
+    /// The entities with their groups, by id.
+    entities: Mutex<BTreeMap<String, (EntityInfo, Vec<EntityGroup>)>>,
+}
 
 impl TestSystem {
     pub(super) fn new(lifetimes: MountLifetimes) -> Self {
-        Self(Mutex::new(lifetimes))
+        Self { lifetimes: Mutex::new(lifetimes), entities: Mutex::default() }
     }
 
     pub(super) fn set_lifetimes(&self, lifetimes: MountLifetimes) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lifetimes;
+        *self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner) = lifetimes;
     }
 
     pub(super) fn current_lifetimes(&self) -> MountLifetimes {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put_entity(&self, entity: EntityInfo, groups: Vec<EntityGroup>) {
+        let mut entities = self.entities.lock().unwrap_or_else(PoisonError::into_inner);
+        entities.insert(entity.id.clone(), (entity, groups));
+    }
+
+    fn find_entity(&self, id: &str) -> Option<(EntityInfo, Vec<EntityGroup>)> {
+        self.entities.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 
@@ -144,5 +158,13 @@ impl SystemView for TestSystem {
             "known" => Ok(Secret::from_text("correct horse")),
             _ => Err(SystemError("policy does not exist".to_owned())),
         }
+    }
+
+    async fn entity(&self, id: &str) -> Result<Option<EntityInfo>, SystemError> {
+        Ok(self.find_entity(id).map(|(entity, _)| entity))
+    }
+
+    async fn entity_groups(&self, id: &str) -> Result<Vec<EntityGroup>, SystemError> {
+        Ok(self.find_entity(id).map(|(_, groups)| groups).unwrap_or_default())
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use strongroom_engine::{CallerInfo, EngineRequest, LeaseContext, Operation};
+use strongroom_engine::{
+    CallerInfo, EngineRequest, EntityGroup, EntityInfo, LeaseContext, Operation,
+};
 use strongroom_types::{Fields, Namespace, RequestId, Ttl};
 
 use super::host::{TestHost, lock_mutex};
@@ -15,6 +17,12 @@ impl TestHost {
     /// Sets who sends the requests from now on.
     pub fn set_caller(&self, caller: TestCaller) {
         *lock_mutex(&self.0.caller) = caller;
+    }
+
+    /// Adds an entity and the groups it belongs to, or replaces those of the same id. Engines see
+    /// them through [`Context::system`](crate::Context::system).
+    pub fn add_entity(&self, entity: EntityInfo, groups: Vec<EntityGroup>) {
+        self.0.system.put_entity(entity, groups);
     }
 
     pub(super) fn new_request(

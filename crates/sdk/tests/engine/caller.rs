@@ -1,7 +1,7 @@
 //! What an engine learns of the caller, the headers and the mount's options, and the errors that
 //! refuse a caller, on each transport.
 
-use strongroom_sdk::engine::{Existence, Operation};
+use strongroom_sdk::engine::{EntityAlias, EntityGroup, EntityInfo, Existence, Operation};
 use strongroom_sdk::testing::{Harness, TestCaller, Transport, json};
 use strongroom_sdk::{
     Blueprint, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
@@ -201,6 +201,66 @@ async fn refusals_have_their_own_status() {
                 (error.status, error.message.as_str()),
                 (Some(409), "the account is checked out")
             );
+        })
+        .await;
+    }
+}
+
+/// What the host says about the caller's entity.
+#[derive(ResponseData)]
+struct EntityResponse {
+    entity: String,
+    groups: String,
+}
+
+async fn show_entity(context: Context, (): ()) -> Result<Response, Error> {
+    let caller = context.caller().and_then(|caller| caller.entity_id()).unwrap_or_default();
+    let entity = context.system().entity(caller).await?;
+    let groups = context.system().entity_groups(caller).await?;
+    let (entity, groups) = (format!("{entity:?}"), format!("{groups:?}"));
+    Ok(Response::data(&EntityResponse { entity, groups }))
+}
+
+#[tokio::test]
+async fn the_entity_of_a_caller_and_its_groups_can_be_queried() {
+    let engine = Blueprint::new("entities", "1.0.0").help("Entities.").read(
+        "who",
+        "Shows the entity.",
+        show_entity,
+    );
+    let metadata = |value: &str| [("team".to_owned(), value.to_owned())].into();
+    let alias = EntityAlias {
+        name: "bob".to_owned(),
+        mount_accessor: "auth_ldap_1".to_owned(),
+        mount_type: "ldap".to_owned(),
+        metadata: metadata("a"),
+        custom_metadata: metadata("b"),
+    };
+    let entity = EntityInfo {
+        id: "entity-1".to_owned(),
+        name: "Bob".to_owned(),
+        metadata: metadata("c"),
+        aliases: vec![alias],
+        is_disabled: true,
+    };
+    let groups = vec![EntityGroup {
+        id: "group-1".to_owned(),
+        name: "ops".to_owned(),
+        metadata: metadata("d"),
+    }];
+    for way in ALL_TRANSPORTS {
+        let (entity, groups) = (entity.clone(), groups.clone());
+        Harness::run_one(engine.clone(), way, |host| async move {
+            host.set_caller(TestCaller::default().with_entity("entity-1"));
+            let unknown = host.read("who").await.unwrap();
+            assert_eq!(
+                (unknown.text("entity"), unknown.text("groups")),
+                ("None".into(), "[]".into())
+            );
+            host.add_entity(entity.clone(), groups.clone());
+            let known = host.read("who").await.unwrap();
+            assert_eq!(known.text("entity"), format!("{:?}", Some(entity)));
+            assert_eq!(known.text("groups"), format!("{groups:?}"));
         })
         .await;
     }

@@ -12,6 +12,7 @@ mod credentials;
 mod cubbyhole;
 mod dropped_requests;
 mod durations;
+mod engine_context;
 mod engine_tasks;
 mod fake_auth_method;
 mod fake_outside_system;
