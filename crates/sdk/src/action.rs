@@ -30,7 +30,7 @@ use strongroom_engine::{DataResponse, EngineError, EngineResponse, Operation, Ra
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 #[doc(inline)]
 pub use strongroom_schema::input::Input;
-use strongroom_types::{Fields, RawObject};
+use strongroom_types::Fields;
 
 use crate::{Context, Error};
 
@@ -52,8 +52,8 @@ pub struct Response(ResponseKind);
 enum ResponseKind {
     NotFound,
     NoContent,
-    Data(RawObject, Vec<String>),
-    NotFoundWithData(RawObject, Vec<String>),
+    Data(DataResponse),
+    NotFoundWithData(DataResponse),
     Raw(RawResponse),
 }
 
@@ -70,13 +70,13 @@ impl Response {
 
     /// A response with data: 200, with warnings if [`warn`](Self::warn) adds any.
     pub fn data(answer: &impl ResponseData) -> Self {
-        Self(ResponseKind::Data(build_object(|out| answer.write(out)), Vec::new()))
+        Self(ResponseKind::Data(DataResponse::new(build_object(|out| answer.write(out)))))
     }
 
     /// 404 with data: the object no longer exists, but there is something to report about it.
     pub fn not_found_with_data(answer: &impl ResponseData) -> Self {
         let object = build_object(|out| answer.write(out));
-        Self(ResponseKind::NotFoundWithData(object, Vec::new()))
+        Self(ResponseKind::NotFoundWithData(DataResponse::new(object)))
     }
 
     /// The response to a list: the given names, which the caller has sorted. An empty list is 404,
@@ -87,7 +87,7 @@ impl Response {
         }
         let mut fields = Fields::new();
         fields.set("keys", &names);
-        Self(ResponseKind::Data(fields.to_object(), Vec::new()))
+        Self(ResponseKind::Data(DataResponse::new(fields.to_object())))
     }
 
     /// A complete HTTP response outside the usual envelope.
@@ -98,10 +98,20 @@ impl Response {
     /// Adds a warning for the client. Only responses with data can carry one; others ignore it.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
-        if let ResponseKind::Data(_, warnings) | ResponseKind::NotFoundWithData(_, warnings) =
-            &mut self.0
-        {
-            warnings.push(warning.into());
+        if let ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) = &mut self.0 {
+            data.warnings.push(warning.into());
+        }
+        self
+    }
+
+    /// Adds a value of a response header. Clients receive it only if the mount allows the header
+    /// (`allowed_response_headers`); headers that belong to the connection or to the server can't be
+    /// allowed. Only responses of [`data`](Self::data) and [`keys`](Self::keys) can carry headers;
+    /// others ignore them, and a [raw](Self::raw) response has its own.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let ResponseKind::Data(data) = &mut self.0 {
+            data.headers.entry(name.to_owned()).or_default().push(value.into());
         }
         self
     }
@@ -111,12 +121,8 @@ impl Response {
             ResponseKind::NoContent if operation.is_read() => empty_response(204),
             ResponseKind::NotFound if !operation.is_read() => empty_response(404),
             ResponseKind::NoContent | ResponseKind::NotFound => EngineResponse::Nothing,
-            ResponseKind::Data(object, warnings) => {
-                EngineResponse::Data(DataResponse { warnings, ..DataResponse::new(object) })
-            }
-            ResponseKind::NotFoundWithData(object, warnings) => {
-                EngineResponse::NotFound(DataResponse { warnings, ..DataResponse::new(object) })
-            }
+            ResponseKind::Data(data) => EngineResponse::Data(data),
+            ResponseKind::NotFoundWithData(data) => EngineResponse::NotFound(data),
             ResponseKind::Raw(raw) => EngineResponse::Raw(raw),
         }
     }

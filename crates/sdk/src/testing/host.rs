@@ -552,6 +552,7 @@ impl TestHost {
             EngineResponse::Data(data) => Ok(TestResponse {
                 data: data.object.fields(),
                 warnings: data.warnings,
+                headers: data.headers,
                 refresh: data.refresh,
                 ..TestResponse::default()
             }),

@@ -1,5 +1,6 @@
 //! [`TestResponse`] and [`TestError`]: what the client of an engine receives.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use strongroom_engine::{DataResponse, EngineError, RawResponse};
@@ -14,6 +15,8 @@ pub struct TestResponse {
     pub data: Fields,
     /// The warnings that the response carries.
     pub warnings: Vec<String>,
+    /// The headers of the response, by name; a server passes on those that the mount allows.
+    pub headers: BTreeMap<String, Vec<String>>,
     /// The interval after which to read again, if the engine sets one.
     pub refresh: Option<Ttl>,
     /// The lease, if the response is a credential.

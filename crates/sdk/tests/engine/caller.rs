@@ -265,3 +265,23 @@ async fn the_entity_of_a_caller_and_its_groups_can_be_queried() {
         .await;
     }
 }
+
+/// The mount decides which of them clients receive.
+#[tokio::test]
+async fn response_headers_reach_the_host() {
+    async fn respond(context: Context, (): ()) -> Result<Response, Error> {
+        let response = Response::data(&ContextResponse::of(&context));
+        Ok(response.header("X-Trace", "one").header("X-Trace", "two").warn("slow"))
+    }
+    let engine =
+        Blueprint::new("headers", "1.0.0").help("Headers.").read("get", "Responds.", respond);
+    for way in ALL_TRANSPORTS {
+        Harness::run_one(engine.clone(), way, |host| async move {
+            let got = host.read("get").await.unwrap();
+            let expected = [("X-Trace".to_owned(), vec!["one".to_owned(), "two".to_owned()])];
+            assert_eq!(got.headers, expected.into());
+            assert_eq!(got.warnings, ["slow"]);
+        })
+        .await;
+    }
+}
