@@ -90,6 +90,12 @@ impl Intent {
         self.data.deadline
     }
 
+    /// When the credential is searched for next, if no lease replaces the intent before.
+    #[cfg(feature = "testing")]
+    pub(crate) fn next_attempt_at(&self) -> Timestamp {
+        self.stale_at().max(self.data.next_look)
+    }
+
     /// When the call can no longer be running, so that the intent may be claimed.
     pub(crate) fn stale_at(&self) -> Timestamp {
         self.data.deadline.plus(self.call_timeout())
@@ -256,7 +262,7 @@ fn encode_intent(intent: &Intent) -> bytes::Bytes {
 
 /// An entry that can't be parsed was left by the engine that this one replaced. It is skipped, so
 /// that the others are still undone.
-fn decode_intent(key: &str, value: &[u8]) -> Option<Intent> {
+pub(crate) fn decode_intent(key: &str, value: &[u8]) -> Option<Intent> {
     let intent = serde_json::from_slice(value);
     if intent.is_err() {
         tracing::warn!(key, "skipping an entry that is no intent of this engine");

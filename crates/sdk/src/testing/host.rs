@@ -28,7 +28,7 @@ pub struct TestHost(pub(super) Arc<TestHostInner>);
 
 pub(super) struct TestHostInner {
     transport: Transport,
-    factory: Arc<dyn EngineFactory>,
+    factory: Mutex<Arc<dyn EngineFactory>>,
     clock: ManualClock,
     pub(super) entropy: Arc<dyn Entropy>,
     memory: Arc<MemoryEntries>,
@@ -64,7 +64,7 @@ impl TestHost {
         };
         let host = Self(Arc::new(TestHostInner {
             transport: way,
-            factory,
+            factory: Mutex::new(factory),
             clock: ManualClock::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
             memory: Arc::default(),
@@ -494,6 +494,18 @@ impl TestHost {
         }
     }
 
+    /// Opens an instance of another engine over the same storage, such as the next version of the
+    /// engine, for tests that leases, documents and intents of the old one are understood. An
+    /// instance that is still running is killed first.
+    ///
+    /// # Panics
+    ///
+    /// If the engine refuses to open.
+    pub async fn reopen_with(&self, engine: impl EngineFactory) {
+        *lock_mutex(&self.0.factory) = Arc::new(engine);
+        self.reopen().await;
+    }
+
     pub(super) async fn stop(&self) {
         let engine = self.lock_running().as_ref().map(|running| running.engine.clone());
         if let Some(engine) = engine {
@@ -505,6 +517,7 @@ impl TestHost {
     async fn open_instance(&self) -> Result<RunningInstance, Box<dyn std::error::Error>> {
         let shared = &self.0;
         let (memory, clock) = (shared.memory.clone(), shared.clock.clone());
+        let factory = lock_mutex(&shared.factory).clone();
         let foreign = shared.transport == Transport::Foreign;
         let storage = Arc::new(TestInstanceStorage::new(memory, clock, foreign));
         let mut config = lock_mutex(&shared.options).clone();
@@ -520,11 +533,10 @@ impl TestHost {
             entropy: shared.entropy.clone(),
         };
         let (engine, process): (Arc<dyn Engine>, _) = match shared.transport {
-            Transport::Linked => (shared.factory.open(mount).await?, None),
+            Transport::Linked => (factory.open(mount).await?, None),
             Transport::Wire | Transport::Foreign => {
                 let (clock, entropy) = (mount.clock.clone(), mount.entropy.clone());
-                let process =
-                    InProcessPlugin::start(shared.factory.clone(), clock, entropy).await?;
+                let process = InProcessPlugin::start(factory, clock, entropy).await?;
                 (Arc::new(process.set_up_instance(mount).await?), Some(process))
             }
         };

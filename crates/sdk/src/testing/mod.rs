@@ -1,5 +1,6 @@
-//! Tests of an engine: the same test body runs against the engine linked in and against the engine
-//! behind the real plug-in protocol, with a clock that the test advances.
+//! Tests of an engine: the same test body runs against the engine linked in, against the engine
+//! behind the real plug-in protocol, and under a server that has neither intents nor atomic batches,
+//! with a clock that the test advances.
 //!
 //! ```
 //! use strongroom_sdk::{Blueprint, FreeForm};
@@ -32,6 +33,7 @@ mod caller;
 mod host;
 mod in_process_plugin;
 mod instance;
+mod intents;
 mod key_encoding;
 mod lease;
 mod memory_entries;
@@ -69,9 +71,9 @@ pub enum Transport {
 }
 
 impl Harness {
-    /// Runs a test body twice, with the engine linked in and behind the plug-in protocol. Each run
-    /// has its own host, storage and clock. Stand-ins for the outside system are created by the
-    /// body itself.
+    /// Runs a test body once with each [`Transport`]: linked in, as a plug-in of Strongroom, and as a
+    /// plug-in of a server such as Vault. Each run has its own host, storage and clock. Stand-ins for
+    /// the outside system are created by the body itself.
     ///
     /// # Panics
     ///
@@ -82,8 +84,24 @@ impl Harness {
         F: Fn(TestHost) -> Fut,
         Fut: Future<Output = ()>,
     {
-        for way in [Transport::Linked, Transport::Wire] {
-            Self::run_one(engine.clone(), way, &body).await;
+        let all = [Transport::Linked, Transport::Wire, Transport::Foreign];
+        Self::run_on(&all, engine, body).await;
+    }
+
+    /// Like [`Harness::run`], but once with each of the given transports, for a test of something
+    /// that only some hosts have, such as intents.
+    ///
+    /// # Panics
+    ///
+    /// If the body panics, or the engine can't be opened.
+    pub async fn run_on<E, F, Fut>(transports: &[Transport], engine: E, body: F)
+    where
+        E: EngineFactory + Clone,
+        F: Fn(TestHost) -> Fut,
+        Fut: Future<Output = ()>,
+    {
+        for way in transports {
+            Self::run_one(engine.clone(), *way, &body).await;
         }
     }
 

@@ -7,7 +7,7 @@ use strongroom_sdk::engine::FoldedPaths;
 use strongroom_sdk::testing::{Harness, Transport};
 use strongroom_sdk::{
     Blueprint, Context, Document, Error, FreeForm, Input, KeyValues, Response, ResponseData,
-    Secret, contract,
+    Secret, VersionedEngine, contract,
 };
 
 #[tokio::test]
@@ -104,6 +104,29 @@ async fn cve_2026_89322_a_path_that_folds_case_reaches_the_engine_in_lower_case(
 #[tokio::test]
 async fn a_free_form_engine_keeps_to_the_contract() {
     contract::check(notes_blueprint(), &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+}
+
+/// Of these the check knows the samples only.
+#[tokio::test]
+async fn an_engine_of_several_versions_keeps_to_the_contract() {
+    let engine = VersionedEngine::by_option("version", "1", notes_blueprint());
+    contract::check(engine, &[("notes/a/b", r#"{"text":"hello"}"#)]).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "the error repeats a value")]
+async fn an_error_that_repeats_a_value_is_found_through_the_samples() {
+    let engine = Blueprint::new("talkative", "1.0.0").help("Talks.").document::<EchoingConfig>();
+    let engine = VersionedEngine::by_option("version", "1", engine);
+    contract::check(engine, &[("config", r#"{"word":"","key":"k"}"#)]).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "the create of config failed")]
+async fn a_sample_that_cannot_be_written_is_found() {
+    let engine = Blueprint::new("nervous", "1.0.0").help("Trembles.").document::<PanickingConfig>();
+    let engine = VersionedEngine::by_option("version", "1", engine);
+    contract::check(engine, &[("config", r#"{"word":"1"}"#)]).await;
 }
 
 /// A document whose validation error repeats a value, which the contract forbids.

@@ -14,5 +14,6 @@ mod fake_system;
 mod field_attributes;
 mod field_kinds;
 mod harness;
+mod harness_tools;
 mod key_migration;
 mod lifecycle;

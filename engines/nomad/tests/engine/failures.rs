@@ -11,6 +11,9 @@ use super::{
     configure_engine, on_every_transport, secs, start_configured_nomad, start_configured_nomad_with,
 };
 
+/// The transports of hosts that write the lease and delete the intent together.
+const WITH_INTENTS: [Transport; 2] = [Transport::Linked, Transport::Wire];
+
 /// Checks the undo of an intent, from when it is stale: the token is looked for and deleted, looked
 /// for again, and the intent is removed.
 async fn assert_undone(host: &TestHost, nomad: &FakeNomad, tokens_of_others: usize) {
@@ -50,7 +53,7 @@ async fn a_crash_before_nomads_answer_leaves_no_token() {
 /// A foreign server has no intents: what happens between response and lease is up to it.
 #[tokio::test]
 async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
-    Harness::run(blueprint(), |host| async move {
+    Harness::run_on(&WITH_INTENTS, blueprint(), |host| async move {
         let nomad = start_configured_nomad(&host).await;
         host.write("role/ci", json!({ "ttl": "10m" })).await.unwrap();
         host.read("creds/ci").await.unwrap();
@@ -66,7 +69,7 @@ async fn a_crash_between_answer_and_lease_leaves_only_the_tokens_of_others() {
 /// Also with a version that can't filter lists and returns everybody's tokens.
 #[tokio::test]
 async fn an_undo_without_filters_deletes_only_its_own() {
-    Harness::run(blueprint(), |host| async move {
+    Harness::run_on(&WITH_INTENTS, blueprint(), |host| async move {
         let nomad = start_configured_nomad_with(&host, |options| {
             options.version = NomadVersion::BeforeExpiry;
         })

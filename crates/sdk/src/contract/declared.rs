@@ -1,86 +1,16 @@
-//! [`check`]: properties that every engine must have, checked with a few lines in its tests:
-//!
-//! ```
-//! use strongroom_sdk::{Blueprint, FreeForm, contract};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! let engine = Blueprint::new("notes", "1.0.0")
-//!     .help("Keeps notes.")
-//!     .free_form("{path..}", "A note.", FreeForm::new());
-//! contract::check(engine, &[("a/b", r#"{"text":"hello"}"#)]).await;
-//! # }
-//! ```
-//!
-//! Each declared document needs a sample: a path, and a body with which it can be written. No
-//! outside system is contacted. A check that fails panics with the name of the check and the path.
-#![expect(clippy::panic, reason = "a check fails by a panic")]
+//! The checks of a [`Blueprint`], whose declarations say what to expect.
 
-use strongroom_engine::PANIC_MESSAGE;
-use strongroom_engine::{EngineDescription, EngineFactory, Existence, Operation, StatusKind};
+use strongroom_engine::{EngineDescription, EngineFactory, Existence, StatusKind};
 use strongroom_schema::field::FieldSpec;
-use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
+use strongroom_types::{ErrorKind, Fields};
 
+use super::odd_input::OPERATIONS;
+use super::{assert_absent, fetch_help};
 use crate::blueprint::{Blueprint, Route, RouteTarget};
-use crate::testing::{Harness, TestError, TestHost, TestLease, Transport};
-use crate::{Context, Error, Response};
+use crate::engine::Operation;
+use crate::testing::TestHost;
 
-/// Checks an engine linked in and behind the plug-in protocol. `samples` are pairs of a path and a
-/// JSON body.
-///
-/// # Panics
-///
-/// If the engine violates the contract, or a document has no sample.
-pub async fn check(engine: Blueprint, samples: &[(&str, &str)]) {
-    name_and_help_are_complete(&engine);
-    for way in [Transport::Linked, Transport::Wire] {
-        let tested = engine.clone().prepend_read(PANIC_PATH, "Panics.", panicking_action);
-        let engine = &engine;
-        Harness::run_one(tested, way, |host| async move {
-            description_is_what_was_declared(&host, engine);
-            help_covers_every_path(&host, engine).await;
-            unknown_paths_are_unsupported(&host, engine).await;
-            documents_exist_when_they_are_there(&host, engine, samples).await;
-            resources_exist_when_they_are_there(&host, engine, samples).await;
-            odd_input_is_refused_and_not_repeated(&host, engine, samples).await;
-            leases_of_others_are_refused(&host).await;
-            a_panic_harms_nobody_else(&host).await;
-        })
-        .await;
-    }
-}
-
-/// The path that is added to the engine; its handler panics.
-const PANIC_PATH: &str = "contract-check/panic";
-/// A text that no error message may contain.
-const MARKER: &str = "odd-Marker-4711";
-
-/// Unwinds like a panic, but without calling the process's panic hook, so that a passing check
-/// prints nothing.
-async fn panicking_action(_: Context, (): ()) -> Result<Response, Error> {
-    std::panic::resume_unwind(Box::new(MARKER))
-}
-
-macro_rules! ensure {
-    ($holds:expr, $($reason:tt)+) => {
-        if !$holds {
-            panic!($($reason)+);
-        }
-    };
-}
-
-fn name_and_help_are_complete(engine: &Blueprint) {
-    let name = engine.name();
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    ensure!(
-        !name.is_empty() && name.chars().all(plain),
-        "the name {name:?} isn't like `api-token`"
-    );
-    let version = engine.version();
-    let numbers = version.trim_start_matches('v').split(['+', '-']).next().unwrap_or_default();
-    let is_version =
-        numbers.split('.').count() == 3 && numbers.split('.').all(|n| n.parse::<u32>().is_ok());
-    ensure!(is_version, "{version:?} is no semantic version");
+pub(super) fn help_is_complete(engine: &Blueprint) {
     ensure!(!engine.engine_help().is_empty(), "the engine has no help: see Blueprint::help");
     for route in engine.routes() {
         let path = route.pattern.as_str();
@@ -91,7 +21,7 @@ fn name_and_help_are_complete(engine: &Blueprint) {
     }
 }
 
-fn description_is_what_was_declared(host: &TestHost, engine: &Blueprint) {
+pub(super) fn description_is_what_was_declared(host: &TestHost, engine: &Blueprint) {
     let EngineDescription {
         kind,
         version,
@@ -119,7 +49,7 @@ fn description_is_what_was_declared(host: &TestHost, engine: &Blueprint) {
     }
 }
 
-async fn help_covers_every_path(host: &TestHost, engine: &Blueprint) {
+pub(super) async fn help_covers_every_path(host: &TestHost, engine: &Blueprint) {
     let whole = fetch_help(host, "").await;
     for route in engine.routes() {
         let path = route.pattern.as_str();
@@ -135,14 +65,7 @@ async fn help_covers_every_path(host: &TestHost, engine: &Blueprint) {
     }
 }
 
-async fn fetch_help(host: &TestHost, path: &str) -> String {
-    match host.help(path).await {
-        Ok(help) => help,
-        Err(error) => panic!("no help for {path:?}: {error}"),
-    }
-}
-
-async fn unknown_paths_are_unsupported(host: &TestHost, engine: &Blueprint) {
+pub(super) async fn unknown_paths_are_unsupported(host: &TestHost, engine: &Blueprint) {
     let unknown =
         |path: &&str| engine.routes().iter().all(|r| r.pattern.match_path(path).is_none());
     let candidates = ["no-such-path", "no-such/path", "no/such/path/at-all"];
@@ -165,7 +88,7 @@ async fn unknown_paths_are_unsupported(host: &TestHost, engine: &Blueprint) {
     ensure!(refused.is_some_and(|refused| refused.message == text), "{path} may exist");
 }
 
-async fn documents_exist_when_they_are_there(
+pub(super) async fn documents_exist_when_they_are_there(
     host: &TestHost,
     engine: &Blueprint,
     samples: &[(&str, &str)],
@@ -205,7 +128,7 @@ async fn documents_exist_when_they_are_there(
 
 /// A resource may keep any data, even after a delete; but its existence check must find what was
 /// written.
-async fn resources_exist_when_they_are_there(
+pub(super) async fn resources_exist_when_they_are_there(
     host: &TestHost,
     engine: &Blueprint,
     samples: &[(&str, &str)],
@@ -231,13 +154,6 @@ fn is_resource(route: &Route, path: &str) -> bool {
     is && route.pattern.match_path(path).is_some()
 }
 
-async fn assert_absent(host: &TestHost, path: &str) {
-    ensure!(host.exists(path).await == Ok(Existence::Absent), "{path} exists without being there");
-    let read = host.read(path).await;
-    let not_found = read.as_ref().err().map(|refused| refused.kind);
-    ensure!(not_found == Some(ErrorKind::NotFound), "{path} isn't there, and reads as {read:?}");
-}
-
 fn secrets_are_not_exposed(host: &TestHost, route: &Route, path: &str, body: &str, shown: &str) {
     let sent = Fields::from_trusted(body.as_bytes()).unwrap_or_default();
     for spec in route.fields().into_iter().filter(|spec| spec.secret) {
@@ -255,133 +171,6 @@ fn secrets_are_not_exposed(host: &TestHost, route: &Route, path: &str, body: &st
         let said = special.iter().any(|special| key.starts_with(special.as_str()));
         ensure!(said, "{path} is under the seal, and not among {special:?}");
     }
-}
-
-async fn odd_input_is_refused_and_not_repeated(
-    host: &TestHost,
-    engine: &Blueprint,
-    samples: &[(&str, &str)],
-) {
-    let declared = engine.routes().iter().map(|route| route.pattern.example_path());
-    let written = samples.iter().flat_map(|(path, _)| [(*path).to_owned(), format!("{path}/")]);
-    let odd = ODD_PATHS.iter().map(|path| (*path).to_owned());
-    let paths = declared.chain(written).chain(odd).chain(["a".repeat(5000)]);
-    for path in paths {
-        let route = engine.routes().iter().find(|route| route.pattern.match_path(&path).is_some());
-        // Reading the path would issue a credential in the outside system.
-        let issues = route.is_some_and(|route| matches!(route.target, RouteTarget::Credential(_)));
-        for body in odd_bodies(route) {
-            for operation in OPERATIONS {
-                if issues && operation == Operation::Read {
-                    continue;
-                }
-                let outcome = host.send(operation, &path, &body).await;
-                let Err(TestError { message, .. }) = outcome else { continue };
-                let asked =
-                    format!("{operation} of {:?} with {:?}", truncate(&path), truncate(&body));
-                ensure!(message != PANIC_MESSAGE, "{asked}: the engine panicked");
-                ensure!(!message.contains(MARKER), "{asked}: the error repeats a value");
-            }
-        }
-    }
-    for key in host.stored_keys() {
-        let outside = key.split('/').any(|segment| matches!(segment, "" | "." | ".."));
-        ensure!(!outside, "something was stored at {key:?}");
-    }
-}
-
-const OPERATIONS: [Operation; 9] = [
-    Operation::Create,
-    Operation::Update,
-    Operation::Patch,
-    Operation::Read,
-    Operation::List,
-    Operation::Help,
-    Operation::Renew,
-    Operation::Revoke,
-    Operation::Delete,
-];
-
-const ODD_PATHS: [&str; 18] = [
-    "",
-    "/",
-    "//",
-    "a//b",
-    "..",
-    "../x",
-    "a/../b",
-    "./a",
-    " ",
-    "\0",
-    "\u{202e}",
-    "ü",
-    "%2e%2e/x",
-    "{name}",
-    "+",
-    "*",
-    "intent/x",
-    "config/..",
-];
-
-/// For each field, bodies with every unusual form of a value.
-fn odd_bodies(route: Option<&Route>) -> Vec<String> {
-    let long = format!("\"{}\"", "x".repeat(100_000));
-    let marked = format!("\"{MARKER}\"");
-    let nested = format!("{{\"a\":{{\"b\":[{marked}]}}}}");
-    let values = [
-        "null",
-        "true",
-        "0",
-        "-1",
-        "1.5",
-        "1e400",
-        "99999999999999999999999",
-        "\"\"",
-        "\"\\u0000\"",
-        "\",,,\"",
-        "\"=\"",
-        "[]",
-        "{}",
-        "[null]",
-        "[[1]]",
-        &long,
-        &marked,
-        &nested,
-    ];
-    let fields = route.map(Route::fields).unwrap_or_default();
-    let names = fields.iter().map(|spec| spec.name).chain(["no_such_field"]);
-    let body = |name: &str, value: &str| format!("{{\"{name}\":{value}}}");
-    let mut bodies: Vec<String> =
-        names.flat_map(|name| values.iter().map(move |value| body(name, value))).collect();
-    bodies.push("{}".to_owned());
-    bodies
-}
-
-async fn leases_of_others_are_refused(host: &TestHost) {
-    for kept in ["{}", "{\"secret_type\":1}", "{\"secret_type\":\"of-nobody\",\"role\":[]}"] {
-        let lease = TestLease {
-            id: "a-lease".to_owned(),
-            path: "creds/an-example".to_owned(),
-            ttl: Ttl::ZERO,
-            max_ttl: Ttl::ZERO,
-            renewable: true,
-            issued: host.now(),
-            expires: host.now(),
-            internal: RawObject::from_own_json(kept),
-            data: None,
-        };
-        let refused = host.revoke_credential(&lease).await.err();
-        let is_so = refused.as_ref().is_some_and(|refused| refused.message != PANIC_MESSAGE);
-        ensure!(is_so, "the lease {kept} is of nobody, and was revoked: {refused:?}");
-    }
-}
-
-async fn a_panic_harms_nobody_else(host: &TestHost) {
-    let (panicked, other) = tokio::join!(host.read(PANIC_PATH), host.help(""));
-    let message = panicked.err().map(|refused| refused.message);
-    ensure!(message.as_deref() == Some(PANIC_MESSAGE), "a panic in a handler became {message:?}");
-    ensure!(other.is_ok(), "a panic in a handler took another request with it: {other:?}");
-    fetch_help(host, "").await;
 }
 
 /// Help on an unknown path is "not found"; renewals and revocations are routed by the lease.
@@ -405,10 +194,6 @@ fn special_path_covers(special: &str, path: &str) -> bool {
         wanted if open && index == last => given.starts_with(wanted),
         wanted => wanted == given,
     })
-}
-
-fn truncate(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]
