@@ -181,6 +181,9 @@ impl From<EngineError> for Error {
             EngineError::User { message, data } => {
                 Self { data, ..Self::with_message(kind, sanitise_message(&message)) }
             }
+            EngineError::InvalidCredentials { message } => {
+                Self::with_message(kind, sanitise_message(&message))
+            }
             EngineError::Coded { status, message } => {
                 let status = Some(status.clamp(400, 599));
                 Self { status, ..Self::collected(kind, sanitise_message(&message)) }

@@ -88,6 +88,8 @@ pub(crate) fn request_from_wire(
         "help" => Operation::Help,
         "renew" => Operation::Renew,
         "revoke" => Operation::Revoke,
+        "alias-lookahead" => Operation::AliasLookahead,
+        "resolve-role" => Operation::ResolveRole,
         "rollback" => return Ok(HostCall::Rollback),
         _ => return Err(EngineError::Status(StatusKind::UnsupportedOperation)),
     };
@@ -272,6 +274,10 @@ pub(crate) fn reply_from_wire(
     error: Option<pb::ProtoError>,
 ) -> Result<EngineResponse, EngineError> {
     if let Some(error) = error {
+        // Typed errors with this text are errors of another kind.
+        if error.err_type == 0 && error.err_msg == INVALID_CREDENTIALS {
+            return Err(invalid_credentials_from_wire(response));
+        }
         return Err(as_user_error_with_response(error_from_wire(error), response.is_some()));
     }
     let Some(mut response) = response else { return Ok(EngineResponse::Nothing) };
@@ -322,6 +328,20 @@ pub(crate) fn reply_from_wire(
     }
 }
 
+/// The text by which hosts recognise a refused login.
+const INVALID_CREDENTIALS: &str = "invalid credentials";
+
+/// A refused login, with the text of the error response beside it, if there is one.
+fn invalid_credentials_from_wire(response: Option<pb::Response>) -> EngineError {
+    let object = response.and_then(|response| json::from_wire(response.data).ok().flatten());
+    let message = object.and_then(|object| match error_response(&object.fields()) {
+        Some(EngineError::User { message, .. }) => Some(message),
+        _ => None,
+    });
+    let message = message.unwrap_or_else(|| INVALID_CREDENTIALS.to_owned());
+    EngineError::InvalidCredentials { message }
+}
+
 /// Recognises `{"error": text}`, alone or with `data`, as a user error.
 fn error_response(fields: &Fields) -> Option<EngineError> {
     let message = fields.text("error")?;
@@ -368,6 +388,13 @@ pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option
             let data = object_to_wire(fields.to_object());
             return (Some(pb::Response { data, ..pb::Response::blank() }), None);
         }
+        EngineError::InvalidCredentials { message } => {
+            let mut fields = Fields::new();
+            fields.set("error", &message);
+            let data = object_to_wire(fields.to_object());
+            let error = WireError::Unknown(INVALID_CREDENTIALS.to_owned()).to_wire();
+            return (Some(pb::Response { data, ..pb::Response::blank() }), Some(error));
+        }
         EngineError::Status(kind) => match kind {
             StatusKind::BadRequest => WireError::BadRequest(kind.as_str().to_owned()),
             StatusKind::UnsupportedOperation => WireError::UnsupportedOperation,
@@ -402,7 +429,9 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
             "unsupported operation" => StatusKind::UnsupportedOperation.into(),
             "unsupported path" => StatusKind::UnsupportedPath.into(),
             "invalid request" => StatusKind::InvalidRequest.into(),
-            "invalid credentials" => EngineError::Coded { status: 400, message: other.to_string() },
+            INVALID_CREDENTIALS => {
+                EngineError::InvalidCredentials { message: INVALID_CREDENTIALS.to_owned() }
+            }
             "upstream rate limited" => StatusKind::UpstreamRateLimited.into(),
             "rate limit quota exceeded" | "lease count quota exceeded" => {
                 EngineError::Coded { status: 429, message: other.to_string() }
@@ -520,6 +549,20 @@ mod tests {
             (message.as_str(), data.unwrap().as_bytes()),
             ("say \"please\"", &b"{\"a\":1}"[..])
         );
+    }
+
+    #[test]
+    fn refused_logins_round_trip_with_their_text() {
+        let message = "invalid username or password".to_owned();
+        let (response, wire) = error_to_wire(EngineError::InvalidCredentials { message });
+        // Hosts of Go's SDK match on this text.
+        assert_eq!(wire.as_ref().map(|error| error.err_msg.as_str()), Some("invalid credentials"));
+        let back = reply_from_wire(response, wire.clone()).unwrap_err();
+        let EngineError::InvalidCredentials { message } = back else { panic!("{back:?}") };
+        assert_eq!(message, "invalid username or password");
+        let back = reply_from_wire(None, wire).unwrap_err();
+        let EngineError::InvalidCredentials { message } = back else { panic!("{back:?}") };
+        assert_eq!(message, "invalid credentials");
     }
 
     #[test]

@@ -17,6 +17,13 @@ pub enum EngineError {
         /// Data returned beside the error, for APIs that document some.
         data: Option<RawObject>,
     },
+    /// A login was refused because of what the client sent as proof of its identity. Hosts count it
+    /// for the lock of the user; the client receives the message with status 400.
+    #[error("{message}")]
+    InvalidCredentials {
+        /// The error text that the client receives. It must not tell whether the user exists.
+        message: String,
+    },
     /// One of the errors with a fixed text and HTTP status.
     #[error("{}", .0.as_str())]
     Status(StatusKind),
@@ -113,7 +120,7 @@ impl EngineError {
     /// The category of this error, by which it is counted and mapped to an HTTP status.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::User { .. } => ErrorKind::Invalid,
+            Self::User { .. } | Self::InvalidCredentials { .. } => ErrorKind::Invalid,
             Self::Status(kind) => match kind {
                 StatusKind::BadRequest | StatusKind::InvalidRequest => ErrorKind::Invalid,
                 StatusKind::UnsupportedOperation => ErrorKind::Unsupported,

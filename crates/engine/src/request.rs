@@ -31,6 +31,13 @@ pub enum Operation {
     Renew,
     /// Revoke a leased credential. Sent by the core only.
     Revoke,
+    /// Return the alias that a login request claims, without deciding on the login. Sent by the
+    /// core only, to auth methods; the response is an
+    /// [`EngineResponse::Auth`](super::EngineResponse::Auth) with nothing but the alias.
+    AliasLookahead,
+    /// Return the role of a login request in the field `role`. Sent by the core only, to auth
+    /// methods.
+    ResolveRole,
 }
 
 impl Operation {
@@ -46,6 +53,8 @@ impl Operation {
             Self::Help => "help",
             Self::Renew => "renew",
             Self::Revoke => "revoke",
+            Self::AliasLookahead => "alias-lookahead",
+            Self::ResolveRole => "resolve-role",
         }
     }
 

@@ -26,24 +26,12 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let local = model.document.local;
     let root = model.document.root;
     let internal_key = model.document.internal_key;
-    let stored = model.fields.iter().map(write_field);
-    let shown = model.fields.iter().filter(|field| !field.attributes.hidden).map(|field| {
-        let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
-        quote! {
-            if !<#ty as #names::Field>::SECRET {
-                out.field(#name, &self.#ident);
-            }
-        }
-    });
+    let stored = model.fields.iter().map(|field| write_stored_field(model, field));
+    let shown = model.fields.iter().map(|field| write_shown_field(model, field));
     let defaults = check_defaults_fn(model);
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
-    let validate = model.document.validate.as_ref().map(|function| {
-        quote! {
-            fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
-                #function(self)
-            }
-        }
-    });
+    let validate = validate_fn(model);
+    let hooks = hook_fns(model);
     quote! {
         impl #names::Document for #name {
             const PATH: &'static str = #path;
@@ -73,12 +61,111 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
             #validate
         }
 
+        impl #names::DocumentHooks for #name {
+            #hooks
+        }
+
+        #secret_names
+    }
+}
+
+/// Generates the calls of the hooks that the document declares.
+fn hook_fns(model: &StructModel) -> TokenStream {
+    let names = model.names.path();
+    let mut hooks = TokenStream::new();
+    if model.document.write_hook {
+        hooks.extend(quote! {
+            const HOOK_FIELDS: &'static [#names::FieldSpec] = #names::write_hook_fields::<Self>();
+
+            fn run_write_hook(
+                &mut self,
+                context: &#names::Context,
+                name: &str,
+                stored: ::core::option::Option<&Self>,
+                given: &#names::Fields,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<
+                    ::std::vec::Vec<::std::string::String>,
+                    #names::Error,
+                >,
+            > + ::core::marker::Send {
+                #names::run_write_hook(self, context, name, stored, given)
+            }
+        });
+    }
+    if model.document.delete_hook {
+        hooks.extend(quote! {
+            const HAS_DELETE_HOOK: bool = true;
+
+            fn run_delete_hook(
+                &self,
+                context: &#names::Context,
+                name: &str,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<(), #names::Error>,
+            > + ::core::marker::Send {
+                #names::DeleteHook::before_delete(self, context, name)
+            }
+        });
+    }
+    if model.document.read_hook {
+        hooks.extend(quote! {
+            fn run_read_hook(
+                &self,
+                context: &#names::Context,
+                name: &str,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<
+                    ::core::option::Option<#names::RawObject>,
+                    #names::Error,
+                >,
+            > + ::core::marker::Send {
+                #names::run_read_hook(self, context, name)
+            }
+        });
+    }
+    hooks
+}
+
+pub(crate) fn derive_field_group(model: &StructModel) -> TokenStream {
+    if let Err(error) = check_response_fields(model).and_then(|()| model.check_group_options()) {
+        return error.into_compile_error();
+    }
+    let secret_names = check_secret_names(model, FieldUse::Exchanged);
+    let (name, names) = (&model.name, model.names.path());
+    let (specs, read) = (field_specs(model), read_fields(model));
+    let stored = model.fields.iter().map(|field| write_stored_field(model, field));
+    let shown = model.fields.iter().map(|field| write_shown_field(model, field));
+    let (defaults, validate) = (check_defaults_fn(model), validate_fn(model));
+    quote! {
+        impl #names::FieldGroup for #name {
+            const FIELDS: &'static [#names::FieldSpec] = #specs;
+
+            fn from_fields(
+                fields: &#names::Fields,
+            ) -> ::core::result::Result<Self, #names::InvalidInput> {
+                #read
+            }
+
+            fn write_stored(&self, out: &mut #names::ObjectWriter) {
+                #(#stored)*
+            }
+
+            fn write_shown(&self, out: &mut #names::ObjectWriter) {
+                #(#shown)*
+            }
+
+            #defaults
+
+            #validate
+        }
+
         #secret_names
     }
 }
 
 pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
-    if let Err(error) = model.check_no_document_options() {
+    if let Err(error) = model.check_no_document_options().and_then(|()| refuse_groups(model)) {
         return error.into_compile_error();
     }
     let (name, names) = (&model.name, model.names.path());
@@ -103,9 +190,10 @@ pub(crate) fn derive_input(model: &StructModel) -> TokenStream {
 }
 
 pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
-    if let Err(error) =
-        check_response_fields(model).and_then(|()| model.check_no_document_options())
-    {
+    let checked = check_response_fields(model)
+        .and_then(|()| model.check_no_document_options())
+        .and_then(|()| refuse_groups(model));
+    if let Err(error) = checked {
         return error.into_compile_error();
     }
     let (name, names, specs) = (&model.name, model.names.path(), field_specs(model));
@@ -136,6 +224,9 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
         let message =
             format!("`{}` is kept with every lease already; choose another name", field.name);
         return syn::Error::new(field.ident.span(), message).into_compile_error();
+    }
+    if let Err(error) = refuse_groups(model) {
+        return error.into_compile_error();
     }
     let (name, names, read) = (&model.name, model.names.path(), read_fields(model));
     let write = model.fields.iter().map(write_field);
@@ -204,9 +295,76 @@ fn check_response_fields(model: &StructModel) -> syn::Result<()> {
     }
 }
 
+/// Rejects embedded groups, for structs that are neither documents nor groups themselves.
+fn refuse_groups(model: &StructModel) -> syn::Result<()> {
+    match model.fields.iter().find(|field| field.attributes.embed) {
+        Some(field) => {
+            let message = "only documents and other groups can embed a group";
+            Err(syn::Error::new(field.ident.span(), message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Generates `validate`, which checks the embedded groups and then calls the declared function.
+fn validate_fn(model: &StructModel) -> Option<TokenStream> {
+    let groups = model.fields.iter().filter(|field| field.attributes.embed).map(|field| {
+        let (ident, ty) = (&field.ident, &field.ty);
+        let names = model.names.path_at(ty.span());
+        quote_spanned!(ty.span() => <#ty as #names::FieldGroup>::validate(&self.#ident)?;)
+    });
+    let groups: Vec<_> = groups.collect();
+    let function = model.document.validate.as_ref();
+    if groups.is_empty() && function.is_none() {
+        return None;
+    }
+    let last = match function {
+        Some(function) => quote!(#function(self)),
+        None => quote!(::core::result::Result::Ok(())),
+    };
+    Some(quote! {
+        fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
+            #(#groups)*
+            #last
+        }
+    })
+}
+
+/// Generates the declared fields. Those of embedded groups are joined with them at compile time.
 fn field_specs(model: &StructModel) -> TokenStream {
-    let specs = model.fields.iter().map(|field| field_spec(model, field));
-    quote! { &[#(#specs),*] }
+    if !model.fields.iter().any(|field| field.attributes.embed) {
+        let specs = model.fields.iter().map(|field| field_spec(model, field));
+        return quote! { &[#(#specs),*] };
+    }
+    let names = model.names.path();
+    let parts = model.fields.iter().map(|field| {
+        let ty = &field.ty;
+        if field.attributes.embed {
+            let names = model.names.path_at(ty.span());
+            let echo = field.attributes.echo;
+            let legacy = field.attributes.group_legacy.iter().map(|(current, older)| {
+                let help = format!("Deprecated: an older name of `{}`.", current.value());
+                quote_spanned! { current.span() =>
+                    #names::legacy_spec(
+                        <#ty as #names::FieldGroup>::FIELDS, #current, #older, #help, #echo,
+                    )
+                }
+            });
+            return quote_spanned! { ty.span() =>
+                <#ty as #names::FieldGroup>::FIELDS, &[#(#legacy),*]
+            };
+        }
+        let spec = field_spec(model, field);
+        quote!(&[#spec])
+    });
+    quote! {
+        {
+            const PARTS: &[&[#names::FieldSpec]] = &[#(#parts),*];
+            const JOINED: [#names::FieldSpec; #names::count_specs(PARTS)] =
+                #names::join_specs(PARTS);
+            &JOINED
+        }
+    }
 }
 
 /// The declaration of a field, and one for each of its legacy names.
@@ -279,8 +437,14 @@ fn check_defaults_fn(model: &StructModel) -> TokenStream {
         let names = model.names.path_at(ty.span());
         quote_spanned! { ty.span() => #names::optional::<#ty>(&#names::Fields::new(), #name)?; }
     });
+    let groups = model.fields.iter().filter(|field| field.attributes.embed).map(|field| {
+        let ty = &field.ty;
+        let names = model.names.path_at(ty.span());
+        quote_spanned!(ty.span() => <#ty as #names::FieldGroup>::check_defaults()?;)
+    });
     quote! {
         fn check_defaults() -> ::core::result::Result<(), #names::InvalidInput> {
+            #(#groups)*
             #(#read)*
             #(#read_absent)*
             ::core::result::Result::Ok(())
@@ -293,6 +457,9 @@ fn read_fields(model: &StructModel) -> TokenStream {
         let FieldModel { ident, ty, name, attributes, .. } = field;
         let span = ty.span();
         let names = model.names.path_at(span);
+        if attributes.embed {
+            return read_group(model, field);
+        }
         let legacy = &attributes.legacy;
         let name = match legacy.is_empty() {
             true => quote_spanned!(span => #name),
@@ -317,4 +484,46 @@ fn read_fields(model: &StructModel) -> TokenStream {
 fn write_field(field: &FieldModel) -> TokenStream {
     let (ident, name) = (&field.ident, &field.name);
     quote_spanned! { field.ty.span() => out.field(#name, &self.#ident); }
+}
+
+/// Generates how a field is written to storage; the fields of a group are written one by one.
+fn write_stored_field(model: &StructModel, field: &FieldModel) -> TokenStream {
+    if !field.attributes.embed {
+        return write_field(field);
+    }
+    let (ident, ty) = (&field.ident, &field.ty);
+    let names = model.names.path_at(ty.span());
+    quote_spanned!(ty.span() => <#ty as #names::FieldGroup>::write_stored(&self.#ident, out);)
+}
+
+/// Generates how a field is written for clients; secrets are left out.
+fn write_shown_field(model: &StructModel, field: &FieldModel) -> TokenStream {
+    let (ident, ty, name) = (&field.ident, &field.ty, &field.name);
+    let names = model.names.path_at(ty.span());
+    if field.attributes.embed {
+        return quote_spanned! { ty.span() =>
+            <#ty as #names::FieldGroup>::write_shown(&self.#ident, out);
+        };
+    }
+    if field.attributes.hidden {
+        return TokenStream::new();
+    }
+    quote_spanned! { ty.span() =>
+        if !<#ty as #names::Field>::SECRET {
+            out.field(#name, &self.#ident);
+        }
+    }
+}
+
+/// Generates how an embedded group is read. Its fields have their current names there.
+fn read_group(model: &StructModel, field: &FieldModel) -> TokenStream {
+    let (ident, ty) = (&field.ident, &field.ty);
+    let names = model.names.path_at(ty.span());
+    let pairs = field.attributes.group_legacy.iter();
+    let pairs = pairs.map(|(current, older)| quote_spanned!(older.span() => (#current, #older)));
+    quote_spanned! { ty.span() =>
+        #ident: <#ty as #names::FieldGroup>::from_fields(
+            &#names::rename_legacy_fields(fields, &[#(#pairs),*]),
+        )?,
+    }
 }

@@ -13,12 +13,16 @@ pub(crate) struct FieldAttributes {
     pub(crate) public: bool,
     /// Older names, in the order in which they were given.
     pub(crate) legacy: Vec<LitStr>,
+    /// Older names of an embedded group's fields, each with the current name.
+    pub(crate) group_legacy: Vec<(LitStr, LitStr)>,
     /// A document that was written with a legacy name is shown with both names.
     pub(crate) echo: bool,
     /// Only the engine sets the field; a client's value is ignored.
     pub(crate) internal: bool,
     /// The field is left out when a document is read.
     pub(crate) hidden: bool,
+    /// The type is a group, whose fields are those of this struct.
+    pub(crate) embed: bool,
 }
 
 impl FieldAttributes {
@@ -38,6 +42,13 @@ impl FieldAttributes {
                     found.rename = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("public") {
                     found.public = true;
+                } else if meta.path.is_ident("legacy") && meta.input.peek(syn::token::Paren) {
+                    meta.parse_nested_meta(|pair| {
+                        let current = pair.path.require_ident()?;
+                        let current = LitStr::new(&current.to_string(), current.span());
+                        found.group_legacy.push((current, pair.value()?.parse()?));
+                        Ok(())
+                    })?;
                 } else if meta.path.is_ident("legacy") {
                     found.legacy.push(meta.value()?.parse()?);
                 } else if meta.path.is_ident("echo") {
@@ -46,10 +57,12 @@ impl FieldAttributes {
                     found.internal = true;
                 } else if meta.path.is_ident("hidden") {
                     found.hidden = true;
+                } else if meta.path.is_ident("embed") {
+                    found.embed = true;
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
-                         public, legacy = \"…\", echo, internal and hidden",
+                         public, legacy = \"…\", echo, internal, hidden and embed",
                     ));
                 }
                 Ok(())
@@ -62,11 +75,29 @@ impl FieldAttributes {
             let message = "a client can't send an internal field, so it can't be required";
             return Err(syn::Error::new(field_span, message));
         }
-        if found.echo && found.legacy.is_empty() {
+        if found.embed && !found.allows_embedding() {
+            let message = "an embedded group takes only legacy(current = \"older\", …) and echo; \
+                           its fields have the other attributes";
+            return Err(syn::Error::new(field_span, message));
+        }
+        if !found.embed && !found.group_legacy.is_empty() {
+            let message = "only an embedded group takes legacy(…); a field takes legacy = \"…\"";
+            return Err(syn::Error::new(field_span, message));
+        }
+        if found.echo && found.legacy.is_empty() && found.group_legacy.is_empty() {
             let message = "`echo` shows a legacy name, and the field has none: `legacy = \"…\"`";
             return Err(syn::Error::new(field_span, message));
         }
         Ok(found)
+    }
+
+    /// Whether there is no attribute that an embedded group can't have.
+    fn allows_embedding(&self) -> bool {
+        let Self { rename, default, required, public, legacy, internal, hidden, .. } = self;
+        rename.is_none()
+            && default.is_none()
+            && legacy.is_empty()
+            && !(*required || *public || *internal || *hidden)
     }
 
     /// The first option that only a document can have.

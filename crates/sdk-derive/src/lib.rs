@@ -15,6 +15,8 @@
 //! - `internal`: only the engine sets the field; a client's value is ignored with a warning
 //! - `hidden`: the field is left out when the document is read
 //! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
+//! - `embed`: the type is a `FieldGroup`, whose fields become fields of this struct. Older names of
+//!   its fields are given as `legacy(current = "older", …)`
 //! - `public`: the value gives no access, although the field's name suggests a secret
 //!
 //! A name suggests a secret if it is or ends with one of the words `password`, `passwd`,
@@ -37,6 +39,13 @@ use syn::{DeriveInput, parse_macro_input};
 #[proc_macro_derive(Document, attributes(document, field))]
 pub fn derive_document(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_document)
+}
+
+/// Derives `FieldGroup`: fields that documents embed with `#[field(embed)]`.
+/// `#[document(validate = function)]` names a function that checks them together.
+#[proc_macro_derive(FieldGroup, attributes(document, field))]
+pub fn derive_field_group(input: TokenStream) -> TokenStream {
+    expand_derive(parse_macro_input!(input), expand::derive_field_group)
 }
 
 /// Derives `Input`: the parameters that a client sends to an action, captures of the path included.

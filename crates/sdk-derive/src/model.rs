@@ -52,6 +52,9 @@ pub(crate) struct DocumentAttributes {
     pub(crate) root: bool,
     pub(crate) internal_key: bool,
     pub(crate) validate: Option<syn::Path>,
+    pub(crate) write_hook: bool,
+    pub(crate) read_hook: bool,
+    pub(crate) delete_hook: bool,
 }
 
 /// One field and the options of its `#[field(...)]`.
@@ -85,6 +88,28 @@ impl StructModel {
         check_unique_names(&fields)?;
         let document = DocumentAttributes::parse_attributes(&input.attrs)?;
         Ok(Self { names, name: input.ident, help: doc_comment(&input.attrs), document, fields })
+    }
+
+    /// Rejects the options of `#[document(...)]` that a group of fields can't have: all but
+    /// `validate`.
+    pub(crate) fn check_group_options(&self) -> syn::Result<()> {
+        let DocumentAttributes {
+            path,
+            seal_wrap,
+            local,
+            root,
+            internal_key,
+            write_hook,
+            read_hook,
+            delete_hook,
+            ..
+        } = &self.document;
+        let flags = [seal_wrap, local, root, internal_key, write_hook, read_hook, delete_hook];
+        if path.is_some() || flags.into_iter().any(|flag| *flag) {
+            let message = "a group of fields takes only #[document(validate = function)]";
+            return Err(syn::Error::new(self.name.span(), message));
+        }
+        Ok(())
     }
 
     /// Rejects options of fields that have a meaning in documents only.
@@ -133,9 +158,15 @@ impl DocumentAttributes {
                     found.internal_key = true;
                 } else if meta.path.is_ident("validate") {
                     found.validate = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("WriteHook") {
+                    found.write_hook = true;
+                } else if meta.path.is_ident("ReadHook") {
+                    found.read_hook = true;
+                } else if meta.path.is_ident("DeleteHook") {
+                    found.delete_hook = true;
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key and validate = function",
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key, validate = function, WriteHook, ReadHook and DeleteHook",
                     ));
                 }
                 Ok(())

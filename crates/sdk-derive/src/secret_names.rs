@@ -22,7 +22,7 @@ pub(crate) fn check_secret_names(model: &StructModel, field_use: FieldUse) -> To
     let suspect = model.fields.iter().filter(|field| {
         // The names in a receipt are the author's choice, so they need no exception.
         let excepted = field.attributes.public && matches!(field_use, FieldUse::Exchanged);
-        suggests_secret(&field.name) && !excepted
+        suggests_secret(&field.name) && !excepted && !field.attributes.embed
     });
     let checks = suspect.map(|field| {
         let ty = &field.ty;

@@ -15,10 +15,12 @@ use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::{Credential, RequiredDocumentSpec};
-use crate::document::Document;
+use crate::document_hooks::DocumentHooks;
 use crate::free_form::FreeForm;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::lifecycle::LifecycleDeclarations;
+use crate::login::Login;
+use crate::login_handler::{ErasedLogin, LoginHandler};
 use crate::migration::Migration;
 use crate::records::RecordKey;
 use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
@@ -32,6 +34,7 @@ use crate::{Context, Error};
 pub struct Blueprint {
     name: &'static str,
     version: &'static str,
+    kind: MountKind,
     help: &'static str,
     exclusive: bool,
     migration: Option<Migration>,
@@ -64,16 +67,18 @@ pub(crate) enum RouteTarget {
     Document(Arc<dyn ErasedDocument>),
     FreeForm(Arc<FreeForm>),
     Credential(Arc<dyn ErasedCredential>),
+    Login(Arc<dyn ErasedLogin>),
     Actions(Box<RouteActions>),
 }
 
 impl Blueprint {
-    /// A declaration without paths. `name` is the engine's name, by which it is mounted; `version`
-    /// is its semantic version, usually `env!("CARGO_PKG_VERSION")`.
+    /// A secrets engine without paths. `name` is the engine's name, by which it is mounted;
+    /// `version` is its semantic version, usually `env!("CARGO_PKG_VERSION")`.
     pub fn new(name: &'static str, version: &'static str) -> Self {
         Self {
             name,
             version,
+            kind: MountKind::Secret,
             help: "",
             exclusive: false,
             migration: None,
@@ -83,6 +88,12 @@ impl Blueprint {
             routes: Vec::new(),
             last_declared: 0,
         }
+    }
+
+    /// An auth method without paths; name and version as for [`new`](Self::new). It declares at
+    /// least one [`login`](Self::login), and no credentials.
+    pub fn auth_method(name: &'static str, version: &'static str) -> Self {
+        Self { kind: MountKind::Auth, ..Self::new(name, version) }
     }
 
     /// Sets the description of the engine for its help page, in a sentence or two.
@@ -109,7 +120,7 @@ impl Blueprint {
 
     /// Adds a document, or a collection of documents, with create, read, update, delete and list.
     #[must_use]
-    pub fn document<D: Document>(self) -> Self {
+    pub fn document<D: DocumentHooks>(self) -> Self {
         let target = RouteTarget::Document(Arc::new(TypedDocument::<D>::new()));
         self.push_route(D::PATH, D::HELP, D::ROOT, target)
     }
@@ -180,6 +191,13 @@ impl Blueprint {
     pub fn credential<C: Credential>(self, credential: C) -> Self {
         let target = RouteTarget::Credential(Arc::new(LeasedCredential::new(credential)));
         self.push_route(C::PATH, C::HELP, false, target)
+    }
+
+    /// Adds a login of an auth method. Its path takes writes without a token.
+    #[must_use]
+    pub fn login<L: Login>(self, login: L) -> Self {
+        let target = RouteTarget::Login(LoginHandler::new(login));
+        self.push_route(L::PATH, L::HELP, false, target).unauthenticated()
     }
 
     /// Adds an action for reads of `path`. A read and a write of the same path may both be
@@ -295,6 +313,10 @@ impl Blueprint {
         self.exclusive
     }
 
+    pub(crate) fn mount_kind(&self) -> MountKind {
+        self.kind
+    }
+
     pub(crate) fn own_name(&self) -> &'static str {
         self.name
     }
@@ -377,7 +399,25 @@ impl Blueprint {
                 self.check_required_documents(route, &**credential)?;
             }
         }
-        Ok(())
+        self.check_kind()
+    }
+
+    /// Checks that secrets engines declare no logins, and auth methods at least one and no
+    /// credentials.
+    fn check_kind(&self) -> Result<(), EngineError> {
+        let refused = |reason: &str| Err(EngineError::internal(reason));
+        let has_logins =
+            self.routes.iter().any(|route| matches!(route.target, RouteTarget::Login(_)));
+        match self.kind {
+            MountKind::Secret if has_logins => {
+                refused("a secrets engine has no logins: see Blueprint::auth_method")
+            }
+            MountKind::Auth if !has_logins => refused("an auth method declares a login"),
+            MountKind::Auth if self.has_credentials() => {
+                refused("an auth method issues no credentials: see Blueprint::new")
+            }
+            MountKind::Secret | MountKind::Auth => Ok(()),
+        }
     }
 
     /// Checks that the documents a credential requires can be written, and that the path captures
@@ -408,7 +448,9 @@ impl Blueprint {
             let fits = declared.is_some_and(|route| match &route.target {
                 RouteTarget::Document(document) => document.type_id() == type_id,
                 RouteTarget::Actions(actions) => actions.write.is_some(),
-                RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => false,
+                RouteTarget::FreeForm(_) | RouteTarget::Credential(_) | RouteTarget::Login(_) => {
+                    false
+                }
             });
             if !fits {
                 return refused(format!(
@@ -453,7 +495,7 @@ impl Blueprint {
             special.local_storage.push(WAL_FOLDER.to_owned());
         }
         EngineDescription {
-            kind: MountKind::Secret,
+            kind: self.kind,
             version: self.tagged_version(),
             special_paths: special,
             wants_token_hash: false,
@@ -483,9 +525,10 @@ impl Route {
     pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
         match &self.target {
             RouteTarget::Document(document) => {
-                document.fields().iter().filter(|spec| !spec.internal).collect()
+                document.fields().into_iter().filter(|spec| !spec.internal).collect()
             }
             RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Vec::new(),
+            RouteTarget::Login(login) => login.fields().iter().collect(),
             RouteTarget::Actions(actions) => actions.all_fields(),
         }
     }
@@ -497,6 +540,7 @@ impl Route {
             RouteTarget::Document(_) => (all, true),
             RouteTarget::FreeForm(_) => (PathVerbs { list: true, ..all }, true),
             RouteTarget::Credential(_) => (PathVerbs { read: true, ..PathVerbs::default() }, false),
+            RouteTarget::Login(_) => (PathVerbs { write: true, ..PathVerbs::default() }, false),
             RouteTarget::Actions(actions) => {
                 let verbs = PathVerbs {
                     read: actions.read.is_some(),
@@ -535,6 +579,7 @@ impl Route {
         match &self.target {
             RouteTarget::Document(document) => document.check_defaults(),
             RouteTarget::Actions(actions) => actions.check_defaults(),
+            RouteTarget::Login(login) => login.check_defaults(),
             RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Ok(()),
         }
     }

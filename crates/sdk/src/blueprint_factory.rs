@@ -19,7 +19,7 @@ impl EngineFactory for Blueprint {
     }
 
     fn kind(&self) -> MountKind {
-        MountKind::Secret
+        self.mount_kind()
     }
 
     async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError> {

@@ -19,7 +19,7 @@ use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::legacy_names::{EchoedNames, merge_sent_fields};
+use crate::legacy_names::EchoedNames;
 use crate::records::{RecordKey, unchanged_precondition};
 
 /// A stored document. Derive it:
@@ -122,7 +122,7 @@ struct CachedDocument {
 }
 
 /// How often a merge is attempted before it fails because of concurrent writes to the document.
-const MAX_MERGE_ATTEMPTS: usize = 5;
+pub(crate) const MAX_MERGE_ATTEMPTS: usize = 5;
 
 impl DocumentStore {
     pub(crate) fn new(
@@ -231,34 +231,40 @@ impl DocumentStore {
         Ok(self.commit_and_invalidate(key.to_owned(), StorageBatch::delete(key)).await?)
     }
 
-    /// Merges the given fields into the document at `key`, or creates it. On hosts with atomic
-    /// storage no concurrent write is lost: the merge is repeated over the new document.
-    pub(crate) async fn merge_fields<D: Document>(
+    /// Reads the fields of the document at `key`, which a write is to be merged into.
+    pub(crate) async fn read_fields(
         &self,
         key: &str,
-        given: &Fields,
-    ) -> Result<(), Error> {
-        for _ in 0..MAX_MERGE_ATTEMPTS {
-            let stored = self.storage.get(key).await?;
-            let mut fields = match &stored {
-                Some(stored) => Fields::from_trusted(&stored.value)
-                    .map_err(|_| unreadable_document_error(key))?,
-                None => Fields::new(),
-            };
-            let echoed = merge_sent_fields(D::FIELDS, &mut fields, given);
-            let document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
-            document.validate().map_err(Error::user)?;
-            let value = encode_document(&document, &echoed);
-            let mut batch = StorageBatch::put(key, value, D::SEAL_WRAP);
-            if self.storage.is_atomic() {
-                batch.preconditions.push(unchanged_precondition(key, stored.as_ref()));
+    ) -> Result<(Option<StorageEntry>, Fields), Error> {
+        let stored = self.storage.get(key).await?;
+        let fields = match &stored {
+            Some(stored) => {
+                Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?
             }
-            match self.commit_and_invalidate(key.to_owned(), batch).await {
-                Err(StorageError::Precondition(_)) => {}
-                done => return Ok(done?),
-            }
+            None => Fields::new(),
+        };
+        Ok((stored, fields))
+    }
+
+    /// Stores a document that was merged over `stored`. Returns false, without a change, if somebody
+    /// else wrote it meanwhile; hosts without atomic storage can't tell.
+    pub(crate) async fn store_merged<D: Document>(
+        &self,
+        key: &str,
+        document: &D,
+        echoed: &EchoedNames,
+        stored: Option<&StorageEntry>,
+    ) -> Result<bool, Error> {
+        let value = encode_document(document, echoed);
+        let mut batch = StorageBatch::put(key, value, D::SEAL_WRAP);
+        if self.storage.is_atomic() {
+            batch.preconditions.push(unchanged_precondition(key, stored));
         }
-        Err(Error::write_conflict())
+        match self.commit_and_invalidate(key.to_owned(), batch).await {
+            Err(StorageError::Precondition(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(true),
+        }
     }
 
     pub(crate) async fn get_by_key<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
@@ -346,7 +352,7 @@ fn encode_document<D: Document>(document: &D, echoed: &EchoedNames) -> bytes::By
     echoed.add_to(build_object(|out| document.write_stored(out))).into_bytes()
 }
 
-fn unreadable_document_error(key: &str) -> Error {
+pub(crate) fn unreadable_document_error(key: &str) -> Error {
     Error::internal(format!("the document stored at {key} can't be read by this version"))
 }
 

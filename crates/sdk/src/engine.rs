@@ -3,7 +3,7 @@
 //!
 //! An engine built from a blueprint needs few of these names: the [`Operation`] of a request, a
 //! [`RawResponse`], and in tests [`Existence`]. The others are for code that implements [`Engine`]
-//! and [`EngineFactory`] itself, as an auth method does until the SDK has declarations for them.
+//! and [`EngineFactory`] itself.
 //!
 //! - [`Engine`], [`EngineFactory`] and [`MountContext`]: the engine, its constructor, and the
 //!   services passed to it

@@ -135,6 +135,9 @@ impl EngineInstance {
                 return Ok(help::help_response(&self.blueprint, &request.path, &tasks));
             }
             Operation::List => return Box::pin(self.handle_list(request)).await,
+            Operation::Renew if request.auth.is_some() => {
+                return Box::pin(self.renew_login(request)).await;
+            }
             Operation::Renew | Operation::Revoke => {
                 return Box::pin(self.handle_lease(request)).await;
             }
@@ -194,7 +197,7 @@ impl EngineInstance {
                 }
                 _ => return Ok(Existence::NoCheck),
             },
-            RouteTarget::Credential(_) => return Ok(Existence::NoCheck),
+            RouteTarget::Credential(_) | RouteTarget::Login(_) => return Ok(Existence::NoCheck),
         };
         Ok(if exists { Existence::Exists } else { Existence::Absent })
     }
@@ -205,14 +208,15 @@ impl EngineInstance {
         captures: &PathCaptures,
         request: &EngineRequest,
     ) -> Result<EngineResponse, EngineError> {
-        // Documents need none.
+        // Free-form documents need none.
         let context = || Context::for_request(self.services.clone(), request);
         let unsupported = Err(EngineError::Status(StatusKind::UnsupportedOperation));
         match &route.target {
             RouteTarget::Document(document) => {
                 let key =
                     document.storage_key(&route.pattern.storage_key(&capture_values(captures)));
-                document.handle(&self.services.documents, &key, request).await
+                let name = captures.iter().last().map_or("", |(_, value)| value);
+                document.handle(&context(), &key, name, request).await
             }
             RouteTarget::FreeForm(form) => {
                 let key = route.pattern.storage_key(&capture_values(captures));
@@ -222,6 +226,12 @@ impl EngineInstance {
                 credential.issue(&context(), &self.intents, captures.first_value()).await
             }
             RouteTarget::Credential(_) => unsupported,
+            RouteTarget::Login(login) => match request.operation {
+                Operation::Create | Operation::Update => login.log_in(&context(), request).await,
+                Operation::AliasLookahead => login.look_up_alias(&request.fields),
+                Operation::ResolveRole => login.resolve_role(&request.fields),
+                _ => unsupported,
+            },
             RouteTarget::Actions(actions) => {
                 let Some(action) = actions.for_operation(request.operation) else {
                     return unsupported;
@@ -251,7 +261,9 @@ impl EngineInstance {
                 RouteTarget::Actions(actions) => {
                     Some(ListTarget::Action(actions.list.as_ref()?, below))
                 }
-                RouteTarget::Document(_) | RouteTarget::Credential(_) => None,
+                RouteTarget::Document(_) | RouteTarget::Credential(_) | RouteTarget::Login(_) => {
+                    None
+                }
             }
         });
         let warnings = FieldWarnings::for_unrecognized(&request.fields, LIST_FIELDS.into_iter());
@@ -284,6 +296,17 @@ impl EngineInstance {
         };
         self.match_route(folder.trim_end_matches('/')).is_some()
             || self.blueprint.routes().iter().any(reaches)
+    }
+
+    /// Renews the token of a login, by the path of the login.
+    async fn renew_login(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
+        let Some((Route { target: RouteTarget::Login(login), .. }, _)) =
+            self.match_route(&request.path)
+        else {
+            return Err(EngineError::Status(StatusKind::UnsupportedPath));
+        };
+        let context = Context::for_request(self.services.clone(), request);
+        login.renew(&context, request).await
     }
 
     async fn handle_lease(&self, request: &EngineRequest) -> Result<EngineResponse, EngineError> {
@@ -577,7 +600,8 @@ fn with_warnings(mut response: EngineResponse, warnings: FieldWarnings) -> Engin
             data.warnings.extend(warnings);
         }
         EngineResponse::Leased(leased) => leased.data.warnings.extend(warnings),
-        EngineResponse::Nothing | EngineResponse::Raw(_) | EngineResponse::Auth(_) => {}
+        EngineResponse::Auth(auth) => auth.data.warnings.extend(warnings),
+        EngineResponse::Nothing | EngineResponse::Raw(_) => {}
     }
     response
 }

@@ -122,6 +122,11 @@ impl Error {
         Self(ErrorRepr::InDoubt { system, call: call.into(), status })
     }
 
+    /// Whether the message is meant for the user, who sent a wrong request.
+    pub(crate) fn is_for_user(&self) -> bool {
+        matches!(self.0, ErrorRepr::User(_))
+    }
+
     /// Nothing was changed because of concurrent writes. The client should retry.
     pub(crate) fn write_conflict() -> Self {
         Self::busy("others keep changing this; try again")

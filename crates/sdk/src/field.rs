@@ -22,7 +22,8 @@
 
 #[doc(inline)]
 pub use strongroom_schema::field::{
-    BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldChoice, FieldKind, FieldSpec,
-    HeaderList, Identifier, IntegerList, InvalidInput, InvalidValue, Json, KeyValues, LeaseSafe,
-    LegacyName, LowerCase, NullableField, ObjectWriter, PolicyNames, SignedDurationSecs, Verbatim,
+    BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldChoice, FieldGroup, FieldKind,
+    FieldSpec, HeaderList, Identifier, IntegerList, InvalidInput, InvalidValue, Json, KeyValues,
+    LeaseSafe, LegacyName, LowerCase, NullableField, ObjectWriter, PolicyNames, SignedDurationSecs,
+    Verbatim,
 };

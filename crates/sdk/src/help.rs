@@ -1,7 +1,7 @@
 //! Help text and OpenAPI for help requests, generated from an engine's declarations.
 
 use serde_json::Map;
-use strongroom_engine::{DataResponse, EngineResponse};
+use strongroom_engine::{DataResponse, EngineResponse, MountKind};
 use strongroom_schema::openapi;
 use strongroom_types::{Fields, RawObject};
 
@@ -21,7 +21,11 @@ pub(crate) fn help_response(blueprint: &Blueprint, path: &str, tasks: &str) -> E
         Some(route) => route.path_docs(),
         None => docs.collect(),
     };
-    let paths = openapi::build_paths(docs, "secrets");
+    let tag = match blueprint.mount_kind() {
+        MountKind::Secret => "secrets",
+        MountKind::Auth => "auth",
+    };
+    let paths = openapi::build_paths(docs, tag);
     let (name, version) = (blueprint.own_name(), blueprint.own_version());
     let document = openapi::build_document(name, version, &paths, &Map::new());
     let mut fields = Fields::new();

@@ -1,4 +1,4 @@
-//! Write a secrets engine once. It runs linked into the server, as a plug-in process of Strongroom,
+//! Write a secrets engine or an auth method once. It runs linked into the server, as a plug-in process of Strongroom,
 //! and as a plug-in process of HashiCorp Vault or OpenBao. This is a complete one:
 //!
 //! ```no_run
@@ -94,8 +94,7 @@
 //!
 //! The SDK gives an engine everything it may use of the server: requests, storage, a clock,
 //! randomness and a few queries to the server. It implements the plug-in protocol and hides it. It
-//! contains no template language, gives no access to tokens, policies or other mounts, and has no
-//! declarations for auth methods yet.
+//! contains no template language, and gives no access to tokens, policies or other mounts.
 //!
 //! It is for authors only. What the SDK and a host have in common is in crates of its own, which
 //! authors don't depend on: `strongroom-engine` (the trait through which the core sees every
@@ -110,7 +109,9 @@
 //! - [`blueprint`]: [`Blueprint`], an engine as a list of declarations; [`VersionedEngine`] holds
 //!   several, and a mount option selects one
 //! - [`document`]: [`Document`], a typed object that operators write and the engine stores
+//! - [`document_hooks`]: code that runs when a client writes, reads or deletes a document
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
+//! - [`login`]: [`Login`](login::Login), how clients log in at an auth method
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
@@ -178,6 +179,7 @@ pub mod credential;
 #[doc = include_str!("../../../docs/src/reference/derive-attributes.md")]
 mod derive_attributes_page {}
 pub mod document;
+pub mod document_hooks;
 pub mod engine;
 mod engine_instance;
 mod error;
@@ -191,6 +193,8 @@ mod key_migration;
 mod leased_credential;
 mod legacy_names;
 pub mod lifecycle;
+pub mod login;
+mod login_handler;
 mod migration;
 pub mod records;
 mod request_context;
@@ -201,6 +205,7 @@ mod stored_document;
 mod stored_entries;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod token_fields;
 mod versioned_engine;
 
 pub use action::{Input, Response, ResponseData};
@@ -219,12 +224,16 @@ pub use field::{
     Json, KeyValues, LowerCase, NullableField, PolicyNames, SignedDurationSecs, Verbatim,
 };
 pub use free_form::FreeForm;
+pub use login::{
+    Identity, Login, LoginError, LoginGrant, LoginRenewal, LoginRequest, VerifiedName,
+};
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
-pub use strongroom_sdk_derive::{Document, FieldChoice, Input, Receipt, ResponseData};
+pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
+pub use token_fields::{LoginTokenType, TokenFields, TokenTerms};
 pub use versioned_engine::VersionedEngine;
 
 /// The names that derived code uses.
@@ -232,7 +241,8 @@ pub use versioned_engine::VersionedEngine;
 pub mod __private {
     pub use serde_json::value::RawValue;
     pub use strongroom_schema::field::{
-        check_default, is_plain_text, optional, required, sent_name, with_default,
+        FieldGroup, check_default, count_specs, is_plain_text, join_specs, legacy_spec, optional,
+        rename_legacy_fields, required, sent_name, with_default,
     };
     pub use strongroom_types::fields::write_string;
 
@@ -240,8 +250,13 @@ pub mod __private {
     pub use crate::action::{Input, ResponseData};
     pub use crate::credential::{Receipt, ReceiptWriter};
     pub use crate::document::Document;
+    pub use crate::document_hooks::{
+        DeleteHook, DocumentHooks, ReadHook, WriteHook, run_read_hook, run_write_hook,
+        write_hook_fields,
+    };
     pub use crate::field::{
         Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe,
         LegacyName, ObjectWriter,
     };
+    pub use crate::{Context, Error, RawObject};
 }

@@ -245,13 +245,22 @@ impl RecordKey {
 mod tests {
     use std::collections::BTreeMap;
 
-    use strongroom_engine::{EngineError, check_key};
+    use strongroom_engine::{
+        ClusterInfo, EngineError, MountContext, MountLifetimes, SystemError, SystemView, check_key,
+    };
     use strongroom_sdk_derive::Document;
     use strongroom_types::Fields;
+    use strongroom_types::clock::ManualClock;
+    use strongroom_types::entropy::SeededEntropy;
+    use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::Context;
+    use crate::context::InstanceServices;
     use crate::document::DocumentStore;
+    use crate::lifecycle::BackgroundTasks;
+    use crate::stored_document::merge_sent;
 
     /// Storage in which an entry changes between each read and the following write.
     #[derive(Debug)]
@@ -282,6 +291,29 @@ mod tests {
         }
     }
 
+    /// A server that answers no queries.
+    #[derive(Debug)]
+    struct SilentSystem;
+
+    #[async_trait::async_trait]
+    impl SystemView for SilentSystem {
+        async fn lifetimes(&self) -> Result<MountLifetimes, SystemError> {
+            Err(SystemError("no answer".to_owned()))
+        }
+
+        async fn tainted(&self) -> Result<bool, SystemError> {
+            Err(SystemError("no answer".to_owned()))
+        }
+
+        async fn cluster_info(&self) -> Result<ClusterInfo, SystemError> {
+            Err(SystemError("no answer".to_owned()))
+        }
+
+        async fn server_version(&self) -> Result<String, SystemError> {
+            Err(SystemError("no answer".to_owned()))
+        }
+    }
+
     /// The settings of a user.
     #[derive(Document)]
     #[document(path = "settings")]
@@ -298,13 +330,26 @@ mod tests {
             |_| async { Ok(RecordChange::returning(()).put(RecordKey::new("head", "a"), "mine")) };
         let documents =
             DocumentStore::new(Arc::new(ConflictingStorage), TaskTracker::new(), &BTreeMap::new());
+        let context = Context::background(Arc::new(InstanceServices {
+            mount: MountContext {
+                uuid: String::new(),
+                config: BTreeMap::new(),
+                storage: Arc::new(ConflictingStorage),
+                system: Arc::new(SilentSystem),
+                clock: Arc::new(ManualClock::default()),
+                entropy: Arc::new(SeededEntropy::new(1)),
+            },
+            documents: documents.clone(),
+            records: records.clone(),
+            tasks: BackgroundTasks::new(TaskTracker::new(), CancellationToken::new()),
+        }));
         let settings = |_| Ok(OwnerSettings { owner: "me".to_owned() });
         let mut given = Fields::new();
         given.set("owner", &"me");
         let errors = [
             records.change(key, put).await,
             documents.change::<OwnerSettings>(&[], settings).await,
-            documents.merge_fields::<OwnerSettings>("settings", &given).await,
+            merge_sent::<OwnerSettings>(&context, "settings", "", &given).await.map(drop),
         ];
         for error in errors {
             let error = error.unwrap_err();

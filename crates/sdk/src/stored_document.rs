@@ -10,12 +10,16 @@ use strongroom_engine::{
 use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 use strongroom_types::{Fields, RawObject};
 
-use crate::document::{Document, DocumentStore, storage_key};
+use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
+use crate::document_hooks::DocumentHooks;
+use crate::legacy_names::merge_sent_fields;
+use crate::{Context, Error};
 
 /// A document with its type erased.
 #[async_trait]
 pub(crate) trait ErasedDocument: Send + Sync {
-    fn fields(&self) -> &'static [FieldSpec];
+    /// The declared fields, and those of the write hook's input.
+    fn fields(&self) -> Vec<&'static FieldSpec>;
     /// The document's Rust type.
     fn type_id(&self) -> TypeId;
     fn check_defaults(&self) -> Result<(), InvalidInput>;
@@ -26,8 +30,9 @@ pub(crate) trait ErasedDocument: Send + Sync {
     async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError>;
     async fn handle(
         &self,
-        documents: &DocumentStore,
+        context: &Context,
         key: &str,
+        name: &str,
         request: &EngineRequest,
     ) -> Result<EngineResponse, EngineError>;
 }
@@ -41,9 +46,9 @@ impl<D> TypedDocument<D> {
 }
 
 #[async_trait]
-impl<D: Document> ErasedDocument for TypedDocument<D> {
-    fn fields(&self) -> &'static [FieldSpec] {
-        D::FIELDS
+impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
+    fn fields(&self) -> Vec<&'static FieldSpec> {
+        D::FIELDS.iter().chain(D::HOOK_FIELDS).collect()
     }
 
     fn type_id(&self) -> TypeId {
@@ -72,23 +77,34 @@ impl<D: Document> ErasedDocument for TypedDocument<D> {
 
     async fn handle(
         &self,
-        documents: &DocumentStore,
+        context: &Context,
         key: &str,
+        name: &str,
         request: &EngineRequest,
     ) -> Result<EngineResponse, EngineError> {
+        let documents = context.documents();
         match request.operation {
             Operation::Create | Operation::Update => {
-                documents.merge_fields::<D>(key, &request.fields).await?;
-                Ok(EngineResponse::Nothing)
+                let warnings = merge_sent::<D>(context, key, name, &request.fields).await?;
+                if warnings.is_empty() {
+                    return Ok(EngineResponse::Nothing);
+                }
+                let nothing = DataResponse::new(RawObject::null());
+                Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
             }
             Operation::Read => match documents.get_by_key::<D>(key).await? {
                 Some(document) => {
-                    let echoed = documents.echoed_names::<D>(key).await?;
-                    Ok(echoed.add_to(visible_fields(&*document)).into())
+                    let shown = visible_fields(&*document, context, name).await?;
+                    Ok(documents.echoed_names::<D>(key).await?.add_to(shown).into())
                 }
                 None => Ok(EngineResponse::Nothing),
             },
             Operation::Delete => {
+                if D::HAS_DELETE_HOOK
+                    && let Some(document) = documents.get_by_key::<D>(key).await?
+                {
+                    document.run_delete_hook(context, name).await?;
+                }
                 documents.delete_key(key).await?;
                 Ok(EngineResponse::Nothing)
             }
@@ -97,8 +113,46 @@ impl<D: Document> ErasedDocument for TypedDocument<D> {
     }
 }
 
-fn visible_fields<D: Document>(document: &D) -> RawObject {
-    build_object(|out| document.write_shown(out))
+/// Merges the fields that a client sent into the document at `key`, or creates it, and runs its
+/// write hook, whose warnings are returned. On hosts with atomic storage no concurrent write is lost:
+/// the merge is repeated over the new document. `name` is the last capture of the path.
+pub(crate) async fn merge_sent<D: DocumentHooks>(
+    context: &Context,
+    key: &str,
+    name: &str,
+    sent: &Fields,
+) -> Result<Vec<String>, Error> {
+    let documents = context.documents();
+    for _ in 0..MAX_MERGE_ATTEMPTS {
+        let (stored, mut fields) = documents.read_fields(key).await?;
+        let before = stored.as_ref().map(|_| D::from_fields(&fields)).transpose();
+        let before = before.map_err(|_| unreadable_document_error(key))?;
+        let echoed = merge_sent_fields(D::FIELDS, &mut fields, sent);
+        let mut document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
+        document.validate().map_err(Error::user)?;
+        let warnings = document.run_write_hook(context, name, before.as_ref(), sent).await?;
+        document.validate().map_err(Error::user)?;
+        if documents.store_merged(key, &document, &echoed, stored.as_ref()).await? {
+            return Ok(warnings);
+        }
+    }
+    Err(Error::write_conflict())
+}
+
+/// The fields that a client may read, and those that the read hook computes.
+async fn visible_fields<D: DocumentHooks>(
+    document: &D,
+    context: &Context,
+    name: &str,
+) -> Result<RawObject, Error> {
+    let computed = document.run_read_hook(context, name).await?;
+    let shown = build_object(|out| document.write_shown(out));
+    let Some(computed) = computed else { return Ok(shown) };
+    let mut fields = shown.fields();
+    for (name, value) in computed.fields().iter() {
+        fields.set_raw(name, value.to_owned());
+    }
+    Ok(fields.to_object())
 }
 
 /// The response to a list: `keys`, or nothing if there are no names.

@@ -53,7 +53,7 @@ impl EngineFactory for VersionedEngine {
     }
 
     fn kind(&self) -> MountKind {
-        MountKind::Secret
+        self.default_version().map_or(MountKind::Secret, EngineFactory::kind)
     }
 
     async fn open(&self, mount: MountContext) -> Result<Arc<dyn Engine>, EngineError> {

@@ -102,6 +102,13 @@ impl PolicyNames {
         self.iter().map(str::to_owned).collect()
     }
 
+    /// The names of both lists.
+    #[must_use]
+    pub fn with(&self, more: &Self) -> Self {
+        let both: BTreeSet<_> = self.0.iter().chain(&more.0).cloned().collect();
+        Self(both.into_iter().collect())
+    }
+
     /// Whether the list names no policy.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

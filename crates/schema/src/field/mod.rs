@@ -7,6 +7,7 @@
 
 mod choice;
 mod default;
+mod group;
 mod headers;
 mod json;
 mod kinds;
@@ -25,6 +26,9 @@ use std::fmt;
 pub use choice::FieldChoice;
 #[doc(hidden)]
 pub use default::check_default;
+pub use group::FieldGroup;
+#[doc(hidden)]
+pub use group::{count_specs, join_specs, legacy_spec, rename_legacy_fields};
 pub use headers::HeaderList;
 pub use json::Json;
 pub use kinds::{BaseUrl, CommaList, DurationSecs, Identifier, KeyValues};

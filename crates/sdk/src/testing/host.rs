@@ -554,7 +554,10 @@ impl TestHost {
         }
     }
 
-    async fn handle_request(&self, request: EngineRequest) -> Result<TestResponse, TestError> {
+    pub(super) async fn handle_request(
+        &self,
+        request: EngineRequest,
+    ) -> Result<TestResponse, TestError> {
         let (operation, path) = (request.operation, request.path.clone());
         match self.running_engine().handle(request).await? {
             EngineResponse::Nothing if operation.is_read() => {
@@ -573,10 +576,7 @@ impl TestHost {
             EngineResponse::Raw(raw) => {
                 Ok(TestResponse { raw: Some(raw), ..TestResponse::default() })
             }
-            EngineResponse::Auth(_) => {
-                let text = "a login: the harness is for secrets engines";
-                Err(TestError::new(ErrorKind::Unsupported, text))
-            }
+            EngineResponse::Auth(auth) => Ok(TestResponse::from_login(*auth)),
         }
     }
 
@@ -633,7 +633,7 @@ pub(super) fn lock_mutex<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Parses a body as clients send it.
 #[track_caller]
-fn parse_fields(body: impl fmt::Display) -> Fields {
+pub(super) fn parse_fields(body: impl fmt::Display) -> Fields {
     match Fields::parse(body.to_string().as_bytes(), &JsonLimits::default()) {
         Ok(fields) => fields,
         Err(error) => panic!("the test sends a body that no server lets through: {error}"),

@@ -36,6 +36,7 @@ mod instance;
 mod intents;
 mod key_encoding;
 mod lease;
+mod logins;
 mod memory_entries;
 mod requests;
 mod response;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use strongroom_engine::{DataResponse, EngineError, RawResponse};
-use strongroom_types::{ErrorKind, Fields, Ttl};
+use strongroom_engine::{DataResponse, EngineAuth, EngineError, RawResponse};
+use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
 
 use super::TestLease;
 
@@ -23,6 +23,8 @@ pub struct TestResponse {
     pub lease: Option<TestLease>,
     /// A complete HTTP response, if the engine returned one.
     pub raw: Option<RawResponse>,
+    /// The token's terms and the identity, if the response is a login.
+    pub login: Option<Box<EngineAuth>>,
 }
 
 impl TestResponse {
@@ -54,6 +56,30 @@ impl TestResponse {
         match &self.lease {
             Some(lease) => lease,
             None => panic!("no lease, only {:?}", self.data),
+        }
+    }
+
+    pub(super) fn from_login(mut auth: EngineAuth) -> Self {
+        let data = std::mem::replace(&mut auth.data, DataResponse::new(RawObject::null()));
+        Self {
+            data: data.object.fields(),
+            warnings: data.warnings,
+            login: Some(Box::new(auth)),
+            ..Self::default()
+        }
+    }
+
+    /// The login of the response, with which [`TestHost::renew_login`](super::TestHost) can be
+    /// called.
+    ///
+    /// # Panics
+    ///
+    /// If the response is no login.
+    #[track_caller]
+    pub fn login(&self) -> &EngineAuth {
+        match &self.login {
+            Some(login) => login,
+            None => panic!("no login, only {:?}", self.data),
         }
     }
 
