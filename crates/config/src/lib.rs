@@ -7,7 +7,8 @@
 //! - [`caches`]: how many bytes the caches may use
 //! - [`reading`]: files and folders, merged; every message names file, line and column
 //! - [`compatibility`]: every setting of Vault and OpenBao, and how it is treated
-//! - `seal`, `lockout`, `registration`, `telemetry`: blocks that are checked but have no effect
+//! - `lockout`: `user_lockout`, when users are locked after failed logins
+//! - `seal`, `registration`, `telemetry`: blocks that are checked but have no effect
 //!
 //! A setting is honoured if it is supported. If it isn't, and ignoring it would change what the
 //! server protects or where data is stored, the server doesn't start. Any other setting is ignored
@@ -34,6 +35,7 @@ pub use listener::{
     ForwardingConfig, HeaderConfig, ListenerConfig, ListenerEndpoint, ListenerTlsConfig,
     MetricsConfig, RedactConfig, StatusMatcher, TlsVersion, UnixSocketConfig,
 };
+pub use lockout::{LockoutConfig, LockoutRule};
 pub use plugin::PluginConfig;
 pub use reading::{ConfigError, ConfigLocation, has_template};
 pub use requests::RequestLimits;
@@ -69,6 +71,8 @@ pub struct Config {
     pub requests: RequestLimits,
     /// Limits on the caches in memory, in bytes.
     pub caches: CacheLimits,
+    /// When users of auth methods are locked after failed logins.
+    pub user_lockout: LockoutConfig,
     /// The level from which messages are logged.
     pub log_level: ServerLogLevel,
     /// The format of log lines.
@@ -231,7 +235,7 @@ impl ConfigBuilder {
         }
         self.has_storage |= config.storage.merge(&section, &mut config.warnings)?;
         seal::check_seal(&section, &mut config.warnings)?;
-        lockout::check_user_lockout(&section)?;
+        config.user_lockout.merge(&section)?;
         registration::check_service_registration(&section, &mut config.warnings)?;
         for block in section.blocks::<0>("telemetry")? {
             telemetry::check_telemetry(&section.nested(block.body), &mut config.warnings)?;
@@ -329,7 +333,7 @@ mod tests {
     fn refuses_unsupported_security() {
         for (text, line) in [
             ("seal \"awskms\" {}", 3),
-            ("\nuser_lockout \"all\" {}", 4),
+            ("\nuser_lockout \"jwt\" {}", 4),
             ("ha_storage \"raft\" {}", 3),
             ("audit \"file\" \"a\" {}", 3),
         ] {

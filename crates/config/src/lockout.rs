@@ -1,50 +1,164 @@
-//! `user_lockout`: not supported. Only a stanza that disables it is accepted.
+//! `user_lockout`: when users of auth methods are locked after failed logins.
+
+use std::collections::BTreeMap;
+
+use strongroom_types::Ttl;
 
 use crate::reading::{ConfigError, ConfigSection};
 
-pub(crate) fn check_user_lockout(section: &ConfigSection<'_>) -> Result<(), ConfigError> {
-    for block in section.blocks::<1>("user_lockout")? {
-        let [method] = block.labels;
-        let mut is_disabled = false;
-        section.nested(block.body).read_flag("disable_lockout", &mut is_disabled)?;
-        if !is_disabled {
-            let text = "user_lockout: user lockout is not supported yet: write disable_lockout = true, or \
-                        remove the stanza";
-            return Err(ConfigError::at_location(&section.location_of_key(method), text));
+/// The types of auth methods that a stanza can name, beside `all`.
+const METHOD_TYPES: [&str; 3] = ["approle", "ldap", "userpass"];
+
+/// The `user_lockout` stanzas. A setting that the stanza of a type leaves out is that of `all`, and
+/// otherwise the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LockoutConfig {
+    /// The stanza of all types.
+    all: LockoutStanza,
+    by_type: BTreeMap<String, LockoutStanza>,
+}
+
+/// One stanza; `None` where a setting is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LockoutStanza {
+    threshold: Option<u32>,
+    duration: Option<Ttl>,
+    counter_reset: Option<Ttl>,
+    is_disabled: Option<bool>,
+}
+
+/// When users of one type of auth method are locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockoutRule {
+    /// Whether users are locked at all.
+    pub is_enabled: bool,
+    /// The number of failed logins after which a user is locked; at least 1.
+    pub threshold: u32,
+    /// How long a lock lasts.
+    pub duration: Ttl,
+    /// How long after the last failed login the count starts again.
+    pub counter_reset: Ttl,
+}
+
+impl LockoutConfig {
+    /// The rules of all types of auth methods whose users can be locked.
+    pub fn rules(&self) -> BTreeMap<String, LockoutRule> {
+        METHOD_TYPES.map(|name| (name.to_owned(), self.rule_for(name))).into()
+    }
+
+    fn rule_for(&self, method: &str) -> LockoutRule {
+        const QUARTER_HOUR: Ttl = Ttl::from_secs(15 * 60);
+        let own = self.by_type.get(method).copied().unwrap_or_default();
+        let all = self.all;
+        LockoutRule {
+            is_enabled: !own.is_disabled.or(all.is_disabled).unwrap_or_default(),
+            threshold: own.threshold.or(all.threshold).unwrap_or(5),
+            duration: own.duration.or(all.duration).unwrap_or(QUARTER_HOUR),
+            counter_reset: own.counter_reset.or(all.counter_reset).unwrap_or(QUARTER_HOUR),
         }
     }
-    Ok(())
+
+    /// Reads the stanzas of one file over those of the files before.
+    pub(crate) fn merge(&mut self, section: &ConfigSection<'_>) -> Result<(), ConfigError> {
+        for block in section.blocks::<1>("user_lockout")? {
+            let [label] = block.labels;
+            let method = label.text.as_str();
+            let stanza = match method {
+                "all" => &mut self.all,
+                _ if METHOD_TYPES.contains(&method) => {
+                    self.by_type.entry(method.to_owned()).or_default()
+                }
+                _ => {
+                    let text = "user_lockout: the label must be all, approle, ldap or userpass";
+                    return Err(ConfigError::at_location(&section.location_of_key(label), text));
+                }
+            };
+            stanza.read(&section.nested(block.body))?;
+        }
+        Ok(())
+    }
+}
+
+impl LockoutStanza {
+    fn read(&mut self, section: &ConfigSection<'_>) -> Result<(), ConfigError> {
+        if section.location_if_set("lockout_threshold").is_some() {
+            let mut threshold = 0;
+            section.read_size("lockout_threshold", &mut threshold)?;
+            let fits = u32::try_from(threshold).ok().filter(|count| *count > 0);
+            let text = "must be from 1 to 4294967295; disable_lockout = true disables the lockout";
+            let invalid = || section.invalid_setting("lockout_threshold", text);
+            self.threshold = Some(fits.ok_or_else(invalid)?);
+        }
+        for (name, setting) in [
+            ("lockout_duration", &mut self.duration),
+            ("lockout_counter_reset", &mut self.counter_reset),
+        ] {
+            if section.location_if_set(name).is_some() {
+                let mut duration = Ttl::ZERO;
+                section.read_duration(name, &mut duration)?;
+                if duration.is_zero() {
+                    return Err(section.invalid_setting(name, "must be longer than zero"));
+                }
+                *setting = Some(duration);
+            }
+        }
+        if section.location_if_set("disable_lockout").is_some() {
+            let mut is_disabled = false;
+            section.read_flag("disable_lockout", &mut is_disabled)?;
+            self.is_disabled = Some(is_disabled);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::Config;
 
+    fn read(stanzas: &str) -> Result<BTreeMap<String, LockoutRule>, String> {
+        let text =
+            format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n{stanzas}");
+        let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
+        assert_eq!(config.warnings, [""; 0], "{stanzas}");
+        Ok(config.user_lockout.rules())
+    }
+
     #[test]
-    fn only_a_lockout_that_is_switched_off_is_accepted() {
-        let read = |stanza: &str| {
-            let text = format!(
-                "storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n{stanza}"
-            );
-            let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
-            Ok::<_, String>(config.warnings)
-        };
-        let off = "user_lockout \"all\" { disable_lockout = true }";
-        assert_eq!(read(off).unwrap(), [""; 0]);
-        let off_in_text =
-            "user_lockout \"all\" {\n lockout_threshold = \"5\"\n disable_lockout = \"true\"\n}";
-        assert_eq!(read(off_in_text).unwrap(), [""; 0]);
-        for on in [
-            "user_lockout \"all\" {}",
-            "user_lockout \"all\" { lockout_threshold = 3 }",
-            "user_lockout \"all\" { disable_lockout = false }",
-        ] {
-            let error = read(on).unwrap_err();
-            assert!(error.starts_with("t.hcl:3:14: user_lockout: "), "{error}");
+    fn users_are_locked_by_default() {
+        let rules = read("").unwrap();
+        assert_eq!(rules.len(), 3);
+        for rule in rules.values() {
+            assert!(rule.is_enabled && rule.threshold == 5);
+            assert_eq!((rule.duration.as_secs(), rule.counter_reset.as_secs()), (900, 900));
         }
-        // A disabled stanza doesn't make an enabled one acceptable.
-        let error = read(&format!("{off}\nuser_lockout \"userpass\" {{}}")).unwrap_err();
-        assert!(error.starts_with("t.hcl:4:"), "{error}");
-        assert!(read("user_lockout \"all\" { disable_lockout = 7 }").is_err());
+    }
+
+    #[test]
+    fn a_type_takes_what_it_leaves_out_from_all() {
+        let rules = read(
+            "user_lockout \"ldap\" { lockout_threshold = \"3\" disable_lockout = \"false\" }\n\
+             user_lockout \"all\" { lockout_duration = \"10m\" disable_lockout = true }\n\
+             user_lockout \"userpass\" { lockout_counter_reset = 60 }",
+        );
+        let rules = rules.unwrap();
+        let (ldap, userpass) = (rules["ldap"], rules["userpass"]);
+        assert!(ldap.is_enabled && ldap.threshold == 3 && ldap.duration.as_secs() == 600);
+        assert!(!userpass.is_enabled && userpass.counter_reset.as_secs() == 60);
+        assert!(!rules["approle"].is_enabled);
+    }
+
+    #[test]
+    fn invalid_stanzas_are_refused_with_their_place() {
+        for (stanza, place) in [
+            ("user_lockout \"jwt\" {}", "t.hcl:3:14"),
+            ("user_lockout \"all\" { lockout_threshold = 0 }", "t.hcl:3:"),
+            ("user_lockout \"all\" { lockout_threshold = \"many\" }", "t.hcl:3:"),
+            ("user_lockout \"all\" { lockout_duration = 0 }", "t.hcl:3:"),
+            ("user_lockout \"all\" { disable_lockout = 7 }", "t.hcl:3:"),
+        ] {
+            let error = read(stanza).unwrap_err();
+            assert!(error.starts_with(place), "{error}");
+        }
     }
 }

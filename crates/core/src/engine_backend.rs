@@ -14,11 +14,13 @@ use strongroom_mounts::{ActiveMount, EngineHandle};
 use strongroom_policy::{FieldDeclaration, FieldReadings, PathCase, case_folded};
 use strongroom_telemetry::Stopwatch;
 use strongroom_types::clock::{BoxFuture, with_timeout};
-use strongroom_types::{Clock, ErrorKind, Fields, Namespace, RequestId};
+use strongroom_types::{Clock, ErrorKind, Fields, MountKind, Namespace, RequestId};
 
 use crate::error::Error;
 use crate::kind_readings::reading_for_kind;
+use crate::logins::lockout::{FailureOutcome, LockableUser};
 use crate::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
+use crate::refusal_log::RefusalKind;
 use crate::special_paths::{any_pattern_matches, longest_pattern_matches, pattern_matches};
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
@@ -96,9 +98,19 @@ impl Backend for EngineBackend {
             // Leaves the engine the only owner of the fields, which it can then modify without a
             // copy.
             request.routed.request.fields = Fields::new();
+            let attempt = match is_login_attempt(core, &request.routed, &mounted, operation) {
+                true => {
+                    let routed = &request.routed;
+                    Box::pin(begin_login(core, routed, &mounted, &in_flight, &sent)).await?
+                }
+                false => None,
+            };
             let watch = Stopwatch::start();
             let response = in_flight.engine.handle(sent).await;
             mounted.operation_histogram(operation).record(watch.elapsed_ms());
+            if let Some(user) = attempt {
+                record_login(core, &request.routed, &mounted, &user, &response)?;
+            }
             Ok(BackendResponse::FromEngine { response: response?, in_flight })
         })
     }
@@ -113,6 +125,104 @@ impl Backend for EngineBackend {
             let requested = request_document(mounted, id, clock);
             with_timeout(clock, DOCUMENT_TIMEOUT, requested).await.flatten()
         })
+    }
+}
+
+/// Whether a request may be a login that counts for the lock of its user.
+fn is_login_attempt(
+    core: &UnsealedCore,
+    routed: &RoutedRequest,
+    mounted: &ActiveMount,
+    operation: Operation,
+) -> bool {
+    mounted.entry.kind == MountKind::Auth
+        && routed.is_unauthenticated()
+        && matches!(operation, Operation::Create | Operation::Update)
+        && core.lockout.applies_to(&mounted.entry.mount_type)
+}
+
+/// Asks the auth method which user a login is for, and refuses the login of a locked user. `None`
+/// if the method doesn't know the user before it decides on the login.
+async fn begin_login(
+    core: &UnsealedCore,
+    routed: &RoutedRequest,
+    mounted: &ActiveMount,
+    instance: &MountInstance,
+    login: &EngineRequest,
+) -> Result<Option<LockableUser>, Error> {
+    let lookahead = EngineRequest { operation: Operation::AliasLookahead, ..login.clone() };
+    let auth = match instance.engine.handle(lookahead).await {
+        Ok(EngineResponse::Auth(auth)) => auth,
+        // What is wrong with the request is reported by the login itself.
+        Ok(_)
+        | Err(
+            EngineError::User { .. }
+            | EngineError::Status(StatusKind::UnsupportedOperation | StatusKind::UnsupportedPath),
+        ) => return Ok(None),
+        // Otherwise a failing look-ahead would be a way around the lock.
+        Err(error) => return Err(error.into()),
+    };
+    let Some(alias) = auth.alias.map(|alias| alias.name).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let user = LockableUser::new(&mounted.entry.accessor, &alias);
+    if core.lockout.is_locked(&user) {
+        return Err(refuse_locked_user(core, routed));
+    }
+    Ok(Some(user))
+}
+
+fn refuse_locked_user(core: &UnsealedCore, routed: &RoutedRequest) -> Error {
+    let origin = routed.request.request_origin(None);
+    core.refusal_log.log_refusal(RefusalKind::Login, &origin, "the user is locked");
+    Error::invalid_token()
+}
+
+/// Counts a refused login, or resets the count after an accepted one. Refuses a login whose user
+/// was locked meanwhile.
+fn record_login(
+    core: &UnsealedCore,
+    routed: &RoutedRequest,
+    mounted: &ActiveMount,
+    user: &LockableUser,
+    response: &Result<EngineResponse, EngineError>,
+) -> Result<(), Error> {
+    let outcome = match response {
+        Ok(EngineResponse::Auth(_)) => {
+            return match core.lockout.record_success(user) {
+                true => Ok(()),
+                false => Err(refuse_locked_user(core, routed)),
+            };
+        }
+        Err(error) if refuses_login(error) => {
+            core.lockout.record_failure(&mounted.entry.mount_type, user)
+        }
+        _ => return Ok(()),
+    };
+    if outcome == FailureOutcome::WasLocked {
+        return Err(refuse_locked_user(core, routed));
+    }
+    let origin = routed.request.request_origin(None);
+    let reason = "the auth method refused it";
+    core.refusal_log.log_refusal(RefusalKind::Login, &origin, reason);
+    if outcome == FailureOutcome::Locked {
+        let (mount, alias) = (mounted.info.path.as_str(), user.shown_alias());
+        tracing::warn!(mount, alias, "a user was locked after too many failed logins");
+    }
+    Ok(())
+}
+
+/// Whether the auth method found fault with the request. All such errors count: plug-ins of Go's SDK
+/// return another one for an unknown user than for a wrong password, and a lock must not tell which.
+fn refuses_login(error: &EngineError) -> bool {
+    match error {
+        EngineError::User { .. }
+        | EngineError::InvalidCredentials { .. }
+        | EngineError::Status(
+            StatusKind::PermissionDenied | StatusKind::InvalidRequest | StatusKind::BadRequest,
+        ) => true,
+        EngineError::Coded { status, .. } => (400..500).contains(status),
+        _ => false,
     }
 }
 

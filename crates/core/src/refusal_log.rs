@@ -43,6 +43,8 @@ pub enum RefusalKind {
     Unseal,
     /// An initialisation that was refused or failed.
     Initialisation,
+    /// A login that an auth method refused, or of a user that is locked.
+    Login,
 }
 
 /// Lines of one kind per window; further ones are counted and summarised.
@@ -55,8 +57,13 @@ const MAX_FIELD_BYTES: usize = 512;
 const TOKEN_PREFIXES: [&str; 6] = ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."];
 
 impl RefusalKind {
-    const ALL: [Self; 4] =
-        [Self::InvalidToken, Self::PermissionDenied, Self::Unseal, Self::Initialisation];
+    const ALL: [Self; 5] = [
+        Self::InvalidToken,
+        Self::PermissionDenied,
+        Self::Unseal,
+        Self::Initialisation,
+        Self::Login,
+    ];
 
     fn log_message(self) -> &'static str {
         match self {
@@ -64,6 +71,7 @@ impl RefusalKind {
             Self::PermissionDenied => "a request was denied",
             Self::Unseal => "an attempt to unseal failed",
             Self::Initialisation => "an initialisation was refused",
+            Self::Login => "a login was refused",
         }
     }
 }
@@ -87,7 +95,7 @@ impl RefusalLog {
             RefusalKind::Unseal | RefusalKind::Initialisation => {
                 tracing::warn!(path, address, %reason, "{text}");
             }
-            RefusalKind::InvalidToken => {
+            RefusalKind::InvalidToken | RefusalKind::Login => {
                 tracing::info!(path, address, %reason, "{text}");
             }
             RefusalKind::PermissionDenied => {

@@ -13,6 +13,7 @@ use strongroom_token::TokenStore;
 use strongroom_types::{Clock, Entropy, Ttl};
 
 use crate::admission::AdmissionLimits;
+use crate::logins::lockout::LockoutSettings;
 
 /// The settings of a core, taken from the configuration file by the server; every default is safe.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Settings {
     pub expiration: ExpirationOptions,
     /// The interval between an engine's periodic calls; 60 seconds by default.
     pub periodic_interval: Duration,
+    /// When users of auth methods are locked; by default after 5 failed logins, for 15 minutes.
+    pub user_lockout: LockoutSettings,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             admission: AdmissionLimits::default(),
             expiration: ExpirationOptions::default(),
             periodic_interval: Duration::from_secs(60),
+            user_lockout: LockoutSettings::default(),
         }
     }
 }

@@ -97,6 +97,7 @@ mod tests {
     /// [`SERVER_FIELD_READINGS`].
     const EXACT_TEXTS: &[&str] = &[
         "accessor",
+        "alias_identifier",
         "description",
         "display_name",
         "entity_alias",
@@ -105,6 +106,7 @@ mod tests {
         "identity_token_key",
         "lease_id",
         "listing_visibility",
+        "mount_accessor",
         "oci_image",
         "path_suffix",
         "plugin",

@@ -55,7 +55,7 @@ pub const TOP_LEVEL: SettingTable = SettingTable {
         honoured(Both, "seal", "seal \"shamir\" { disabled = true }"),
         honoured(Both, "kms", "kms \"shamir\" { disabled = true }"),
         honoured(Vault, "hsm", "hsm \"shamir\" { disabled = true }"),
-        honoured(Both, "user_lockout", "user_lockout \"all\" { disable_lockout = true }"),
+        honoured(Both, "user_lockout", "user_lockout \"all\" { lockout_threshold = 3 }"),
         honoured(Both, "service_registration", ""),
         refused(
             Both,

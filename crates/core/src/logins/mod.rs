@@ -5,8 +5,10 @@
 //! - [`issue`]: issuing the token of a login, before the response is sent
 //! - [`renew`]: calling the method when such a token is renewed
 //! - [`record`]: the login data stored with the token's lease for that
+//! - [`lockout`]: locking users after too many failed logins
 
 pub(crate) mod issue;
+pub mod lockout;
 pub(crate) mod record;
 pub(crate) mod renew;
 

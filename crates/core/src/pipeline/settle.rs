@@ -91,10 +91,15 @@ async fn settle_engine_response(
             })))
         }
         EngineResponse::Auth(auth) => {
+            // The form that the method itself uses, so that a revocation by prefix finds the tokens
+            // of all spellings.
+            let canonical = routed.access.policy_path.canonical.as_deref();
+            let path = canonical.unwrap_or(routed.request.path.as_str());
+            let relative_path = canonical.and_then(|path| path.strip_prefix(&*mounted.info.path));
             let login = LoginContext {
                 mounted,
-                path: routed.request.path.as_str(),
-                relative_path: &routed.relative_path,
+                path,
+                relative_path: relative_path.unwrap_or(&routed.relative_path),
                 unauthenticated: routed.is_unauthenticated(),
                 address: routed.request.connection.map(|connection| connection.address),
                 auth: *auth,

@@ -30,6 +30,7 @@ use crate::leases::LeaseService;
 use crate::leases::revoker::LeaseRevoker;
 use crate::leases::token_revoker::TokenRevoker;
 use crate::logins::LoginService;
+use crate::logins::lockout::UserLockout;
 use crate::periodic_calls::PeriodicCalls;
 use crate::refusal_log::RefusalLog;
 use crate::remount_task::RemountService;
@@ -58,6 +59,8 @@ pub struct UnsealedCore {
     pub tokens: Arc<TokenService>,
     /// Issues and renews the tokens of logins.
     pub logins: LoginService,
+    /// Locks users of auth methods after too many failed logins.
+    pub lockout: Arc<UserLockout>,
     /// Wraps and unwraps responses.
     pub wrapping: Arc<WrappingService>,
     /// The entries stored for single tokens, and wrapped responses.
@@ -136,6 +139,8 @@ impl UnsealedCore {
             request_timeout: settings.request_timeout,
             retry_interval: settings.periodic_interval,
         });
+        let lockout = UserLockout::new(settings.user_lockout.clone(), barrier.clock().clone());
+        let lockout = Arc::new(lockout);
         let core = Arc::new(Self {
             barrier,
             policies,
@@ -143,6 +148,7 @@ impl UnsealedCore {
             mounts,
             leases,
             logins: LoginService { tokens: tokens.clone() },
+            lockout,
             tokens,
             wrapping,
             cubbyholes,

@@ -6,6 +6,7 @@ mod capabilities;
 mod key_status;
 mod kv_versions;
 mod leases;
+mod locked_users;
 mod metrics;
 mod mount_entry;
 mod mount_settings;
@@ -38,6 +39,7 @@ pub(crate) const ENDPOINTS: &[&[ApiEndpoint]] = &[
     password_policies::ENDPOINTS,
     capabilities::ENDPOINTS,
     leases::ENDPOINTS,
+    locked_users::ENDPOINTS,
     plugins::ENDPOINTS,
     ui_mounts::ENDPOINTS,
     wrapping::ENDPOINTS,
