@@ -16,6 +16,7 @@
 //! - [`crash_writes`]: the server killed under load
 //! - [`resident_memory`]: what many clients make a server hold stays within bounds
 //! - [`sealed_memory`]: no key in the memory of a sealed server
+//! - [`userpass`]: logins with passwords, and users that are locked
 //! - [`wrapping`]: a hundred clients with one wrapping token
 //! - [`crash_issuing`]: server and plug-in killed between the steps of issuing a credential
 
@@ -42,4 +43,5 @@ mod resident_memory;
 mod rust_client;
 mod sealed_memory;
 mod tutorial;
+mod userpass;
 mod wrapping;
