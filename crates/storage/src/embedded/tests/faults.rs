@@ -15,9 +15,18 @@ async fn put_numbered(store: &EmbeddedStorage, n: usize) -> Result<Version, Erro
     store.commit(PhysicalBatch::put(format!("key/{n:04}"), filler_value(n))).await
 }
 
-/// Asserts that the store contains exactly these entries.
+/// Asserts that the store contains exactly these entries. Reads are repeated while the tree is being
+/// opened again: a fold of the log in the background may have met the fault.
 async fn assert_holds(store: &EmbeddedStorage, expected: impl Iterator<Item = usize>) {
-    let found = all_entries(store).await.unwrap();
+    let reading = async {
+        loop {
+            match all_entries(store).await {
+                Err(Error::Closed(_)) => tokio::task::yield_now().await,
+                read => return read.unwrap(),
+            }
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(60), reading).await.expect("reads return");
     let found: Vec<_> = found.into_iter().map(|(key, entry)| (key, entry.value)).collect();
     let expected: Vec<_> =
         expected.map(|n| (format!("key/{n:04}"), bytes::Bytes::from(filler_value(n)))).collect();
