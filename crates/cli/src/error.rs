@@ -60,13 +60,28 @@ impl CliError {
     pub(crate) fn from_api(doing: &str) -> impl FnOnce(Error) -> Self {
         move |error| {
             let missing = if lacks_token(&error) { NO_TOKEN_SENT } else { "" };
-            Self {
-                hint: next_step_for(&error).map_or(ErrorHint::None, ErrorHint::NextStep),
-                ..Self::remote(format!("{doing}: {error}{missing}"))
-            }
+            Self::from_api_with_note(doing, &error, missing)
+        }
+    }
+
+    /// An API error of a login, which is sent without a token. The server answers 403 to a user that
+    /// is locked, and says no more.
+    pub(crate) fn from_login(error: &Error) -> Self {
+        let locked = if lacks_token(error) { MAY_BE_LOCKED } else { "" };
+        Self::from_api_with_note("Error authenticating", error, locked)
+    }
+
+    fn from_api_with_note(doing: &str, error: &Error, note: &str) -> Self {
+        Self {
+            hint: next_step_for(error).map_or(ErrorHint::None, ErrorHint::NextStep),
+            ..Self::remote(format!("{doing}: {error}{note}"))
         }
     }
 }
+
+/// Follows the error of a login that was denied.
+const MAY_BE_LOCKED: &str = "\n\nThe user may be locked after too many failed logins: wait, or have it unlocked at \
+     sys/locked-users.";
 
 /// Follows the error of a request that carried no token.
 const NO_TOKEN_SENT: &str =
@@ -116,4 +131,34 @@ pub(crate) fn check_argument_count(given: &[String], least: usize, most: usize) 
         return Err(CliError::usage(format!("Too many arguments (expected {most}, got {got})")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_client::ApiError;
+
+    use super::*;
+
+    fn denied() -> Error {
+        Error::Api(Box::new(ApiError {
+            method: "PUT".to_owned(),
+            url: "http://127.0.0.1:8200/v1/auth/userpass/login/bob".to_owned(),
+            status: 403,
+            token_sent: false,
+            namespace: None,
+            errors: vec!["permission denied".to_owned()],
+            request_id: None,
+            raw: None,
+            response: None,
+        }))
+    }
+
+    #[test]
+    fn a_denied_login_does_not_ask_for_a_token() {
+        let text = CliError::from_login(&denied()).text.unwrap_or_default();
+        assert!(text.contains("permission denied") && text.contains("locked"), "{text}");
+        assert!(!text.contains("VAULT_TOKEN"), "{text}");
+        let text = CliError::from_api("Error reading kv/a")(denied()).text.unwrap_or_default();
+        assert!(text.contains("VAULT_TOKEN"), "{text}");
+    }
 }

@@ -117,7 +117,7 @@ impl LoginCommand {
         let path = path.unwrap_or_else(|| method.name.to_owned());
         let path = method.prepare_request(&path, &mut fields, context, &self.http)?;
         let answer = client.login(&path, &fields).await;
-        let answer = answer.map_err(CliError::from_api("Error authenticating"))?;
+        let answer = answer.map_err(|error| CliError::from_login(&error))?;
         match &answer.wrap_info {
             Some(wrap) if !(self.no_store || self.token_only) => {
                 let inner = client.unwrap_response(Some(&wrap.token)).await;
