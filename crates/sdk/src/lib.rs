@@ -111,7 +111,7 @@
 //! - [`document`]: [`Document`], a typed object that operators write and the engine stores
 //! - [`document_hooks`]: code that runs when a client writes, reads or deletes a document
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
-//! - [`login`]: [`Login`](login::Login), how clients log in at an auth method
+//! - [`login`]: [`Login`], how clients log in at an auth method
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name

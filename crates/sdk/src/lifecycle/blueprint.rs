@@ -41,7 +41,7 @@ impl Blueprint {
 
     /// Sets how long one run of the `on_start` function or periodic task that was declared last may
     /// take; then the run is dropped and counts as failed. The default is
-    /// [`DEFAULT_RUN_LIMIT`](crate::lifecycle::DEFAULT_RUN_LIMIT).
+    /// [`DEFAULT_RUN_LIMIT`].
     #[must_use]
     pub fn run_limit(mut self, limit: Duration) -> Self {
         if let Some(task) = self.lifecycle.tasks.last_mut() {
