@@ -35,7 +35,7 @@ pub use listener::{
     ForwardingConfig, HeaderConfig, ListenerConfig, ListenerEndpoint, ListenerTlsConfig,
     MetricsConfig, RedactConfig, StatusMatcher, TlsVersion, UnixSocketConfig,
 };
-pub use lockout::{LockoutConfig, LockoutRule};
+pub use lockout::LockoutConfig;
 pub use plugin::PluginConfig;
 pub use reading::{ConfigError, ConfigLocation, has_template};
 pub use requests::RequestLimits;

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_types::Ttl;
+use strongroom_types::lockout::LOCKABLE_TYPES;
+use strongroom_types::{LockoutPolicy, Ttl};
 
 use crate::reading::{ConfigError, ConfigSection};
-
-/// The types of auth methods that a stanza can name, beside `all`.
-const METHOD_TYPES: [&str; 3] = ["approle", "ldap", "userpass"];
 
 /// The `user_lockout` stanzas. A setting that the stanza of a type leaves out is that of `all`, and
 /// otherwise the default.
@@ -27,34 +25,22 @@ struct LockoutStanza {
     is_disabled: Option<bool>,
 }
 
-/// When users of one type of auth method are locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LockoutRule {
-    /// Whether users are locked at all.
-    pub is_enabled: bool,
-    /// The number of failed logins after which a user is locked; at least 1.
-    pub threshold: u32,
-    /// How long a lock lasts.
-    pub duration: Ttl,
-    /// How long after the last failed login the count starts again.
-    pub counter_reset: Ttl,
-}
-
 impl LockoutConfig {
-    /// The rules of all types of auth methods whose users can be locked.
-    pub fn rules(&self) -> BTreeMap<String, LockoutRule> {
-        METHOD_TYPES.map(|name| (name.to_owned(), self.rule_for(name))).into()
+    /// The policies of all types of auth methods whose users can be locked.
+    pub fn policies(&self) -> BTreeMap<String, LockoutPolicy> {
+        LOCKABLE_TYPES.map(|name| (name.to_owned(), self.policy_for(name))).into()
     }
 
-    fn rule_for(&self, method: &str) -> LockoutRule {
-        const QUARTER_HOUR: Ttl = Ttl::from_secs(15 * 60);
-        let own = self.by_type.get(method).copied().unwrap_or_default();
-        let all = self.all;
-        LockoutRule {
-            is_enabled: !own.is_disabled.or(all.is_disabled).unwrap_or_default(),
-            threshold: own.threshold.or(all.threshold).unwrap_or(5),
-            duration: own.duration.or(all.duration).unwrap_or(QUARTER_HOUR),
-            counter_reset: own.counter_reset.or(all.counter_reset).unwrap_or(QUARTER_HOUR),
+    fn policy_for(&self, method: &str) -> LockoutPolicy {
+        let (own, all) = (self.by_type.get(method).copied().unwrap_or_default(), self.all);
+        let usual = LockoutPolicy::default();
+        let duration = |setting: Option<Ttl>| setting.map(Ttl::as_duration);
+        LockoutPolicy {
+            is_enabled: own.is_disabled.or(all.is_disabled).map_or(usual.is_enabled, |off| !off),
+            threshold: own.threshold.or(all.threshold).unwrap_or(usual.threshold),
+            duration: duration(own.duration.or(all.duration)).unwrap_or(usual.duration),
+            counter_reset: duration(own.counter_reset.or(all.counter_reset))
+                .unwrap_or(usual.counter_reset),
         }
     }
 
@@ -65,7 +51,7 @@ impl LockoutConfig {
             let method = label.text.as_str();
             let stanza = match method {
                 "all" => &mut self.all,
-                _ if METHOD_TYPES.contains(&method) => {
+                _ if LOCKABLE_TYPES.contains(&method) => {
                     self.by_type.entry(method.to_owned()).or_default()
                 }
                 _ => {
@@ -116,12 +102,12 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    fn read(stanzas: &str) -> Result<BTreeMap<String, LockoutRule>, String> {
+    fn read(stanzas: &str) -> Result<BTreeMap<String, LockoutPolicy>, String> {
         let text =
             format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = true }}\n{stanzas}");
         let config = Config::parse(&text, "t.hcl").map_err(|error| error.to_string())?;
         assert_eq!(config.warnings, [""; 0], "{stanzas}");
-        Ok(config.user_lockout.rules())
+        Ok(config.user_lockout.policies())
     }
 
     #[test]

@@ -30,10 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_config::{
-    Config, DEFAULT_LEASE_TTL, HeaderConfig, ListenerConfig, ListenerEndpoint, LockoutRule,
-    StatusMatcher,
+    Config, DEFAULT_LEASE_TTL, HeaderConfig, ListenerConfig, ListenerEndpoint, StatusMatcher,
 };
-use strongroom_core::logins::lockout::{LockoutPolicy, LockoutSettings};
+use strongroom_core::logins::lockout::LockoutSettings;
 use strongroom_core::{AdmissionLimits, Core, CoreDependencies, Settings};
 use strongroom_engine::MountLifetimes;
 use strongroom_http::{
@@ -421,17 +420,6 @@ fn to_u64(configured: usize) -> u64 {
     u64::try_from(configured).unwrap_or(u64::MAX)
 }
 
-fn lockout_settings(config: &Config) -> LockoutSettings {
-    let policy = |rule: LockoutRule| LockoutPolicy {
-        is_enabled: rule.is_enabled,
-        threshold: rule.threshold,
-        duration: rule.duration.as_duration(),
-        counter_reset: rule.counter_reset.as_duration(),
-    };
-    let rules = config.user_lockout.rules().into_iter();
-    LockoutSettings { by_type: rules.map(|(name, rule)| (name, policy(rule))).collect() }
-}
-
 fn core_settings(options: &Options) -> Settings {
     let config = &options.config;
     let max = config.max_lease_ttl.nonzero_or(DEFAULT_LEASE_TTL);
@@ -459,7 +447,7 @@ fn core_settings(options: &Options) -> Settings {
         token_cache_bytes: to_u64(config.caches.tokens),
         document_cache_bytes: to_u64(config.caches.documents_per_mount),
         request_timeout: longest.unwrap_or(usual.request_timeout),
-        user_lockout: lockout_settings(config),
+        user_lockout: LockoutSettings { by_type: config.user_lockout.policies() },
         ..usual
     }
 }

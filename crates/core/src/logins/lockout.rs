@@ -13,35 +13,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use strongroom_crypto::digest::sha256;
 use strongroom_policy::case_folded;
-use strongroom_types::{Clock, Timestamp, printable};
-
-/// When users of one type of auth method are locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LockoutPolicy {
-    /// Whether users are locked at all.
-    pub is_enabled: bool,
-    /// The number of failed logins after which a user is locked; at least 1.
-    pub threshold: u32,
-    /// How long a lock lasts.
-    pub duration: Duration,
-    /// How long after the last failed login the count starts again.
-    pub counter_reset: Duration,
-}
-
-impl Default for LockoutPolicy {
-    fn default() -> Self {
-        const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
-        Self { is_enabled: true, threshold: 5, duration: QUARTER_HOUR, counter_reset: QUARTER_HOUR }
-    }
-}
-
-/// The types of auth methods whose users can be locked, by built-in engines and by plug-ins of
-/// these names.
-pub const LOCKABLE_TYPES: [&str; 3] = ["approle", "ldap", "userpass"];
+use strongroom_types::lockout::LOCKABLE_TYPES;
+use strongroom_types::{Clock, LockoutPolicy, Timestamp, printable};
 
 /// The policies by type of auth method; types without one have the default policy.
 #[derive(Clone, Debug, Default)]
@@ -266,6 +242,8 @@ fn user_bytes(user: &LockableUser) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use strongroom_types::clock::ManualClock;
 
     use super::*;
