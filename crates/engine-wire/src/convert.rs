@@ -274,11 +274,7 @@ pub(crate) fn reply_from_wire(
     error: Option<pb::ProtoError>,
 ) -> Result<EngineResponse, EngineError> {
     if let Some(error) = error {
-        // Typed errors with this text are errors of another kind.
-        if error.err_type == 0 && error.err_msg == INVALID_CREDENTIALS {
-            return Err(invalid_credentials_from_wire(response));
-        }
-        return Err(as_user_error_with_response(error_from_wire(error), response.is_some()));
+        return Err(add_response_to_error(error_from_wire(error), response));
     }
     let Some(mut response) = response else { return Ok(EngineResponse::Nothing) };
     if response.wrap_info.is_some_and(|wrap| wrap.ttl > 0) {
@@ -331,17 +327,6 @@ pub(crate) fn reply_from_wire(
 /// The text by which hosts recognise a refused login.
 const INVALID_CREDENTIALS: &str = "invalid credentials";
 
-/// A refused login, with the text of the error response beside it, if there is one.
-fn invalid_credentials_from_wire(response: Option<pb::Response>) -> EngineError {
-    let object = response.and_then(|response| json::from_wire(response.data).ok().flatten());
-    let message = object.and_then(|object| match error_response(&object.fields()) {
-        Some(EngineError::User { message, .. }) => Some(message),
-        _ => None,
-    });
-    let message = message.unwrap_or_else(|| INVALID_CREDENTIALS.to_owned());
-    EngineError::InvalidCredentials { message }
-}
-
 /// Recognises `{"error": text}`, alone or with `data`, as a user error.
 fn error_response(fields: &Fields) -> Option<EngineError> {
     let message = fields.text("error")?;
@@ -378,22 +363,11 @@ fn raw_from_wire(fields: &Fields) -> Result<EngineResponse, EngineError> {
 pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option<pb::ProtoError>) {
     let wire = match error {
         EngineError::User { message, data } => {
-            let mut fields = Fields::new();
-            fields.set("error", &message);
-            if let Some(data) = data
-                && let Ok(raw) = serde_json::from_slice(data.as_bytes())
-            {
-                fields.set_raw("data", raw);
-            }
-            let data = object_to_wire(fields.to_object());
-            return (Some(pb::Response { data, ..pb::Response::blank() }), None);
+            return (Some(error_response_to_wire(&message, data)), None);
         }
         EngineError::InvalidCredentials { message } => {
-            let mut fields = Fields::new();
-            fields.set("error", &message);
-            let data = object_to_wire(fields.to_object());
             let error = WireError::Unknown(INVALID_CREDENTIALS.to_owned()).to_wire();
-            return (Some(pb::Response { data, ..pb::Response::blank() }), Some(error));
+            return (Some(error_response_to_wire(&message, None)), Some(error));
         }
         EngineError::Status(kind) => match kind {
             StatusKind::BadRequest => WireError::BadRequest(kind.as_str().to_owned()),
@@ -411,6 +385,18 @@ pub(crate) fn error_to_wire(error: EngineError) -> (Option<pb::Response>, Option
         other => WireError::Internal(other.to_string()),
     };
     (None, Some(wire.to_wire()))
+}
+
+/// The response `{"error": message}`, with `data` beside it if there is some.
+fn error_response_to_wire(message: &str, data: Option<RawObject>) -> pb::Response {
+    let mut fields = Fields::new();
+    fields.set("error", &message);
+    if let Some(data) = data
+        && let Ok(raw) = serde_json::from_slice(data.as_bytes())
+    {
+        fields.set_raw("data", raw);
+    }
+    pb::Response { data: object_to_wire(fields.to_object()), ..pb::Response::blank() }
 }
 
 /// Converts an error that a backend returned. Some texts have an HTTP status of their own.
@@ -448,11 +434,20 @@ pub(crate) fn error_from_wire(error: pb::ProtoError) -> EngineError {
     }
 }
 
-/// If there is a response beside the error, an internal error counts as a user error.
-fn as_user_error_with_response(error: EngineError, has_response: bool) -> EngineError {
+/// What a response beside the error changes: an internal error counts as a user error, and a refused
+/// login has the text of the error response.
+fn add_response_to_error(error: EngineError, response: Option<pb::Response>) -> EngineError {
+    let Some(response) = response else { return error };
     match error {
-        EngineError::Internal { message, .. } if has_response => {
-            EngineError::Coded { status: 400, message }
+        EngineError::Internal { message, .. } => EngineError::Coded { status: 400, message },
+        EngineError::InvalidCredentials { message } => {
+            let object = json::from_wire(response.data).ok().flatten();
+            match object.and_then(|object| error_response(&object.fields())) {
+                Some(EngineError::User { message, .. }) => {
+                    EngineError::InvalidCredentials { message }
+                }
+                _ => EngineError::InvalidCredentials { message },
+            }
         }
         error => error,
     }
