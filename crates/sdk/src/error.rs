@@ -122,9 +122,9 @@ impl Error {
         Self(ErrorRepr::InDoubt { system, call: call.into(), status })
     }
 
-    /// Whether the message is meant for the user, who sent a wrong request.
+    /// Whether the message is meant for the user: the request is wrong, or the engine refuses it.
     pub(crate) fn is_for_user(&self) -> bool {
-        matches!(self.0, ErrorRepr::User(_))
+        matches!(self.0, ErrorRepr::User(_) | ErrorRepr::Refused { .. })
     }
 
     /// Nothing was changed because of concurrent writes. The client should retry.

@@ -92,7 +92,7 @@ use strongroom_types::path::{check_segments, is_printable};
 use crate::action::Input;
 use crate::document::Document;
 use crate::token_fields::{TokenFields, TokenTerms};
-use crate::{Context, Error};
+use crate::{Context, Error, RequestCaller};
 
 /// One way to log in at an auth method, at an unauthenticated path.
 pub trait Login: Sized + Send + Sync + 'static {
@@ -164,7 +164,6 @@ pub trait Login: Sized + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct LoginRequest<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) address: Option<IpAddr>,
 }
 
 impl LoginRequest<'_> {
@@ -175,7 +174,7 @@ impl LoginRequest<'_> {
 
     /// The client's IP address; `None` if the host doesn't know it, as on a Unix socket.
     pub fn address(&self) -> Option<IpAddr> {
-        self.address
+        self.context.caller().and_then(RequestCaller::remote_address)
     }
 
     /// Loads an account of this auth method and checks the client's proof against it. If there is
@@ -409,5 +408,20 @@ impl From<Error> for LoginError {
     /// errors stay what they are.
     fn from(error: Error) -> Self {
         if error.is_for_user() { Self::refused() } else { Self(LoginFailure::Failed(error)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_with_a_text_for_the_client_are_refusals() {
+        for error in [Error::user("no such user"), Error::denied("no"), Error::conflict("taken")] {
+            let failure = LoginError::from(error.clone()).into_failure();
+            assert!(matches!(failure, LoginFailure::Refused), "{error}");
+        }
+        let failure = LoginError::from(Error::internal("down")).into_failure();
+        assert!(matches!(failure, LoginFailure::Failed(_)));
     }
 }

@@ -64,8 +64,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
     ) -> Result<EngineResponse, EngineError> {
         let input = read_input::<L>(&request.fields)?;
         self.0.check_input(&input)?;
-        let address = request.connection.map(|connection| connection.address);
-        let login = LoginRequest { context, address };
+        let login = LoginRequest { context };
         let grant = match self.0.authenticate(&login, input).await {
             Ok(grant) => grant,
             Err(error) => {
@@ -75,7 +74,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
                 });
             }
         };
-        let Some(bound_cidrs) = grant.terms.bound_cidrs(address) else {
+        let Some(bound_cidrs) = grant.terms.bound_cidrs(login.address()) else {
             // Another error would tell a client outside the networks that the proof is right.
             tracing::info!("a login was refused because of the client's address");
             return Err(refused::<L>());
