@@ -20,17 +20,12 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
         return error.into_compile_error();
     }
     let (name, help, names) = (&model.name, &model.help, model.names.path());
-    let specs = field_specs(model);
-    let read = read_fields(model);
+    let items = stored_object_items(model);
     let seal_wrap = model.document.seal_wrap;
     let local = model.document.local;
     let root = model.document.root;
     let internal_key = model.document.internal_key;
-    let stored = model.fields.iter().map(|field| write_stored_field(model, field));
-    let shown = model.fields.iter().map(|field| write_shown_field(model, field));
-    let defaults = check_defaults_fn(model);
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
-    let validate = validate_fn(model);
     let hooks = hook_fns(model);
     quote! {
         impl #names::Document for #name {
@@ -40,25 +35,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
             const LOCAL: bool = #local;
             const ROOT: bool = #root;
             const INTERNAL_KEY: bool = #internal_key;
-            const FIELDS: &'static [#names::FieldSpec] = #specs;
-
-            fn from_fields(
-                fields: &#names::Fields,
-            ) -> ::core::result::Result<Self, #names::InvalidInput> {
-                #read
-            }
-
-            fn write_stored(&self, out: &mut #names::ObjectWriter) {
-                #(#stored)*
-            }
-
-            fn write_shown(&self, out: &mut #names::ObjectWriter) {
-                #(#shown)*
-            }
-
-            #defaults
-
-            #validate
+            #items
         }
 
         impl #names::DocumentHooks for #name {
@@ -69,12 +46,44 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     }
 }
 
+/// Generates what documents and groups of fields have in common: how they are declared, read,
+/// written and checked.
+fn stored_object_items(model: &StructModel) -> TokenStream {
+    let names = model.names.path();
+    let (specs, read) = (field_specs(model), read_fields(model));
+    let stored = model.fields.iter().map(|field| write_stored_field(model, field));
+    let shown = model.fields.iter().map(|field| write_shown_field(model, field));
+    let (defaults, validate) = (check_defaults_fn(model), validate_fn(model));
+    quote! {
+        const FIELDS: &'static [#names::FieldSpec] = #specs;
+
+        fn from_fields(
+            fields: &#names::Fields,
+        ) -> ::core::result::Result<Self, #names::InvalidInput> {
+            #read
+        }
+
+        fn write_stored(&self, out: &mut #names::ObjectWriter) {
+            #(#stored)*
+        }
+
+        fn write_shown(&self, out: &mut #names::ObjectWriter) {
+            #(#shown)*
+        }
+
+        #defaults
+
+        #validate
+    }
+}
+
 /// Generates the calls of the hooks that the document declares.
 fn hook_fns(model: &StructModel) -> TokenStream {
     let names = model.names.path();
     let mut hooks = TokenStream::new();
     if model.document.write_hook {
         hooks.extend(quote! {
+            const HAS_WRITE_HOOK: bool = true;
             const HOOK_FIELDS: &'static [#names::FieldSpec] = #names::write_hook_fields::<Self>();
 
             fn run_write_hook(
@@ -132,32 +141,10 @@ pub(crate) fn derive_field_group(model: &StructModel) -> TokenStream {
         return error.into_compile_error();
     }
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
-    let (name, names) = (&model.name, model.names.path());
-    let (specs, read) = (field_specs(model), read_fields(model));
-    let stored = model.fields.iter().map(|field| write_stored_field(model, field));
-    let shown = model.fields.iter().map(|field| write_shown_field(model, field));
-    let (defaults, validate) = (check_defaults_fn(model), validate_fn(model));
+    let (name, names, items) = (&model.name, model.names.path(), stored_object_items(model));
     quote! {
         impl #names::FieldGroup for #name {
-            const FIELDS: &'static [#names::FieldSpec] = #specs;
-
-            fn from_fields(
-                fields: &#names::Fields,
-            ) -> ::core::result::Result<Self, #names::InvalidInput> {
-                #read
-            }
-
-            fn write_stored(&self, out: &mut #names::ObjectWriter) {
-                #(#stored)*
-            }
-
-            fn write_shown(&self, out: &mut #names::ObjectWriter) {
-                #(#shown)*
-            }
-
-            #defaults
-
-            #validate
+            #items
         }
 
         #secret_names

@@ -118,6 +118,8 @@ pub struct DocumentStore {
 #[derive(Clone)]
 struct CachedDocument {
     document: Arc<dyn Any + Send + Sync>,
+    /// The legacy names that a read of it shows.
+    echoed: EchoedNames,
     stored_bytes: usize,
 }
 
@@ -268,20 +270,20 @@ impl DocumentStore {
     }
 
     pub(crate) async fn get_by_key<D: Document>(&self, key: &str) -> Result<Option<Arc<D>>, Error> {
-        let cached = self.cache.get_or_load(key, self.load_from_storage::<D>(key)).await?;
-        cached.map(|cached| downcast_document(cached, key)).transpose()
+        let found = self.get_with_echoed_names(key).await?;
+        Ok(found.map(|(document, _)| document))
     }
 
-    /// The legacy names that a read of the document shows. Reads storage only if the document type
-    /// has such names.
-    pub(crate) async fn echoed_names<D: Document>(&self, key: &str) -> Result<EchoedNames, Error> {
-        if !EchoedNames::are_declared(D::FIELDS) {
-            return Ok(EchoedNames::default());
-        }
-        let Some(stored) = self.storage.get(key).await? else { return Ok(EchoedNames::default()) };
-        let fields =
-            Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
-        Ok(EchoedNames::of_stored(D::FIELDS, &fields))
+    /// The document at `key`, and the legacy names that a read of it shows.
+    pub(crate) async fn get_with_echoed_names<D: Document>(
+        &self,
+        key: &str,
+    ) -> Result<Option<(Arc<D>, EchoedNames)>, Error> {
+        let cached = self.cache.get_or_load(key, self.load_from_storage::<D>(key)).await?;
+        let Some(CachedDocument { document, echoed, .. }) = cached else { return Ok(None) };
+        // `Blueprint` rejects two document types at one key, so the types can't differ.
+        let document = document.downcast::<D>().map_err(|_| unreadable_document_error(key))?;
+        Ok(Some((document, echoed)))
     }
 
     async fn load_from_storage<D: Document>(
@@ -292,7 +294,11 @@ impl DocumentStore {
         let fields =
             Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
         let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
-        Ok(Some(CachedDocument { document: Arc::new(document), stored_bytes: stored.value.len() }))
+        Ok(Some(CachedDocument {
+            document: Arc::new(document),
+            echoed: EchoedNames::of_stored(D::FIELDS, &fields),
+            stored_bytes: stored.value.len(),
+        }))
     }
 
     pub(crate) async fn list_names(
@@ -333,11 +339,6 @@ impl std::fmt::Debug for CachedDocument {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("CachedDocument")
     }
-}
-
-fn downcast_document<D: Document>(cached: CachedDocument, key: &str) -> Result<Arc<D>, Error> {
-    // `Blueprint` rejects two document types at one key, so the types can't differ.
-    cached.document.downcast::<D>().map_err(|_| unreadable_document_error(key))
 }
 
 /// The storage key of the document at a path.

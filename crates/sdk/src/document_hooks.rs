@@ -143,6 +143,8 @@ pub trait ReadHook: Document {
 pub trait DocumentHooks: Document {
     /// The fields that a write takes beside the stored ones: the input of the write hook.
     const HOOK_FIELDS: &'static [FieldSpec] = &[];
+    /// Whether a write has to read the stored document as well, for its hook.
+    const HAS_WRITE_HOOK: bool = false;
     /// Whether a delete has to load the document first, for its hook.
     const HAS_DELETE_HOOK: bool = false;
 

@@ -9,15 +9,10 @@ use strongroom_schema::field::FieldSpec;
 use strongroom_types::{Fields, RawObject};
 
 /// The legacy names under which fields of one document are shown, beside their current names.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct EchoedNames(Vec<&'static FieldSpec>);
 
 impl EchoedNames {
-    /// Whether any field of a document type can be shown under a legacy name.
-    pub(crate) fn are_declared(specs: &'static [FieldSpec]) -> bool {
-        specs.iter().any(is_echoed)
-    }
-
     /// The legacy names that a stored document contains, if they are declared with `echo`.
     pub(crate) fn of_stored(specs: &'static [FieldSpec], stored: &Fields) -> Self {
         Self(specs.iter().filter(|spec| is_echoed(spec) && stored.contains(spec.name)).collect())
@@ -42,8 +37,8 @@ impl EchoedNames {
 
 /// Merges the fields that a client sent into those of a stored document, and returns the legacy
 /// names that the result is shown with. Fields that aren't declared or are internal are ignored, and
-/// `null` counts as not sent. A value stays under the name it was sent with, so that an error about it has the
-/// name that the client knows.
+/// `null` counts as not sent. A value stays under the name it was sent with, so that an error about
+/// it has the name that the client knows.
 pub(crate) fn merge_sent_fields(
     specs: &'static [FieldSpec],
     stored: &mut Fields,

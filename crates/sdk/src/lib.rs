@@ -1,5 +1,6 @@
-//! Write a secrets engine or an auth method once. It runs linked into the server, as a plug-in process of Strongroom,
-//! and as a plug-in process of HashiCorp Vault or OpenBao. This is a complete one:
+//! Write a secrets engine or an auth method once. It runs linked into the server, as a plug-in
+//! process of Strongroom, and as a plug-in process of HashiCorp Vault or OpenBao. This is a complete
+//! engine:
 //!
 //! ```no_run
 //! use std::process::ExitCode;

@@ -92,10 +92,9 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
                 let nothing = DataResponse::new(RawObject::null());
                 Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
             }
-            Operation::Read => match documents.get_by_key::<D>(key).await? {
-                Some(document) => {
-                    let shown = visible_fields(&*document, context, name).await?;
-                    Ok(documents.echoed_names::<D>(key).await?.add_to(shown).into())
+            Operation::Read => match documents.get_with_echoed_names::<D>(key).await? {
+                Some((document, echoed)) => {
+                    Ok(echoed.add_to(visible_fields(&*document, context, name).await?).into())
                 }
                 None => Ok(EngineResponse::Nothing),
             },
@@ -125,13 +124,17 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
     let documents = context.documents();
     for _ in 0..MAX_MERGE_ATTEMPTS {
         let (stored, mut fields) = documents.read_fields(key).await?;
-        let before = stored.as_ref().map(|_| D::from_fields(&fields)).transpose();
+        let before = stored.as_ref().filter(|_| D::HAS_WRITE_HOOK);
+        let before = before.map(|_| D::from_fields(&fields)).transpose();
         let before = before.map_err(|_| unreadable_document_error(key))?;
         let echoed = merge_sent_fields(D::FIELDS, &mut fields, sent);
         let mut document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
         document.validate().map_err(Error::user)?;
-        let warnings = document.run_write_hook(context, name, before.as_ref(), sent).await?;
-        document.validate().map_err(Error::user)?;
+        let mut warnings = Vec::new();
+        if D::HAS_WRITE_HOOK {
+            warnings = document.run_write_hook(context, name, before.as_ref(), sent).await?;
+            document.validate().map_err(Error::user)?;
+        }
         if documents.store_merged(key, &document, &echoed, stored.as_ref()).await? {
             return Ok(warnings);
         }

@@ -58,7 +58,7 @@ pub(super) const fn is_allowed_value(text: &[u8], allowed: &[&str]) -> bool {
 }
 
 /// Compares byte by byte, since `==` isn't available in constants.
-const fn is_same_text(a: &[u8], b: &[u8]) -> bool {
+pub(super) const fn is_same_text(a: &[u8], b: &[u8]) -> bool {
     let (mut left, mut right) = (a, b);
     while let ([first, others_left @ ..], [second, others_right @ ..]) = (left, right) {
         if *first != *second {

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use strongroom_types::Fields;
 
+use super::choice::is_same_text;
 use super::{FieldKind, FieldSpec, InvalidInput, LegacyName, ObjectWriter};
 
-/// A struct whose fields a document embeds with `#[field(embed)]`. In the API they are
-/// fields of the embedding object, as if they were declared there. Derive it.
+/// A struct whose fields a document embeds with `#[field(embed)]`. In the API they are fields of the
+/// embedding object, as if they were declared there. Derive it.
 pub trait FieldGroup: Sized + Send + Sync + 'static {
     /// The declared fields, which are appended to those of the embedding struct.
     const FIELDS: &'static [FieldSpec];
@@ -82,7 +83,7 @@ pub const fn join_specs<const N: usize>(parts: &[&[FieldSpec]]) -> [FieldSpec; N
         while let [spec, others @ ..] = specs {
             let mut before = 0;
             while before < at {
-                let is_taken = is_equal(joined[before].name.as_bytes(), spec.name.as_bytes());
+                let is_taken = is_same_text(joined[before].name.as_bytes(), spec.name.as_bytes());
                 assert!(!is_taken, "two fields of the struct and its groups have the same name");
                 before += 1;
             }
@@ -110,7 +111,7 @@ pub const fn legacy_spec(
 ) -> FieldSpec {
     let mut rest = group;
     while let [spec, after @ ..] = rest {
-        if is_equal(spec.name.as_bytes(), current.as_bytes()) {
+        if is_same_text(spec.name.as_bytes(), current.as_bytes()) {
             let legacy = Some(LegacyName { current, echo });
             return FieldSpec {
                 name: older,
@@ -127,17 +128,6 @@ pub const fn legacy_spec(
     {
         panic!("the embedded group has no field with the current name that `legacy` states")
     }
-}
-
-const fn is_equal(one: &[u8], other: &[u8]) -> bool {
-    let (mut one, mut other) = (one, other);
-    while let ([a, of_one @ ..], [b, of_other @ ..]) = (one, other) {
-        if *a != *b {
-            return false;
-        }
-        (one, other) = (of_one, of_other);
-    }
-    one.is_empty() && other.is_empty()
 }
 
 /// The fields with the values under older names moved to the current names, which the pairs give
