@@ -14,7 +14,7 @@ use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
-use crate::credential::{Credential, RequiredDocumentSpec};
+use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
 use crate::free_form::FreeForm;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
@@ -23,6 +23,7 @@ use crate::login::Login;
 use crate::login_handler::{ErasedLogin, LoginHandler};
 use crate::migration::Migration;
 use crate::records::RecordKey;
+use crate::required_document::RequiredDocumentSpec;
 use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
 use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};

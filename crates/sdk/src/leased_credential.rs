@@ -12,9 +12,10 @@ use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 use crate::action::ResponseData;
 use crate::credential::{
     Credential, CredentialName, IssueRequest, IssuedCredential, Receipt, ReceiptWriter,
-    RenewRequest, Renewal, RequiredDocument, RequiredDocumentSpec, RevokeContext,
+    RenewRequest, Renewal, RequiredDocument, RevokeContext,
 };
 use crate::intent::{DueIntent, Intent, IntentStore};
+use crate::required_document::RequiredDocumentSpec;
 use crate::{Context, Error};
 
 /// The field of a lease's internal data that names the kind of credential. Go engines use the same

@@ -175,6 +175,7 @@ mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod credential;
+mod credential_name;
 /// Compiles and runs the examples of the book's page.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/reference/derive-attributes.md")]
@@ -199,6 +200,7 @@ mod login_handler;
 mod migration;
 pub mod records;
 mod request_context;
+mod required_document;
 pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
