@@ -128,9 +128,14 @@ impl Batch {
         self.changes.push(PlainChange::Delete { key });
     }
 
-    pub(crate) fn put_json(&mut self, key: String, document: &impl serde::Serialize) {
+    pub(crate) fn put_json(
+        &mut self,
+        key: String,
+        document: &impl serde::Serialize,
+        seal_wrap: bool,
+    ) {
         match serde_json::to_vec(document) {
-            Ok(json) => self.put(key, json, false),
+            Ok(json) => self.put(key, json, seal_wrap),
             Err(_) => self.unserialisable_key = Some(key),
         }
     }

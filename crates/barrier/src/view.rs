@@ -158,7 +158,13 @@ impl View {
     /// Adds to the batch a write of a JSON document. If it can't be serialised, the whole batch is
     /// refused at commit.
     pub fn put_json(&self, batch: &mut Batch, key: &str, document: &impl Serialize) {
-        batch.put_json(self.full_key(key), document);
+        batch.put_json(self.full_key(key), document, false);
+    }
+
+    /// As [`put_json`](Self::put_json), with seal wrapping as in
+    /// [`put_seal_wrapped`](Self::put_seal_wrapped).
+    pub fn put_json_seal_wrapped(&self, batch: &mut Batch, key: &str, document: &impl Serialize) {
+        batch.put_json(self.full_key(key), document, true);
     }
 
     /// Adds to the batch a deletion of `key`; deleting a missing key does nothing. The key is

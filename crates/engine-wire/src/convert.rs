@@ -7,6 +7,7 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use serde_json::value::RawValue;
 use strongroom_engine::intent::INTENT_FIELD;
+use strongroom_engine::receipt::{RECEIPT_FIELD, ReceiptForm};
 use strongroom_engine::{
     CallerInfo, ConnectionInfo, DataResponse, EngineError, EngineRequest, EngineResponse,
     LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths, StatusKind,
@@ -308,16 +309,18 @@ pub(crate) fn reply_from_wire(
             let options = secret.lease_options.unwrap_or_else(pb::LeaseOptions::blank);
             let internal = json::from_wire(secret.internal_data).map_err(broken)?;
             let internal = internal.unwrap_or_else(RawObject::empty);
-            let intent = internal.fields().text(INTENT_FIELD);
+            let stored = internal.fields();
+            let intent = stored.text(INTENT_FIELD);
+            let receipt = stored.text(RECEIPT_FIELD).and_then(|form| ReceiptForm::parse(&form));
             Ok(EngineResponse::Leased(LeasedResponse {
                 data,
                 internal,
                 ttl: ttl_from_nanos(options.ttl),
                 max_ttl: ttl_from_nanos(options.max_ttl),
                 renewable: options.renewable,
-                // An engine with intents stores receipts; other engines need the client's data
-                // back.
-                keep_data: intent.is_none(),
+                // Other engines need the client's data back.
+                keep_data: intent.is_none() && receipt.is_none(),
+                seal_wrap: receipt == Some(ReceiptForm::Sealed),
                 intent,
             }))
         }
@@ -641,7 +644,12 @@ mod tests {
 
     #[test]
     fn leases_round_trip_with_data_for_foreign_engines() {
-        for (internal, kept) in [("{}", true), (r#"{"strongroom_intent":"u"}"#, false)] {
+        for (internal, kept, sealed) in [
+            ("{}", true, false),
+            (r#"{"strongroom_intent":"u"}"#, false, false),
+            (r#"{"strongroom_receipt":"plain"}"#, false, false),
+            (r#"{"strongroom_receipt":"sealed"}"#, false, true),
+        ] {
             let leased = LeasedResponse {
                 data: DataResponse::new(RawObject::from_json("{\"key\":\"v\"}").unwrap()),
                 internal: RawObject::from_json(internal).unwrap(),
@@ -650,6 +658,7 @@ mod tests {
                 renewable: true,
                 intent: None,
                 keep_data: false,
+                seal_wrap: false,
             };
             let wire = response_to_wire(EngineResponse::Leased(leased));
             let Ok(EngineResponse::Leased(back)) = reply_from_wire(wire, None) else { panic!() };
@@ -657,7 +666,8 @@ mod tests {
                 (back.ttl, back.max_ttl, back.renewable),
                 (Ttl::from_secs(60), Ttl::from_secs(600), true)
             );
-            assert_eq!((back.keep_data, back.intent.is_some()), (kept, !kept));
+            assert_eq!((back.keep_data, back.seal_wrap), (kept, sealed));
+            assert_eq!(back.intent.is_some(), internal.contains(INTENT_FIELD));
         }
     }
 

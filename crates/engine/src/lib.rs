@@ -25,6 +25,7 @@ pub mod intent;
 mod lifetime;
 pub mod mount_config;
 mod panics;
+pub mod receipt;
 mod request;
 mod response;
 mod storage;

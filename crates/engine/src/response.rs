@@ -53,6 +53,9 @@ pub struct LeasedResponse {
     /// Whether the client's data must be stored with the lease. Plug-ins built with other SDKs need
     /// it; engines of this SDK store a receipt without the secret instead.
     pub keep_data: bool,
+    /// Whether the lease must be stored under the seal as well, because the internal data contains
+    /// a secret.
+    pub seal_wrap: bool,
 }
 
 /// A complete HTTP response, sent to the client as it is.
@@ -100,6 +103,7 @@ mod tests {
             renewable: false,
             intent: None,
             keep_data: true,
+            seal_wrap: false,
         };
         let printed =
             format!("{:?} {:?}", EngineResponse::Raw(raw), EngineResponse::Leased(leased));

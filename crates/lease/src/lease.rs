@@ -1,5 +1,7 @@
 //! [`Lease`]: one record of the lease table.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use strongroom_types::{LeaseId, Timestamp, Ttl};
@@ -35,8 +37,9 @@ pub struct Lease {
     pub state: LeaseState,
 }
 
-/// What is revoked when a lease ends.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What is revoked when a lease ends. Its debug output leaves the engine's data out, which may
+/// contain secrets.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaseKind {
     /// A credential or secret that an engine issued.
@@ -49,6 +52,10 @@ pub enum LeaseKind {
         internal: Box<RawValue>,
         /// The response data, if the engine requested to receive it on renewal and revocation.
         data: Option<Box<RawValue>>,
+        /// Whether the record is stored under the seal as well, because `internal` contains a
+        /// secret.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        seal_wrap: bool,
     },
     /// A service token, which is revoked with its children and leases.
     Token {
@@ -59,6 +66,22 @@ pub enum LeaseKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         login: Option<Box<RawValue>>,
     },
+}
+
+impl fmt::Debug for LeaseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential { mount, path, seal_wrap, .. } => f
+                .debug_struct("Credential")
+                .field("mount", mount)
+                .field("path", path)
+                .field("seal_wrap", seal_wrap)
+                .finish_non_exhaustive(),
+            Self::Token { key, .. } => {
+                f.debug_struct("Token").field("key", key).finish_non_exhaustive()
+            }
+        }
+    }
 }
 
 /// The state of a lease, from issue to revocation. It is stored in the lease's record, tagged with
@@ -129,6 +152,11 @@ impl Lease {
             Some(mount) => mount.to_owned(),
             None => format!("{issued_at}/"),
         }
+    }
+
+    /// Whether the record is stored under the seal as well.
+    pub(crate) fn is_seal_wrapped(&self) -> bool {
+        matches!(self.kind, LeaseKind::Credential { seal_wrap: true, .. })
     }
 
     /// Limits an error text to one printable line of bounded length.

@@ -156,7 +156,7 @@ impl LeaseStore {
         };
         let key = record_key(&lease.id);
         self.view.require_absent(batch, &key);
-        self.view.put_json(batch, &key, &lease);
+        self.put_record(batch, &key, &lease);
         self.put_indexes(batch, &lease);
         if let Some(token) = &lease.token {
             self.view.put(batch, &token_key(token, &lease.id), Vec::new());
@@ -183,7 +183,7 @@ impl LeaseStore {
         let key = record_key(&lease.id);
         self.view.require_unchanged(batch, &key, found.version);
         self.delete_indexes(batch, &found.lease);
-        self.view.put_json(batch, &key, lease);
+        self.put_record(batch, &key, lease);
         self.put_indexes(batch, lease);
     }
 
@@ -358,6 +358,13 @@ impl LeaseStore {
             tracing::error!(under = prefix, "keys in the lease table can't be read");
         }
         parsed
+    }
+
+    fn put_record(&self, batch: &mut Batch, key: &str, lease: &Lease) {
+        match lease.is_seal_wrapped() {
+            true => self.view.put_json_seal_wrapped(batch, key, lease),
+            false => self.view.put_json(batch, key, lease),
+        }
     }
 
     fn put_indexes(&self, batch: &mut Batch, lease: &Lease) {

@@ -166,6 +166,30 @@ fn credential_kind() -> LeaseKind {
         path: "creds/dev".to_owned(),
         internal: RawValue::from_string("{\"id\":1}".to_owned()).unwrap(),
         data: None,
+        seal_wrap: false,
+    }
+}
+
+#[tokio::test]
+async fn a_lease_with_a_secret_stays_under_the_seal() {
+    let bench = LeaseFixture::new().await;
+    let LeaseKind::Credential { mount, path, internal, data, .. } = credential_kind() else {
+        panic!()
+    };
+    let sealed = LeaseKind::Credential { mount, path, internal, data, seal_wrap: true };
+    for (name, kind, wrapped) in [("a/s", sealed, true), ("a/p", credential_kind(), false)] {
+        let id = bench.write_lease(name, kind, 60).await;
+        let is_wrapped = async || {
+            let entry = bench.barrier.view("lease/").get_uncached(&format!("id/{id}")).await;
+            entry.unwrap().unwrap().seal_wrap
+        };
+        assert_eq!(is_wrapped().await, wrapped);
+        let found = bench.store.get(&id).await.unwrap().unwrap();
+        let renewed = Lease { renewable: false, ..(*found.lease).clone() };
+        let mut batch = Batch::new();
+        bench.store.update(&mut batch, &found, &renewed);
+        bench.store.commit(batch).await.unwrap();
+        assert_eq!(is_wrapped().await, wrapped, "after a change");
     }
 }
 

@@ -200,14 +200,18 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
 }
 
 /// Field names that the SDK itself writes beside a receipt's fields.
-const RESERVED_FIELDS: [&str; 4] =
-    ["secret_type", "role", "strongroom_intent", "strongroom_ends_within"];
+const RESERVED_FIELDS: [&str; 2] = ["secret_type", "role"];
+/// The prefix of further names that the SDK itself writes there.
+const RESERVED_PREFIX: &str = "strongroom_";
 
 pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
     if let Err(error) = model.check_no_document_options() {
         return error.into_compile_error();
     }
-    if let Some(field) = model.fields.iter().find(|f| RESERVED_FIELDS.contains(&f.name.as_str())) {
+    let is_reserved = |field: &&FieldModel| {
+        RESERVED_FIELDS.contains(&field.name.as_str()) || field.name.starts_with(RESERVED_PREFIX)
+    };
+    if let Some(field) = model.fields.iter().find(is_reserved) {
         let message =
             format!("`{}` is kept with every lease already; choose another name", field.name);
         return syn::Error::new(field.ident.span(), message).into_compile_error();

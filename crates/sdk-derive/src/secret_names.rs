@@ -43,9 +43,9 @@ impl FieldUse {
                  use `Secret<String>`, or `#[field(public)]` if the value gives no access"
             ),
             Self::StoredWithLease => format!(
-                "`{name}` may be a secret, and a receipt is stored with its lease in readable form: \
-                 keep an accessor or an id by which the credential is found, under a name such as \
-                 `{name}_id`"
+                "`{name}` may be a secret, and a receipt is stored with its lease: keep an accessor \
+                 or an id by which the credential is found, under a name such as `{name}_id`; or \
+                 use `Sealed` if only the secret itself revokes the credential"
             ),
         }
     }

@@ -397,6 +397,7 @@ impl Blueprint {
                 return refused(format!("a default at {path:?} can't be read: {error}"));
             }
             if let RouteTarget::Credential(credential) = &route.target {
+                check_no_repeated_field(route, &**credential)?;
                 self.check_required_documents(route, &**credential)?;
             }
         }
@@ -431,18 +432,17 @@ impl Blueprint {
     ) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
         let at = of.pattern.as_str();
-        let [config, role] = credential.required_documents();
-        if let Some(config) = config.filter(|config| config.path.contains('{')) {
+        let (configs, roles) = (credential.config_documents(), credential.role_documents());
+        if let Some(config) = configs.iter().find(|config| config.capture_count() > 0) {
             let path = config.path;
             return refused(format!("the configuration of {at:?} is a collection: {path:?}"));
         }
-        if let Some(role) = role.filter(|role| role.path.contains('{'))
-            && !at.contains('{')
-        {
+        let captures = at.matches('{').count();
+        if let Some(role) = roles.iter().find(|role| role.capture_count() > captures) {
             let path = role.path;
             return refused(format!("the path {at:?} doesn't name which of {path:?} is its role"));
         }
-        for RequiredDocumentSpec { path, type_id } in [config, role].into_iter().flatten() {
+        for RequiredDocumentSpec { path, type_id } in configs.into_iter().chain(roles) {
             let special = RoutePattern::new(path).to_special_path();
             let declared =
                 self.routes.iter().find(|route| route.pattern.to_special_path() == special);
@@ -506,6 +506,24 @@ impl Blueprint {
     }
 }
 
+/// Checks that a credential's input doesn't declare a field of the lifetime once more.
+fn check_no_repeated_field(
+    of: &Route,
+    credential: &dyn ErasedCredential,
+) -> Result<(), EngineError> {
+    let (path, fields) = (of.pattern.as_str(), credential.fields());
+    let is_repeated = |(index, spec): (usize, &&FieldSpec)| {
+        fields.iter().take(index).any(|earlier| earlier.name == spec.name)
+    };
+    match fields.iter().enumerate().find(|entry| is_repeated(*entry)) {
+        Some((_, spec)) => Err(EngineError::internal(format!(
+            "the input at {path:?} declares {:?}, which Credential::CLIENT_SETS_LIFETIME adds",
+            spec.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The storage key of a single document, or the folder of a collection.
 fn storage_prefix(pattern: &RoutePattern) -> String {
     match pattern.list_folder() {
@@ -528,7 +546,8 @@ impl Route {
             RouteTarget::Document(document) => {
                 document.fields().into_iter().filter(|spec| !spec.internal).collect()
             }
-            RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Vec::new(),
+            RouteTarget::FreeForm(_) => Vec::new(),
+            RouteTarget::Credential(credential) => credential.fields(),
             RouteTarget::Login(login) => login.fields().iter().collect(),
             RouteTarget::Actions(actions) => actions.all_fields(),
         }
@@ -540,7 +559,11 @@ impl Route {
         let (verbs, creates) = match &self.target {
             RouteTarget::Document(_) => (all, true),
             RouteTarget::FreeForm(_) => (PathVerbs { list: true, ..all }, true),
-            RouteTarget::Credential(_) => (PathVerbs { read: true, ..PathVerbs::default() }, false),
+            RouteTarget::Credential(credential) => {
+                let by = credential.issued_by();
+                let (read, write) = (by.includes_read(), by.includes_write());
+                (PathVerbs { read, write, ..PathVerbs::default() }, false)
+            }
             RouteTarget::Login(_) => (PathVerbs { write: true, ..PathVerbs::default() }, false),
             RouteTarget::Actions(actions) => {
                 let verbs = PathVerbs {
@@ -581,7 +604,8 @@ impl Route {
             RouteTarget::Document(document) => document.check_defaults(),
             RouteTarget::Actions(actions) => actions.check_defaults(),
             RouteTarget::Login(login) => login.check_defaults(),
-            RouteTarget::FreeForm(_) | RouteTarget::Credential(_) => Ok(()),
+            RouteTarget::Credential(credential) => credential.check_defaults(),
+            RouteTarget::FreeForm(_) => Ok(()),
         }
     }
 

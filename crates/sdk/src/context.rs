@@ -100,13 +100,16 @@ impl Context {
     pub async fn named<D: Document>(&self, name: &str) -> Result<Arc<D>, Error> {
         match self.documents().get::<D>(&[name]).await? {
             Some(document) => Ok(document),
-            None => {
-                let capture = RoutePattern::new(D::PATH).list_folder().unwrap_or_default();
-                let what = capture.trim_end_matches('/').trim_end_matches('s');
-                let what = if what.is_empty() { "document" } else { what };
-                Err(Error::user(format!("{what} {name:?} not found")))
-            }
+            None => Err(Self::missing_document::<D>(name)),
         }
+    }
+
+    /// The user error for a document of a collection that doesn't exist.
+    pub(crate) fn missing_document<D: Document>(name: &str) -> Error {
+        let folder = RoutePattern::new(D::PATH).list_folder().unwrap_or_default();
+        let what = folder.trim_end_matches('/').trim_end_matches('s');
+        let what = if what.is_empty() { "document" } else { what };
+        Error::user(format!("{what} {name:?} not found"))
     }
 
     /// The default and maximum lease lifetimes of this mount.

@@ -1,13 +1,31 @@
 //! [`Credential`]: a credential that an outside system issues for a limited time and can revoke.
 //!
 //! The core keeps a lease for each credential and revokes it when the lease ends. The trait has all
-//! it needs for that: how to `issue`; how to `revoke` by the receipt stored with the lease; how to
-//! `undo` by name when it is unknown whether issuing succeeded; and whether the credential is
-//! renewable. An implementation that leaves one of them out doesn't compile.
+//! it needs for that: how to `issue`; how to `revoke` by the receipt stored with the lease; how the
+//! credential is undone when it is unknown whether issuing succeeded ([`Credential::Undo`]); and
+//! whether it is renewable ([`Credential::Renewal`]). An implementation that leaves one of them out
+//! doesn't compile.
 //!
 //! The receipt is not the credential. The client gets the [`Credential::Response`] once; the server
-//! stores the [`Credential::Receipt`], whose fields can't be secrets. The best secret is the one
-//! you don't know about.
+//! stores the [`Credential::Receipt`], whose fields can't be secrets, unless one is [`Sealed`]
+//! because nothing else revokes the credential. The best secret is the one you don't know about.
+//!
+//! # Variants
+//!
+//! | the outside system, or the path | declare |
+//! |---|---|
+//! | takes parameters from the client | [`Credential::Input`] |
+//! | lets the client choose a lifetime | [`Credential::CLIENT_SETS_LIFETIME`] |
+//! | issues by a write, or by both | [`Credential::ISSUED_BY`] |
+//! | has no role, or no configuration | `type Role = ()`, `type Config = ()` |
+//! | takes the role from one of two documents | `type Role =` [`EitherDocument`] |
+//! | can't find a credential by its name | `type Undo =` [`EndsAlone`](crate::EndsAlone) |
+//! | revokes only by the secret itself | a field of the receipt that is [`Sealed`] |
+//! | can't revoke at all | [`RevokeOutcome::LeftToExpire`] |
+//! | changes the credential when it is renewed | [`RenewedCredential::with_receipt`] |
+//! | takes short names, or other characters | [`Credential::name_format`] |
+//!
+//! [`Sealed`]: crate::Sealed
 
 use std::future::Future;
 use std::time::Duration;
@@ -15,9 +33,11 @@ use std::time::Duration;
 use strongroom_schema::field::{InvalidInput, LeaseSafe, ObjectWriter, build_object};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
-use crate::action::ResponseData;
-pub use crate::credential_name::CredentialName;
-pub use crate::required_document::RequiredDocument;
+use crate::action::{Input, ResponseData};
+pub use crate::credential_lifetime::Lifetime;
+pub use crate::credential_name::{CredentialName, NameFormat};
+pub use crate::required_document::{EitherDocument, RequiredDocument};
+use crate::undo::UndoMethod;
 use crate::{Context, Error};
 
 /// One kind of leased credential: which documents it needs, and how it is issued, revoked and
@@ -25,25 +45,38 @@ use crate::{Context, Error};
 pub trait Credential: Sized + Send + Sync + 'static {
     /// The name of the kind, stored in each lease. It must not change while leases of it exist.
     const KIND: &'static str;
-    /// The path that issues a credential when read, usually `creds/{name}`; the capture names the
-    /// role.
+    /// The path that issues a credential, usually `creds/{name}`; its captures name the role.
     const PATH: &'static str;
     /// The description of the path in help and OpenAPI.
     const HELP: &'static str;
     /// The name of the outside system in error messages.
     const SYSTEM: &'static str = "outside system";
+    /// The operations that issue a credential. The default is a read.
+    const ISSUED_BY: IssueOperation = IssueOperation::Read;
+    /// Whether clients may send `ttl` and `max_ttl`. Neither can exceed the maximum that the role
+    /// and the mount set. The default is that they can't.
+    const CLIENT_SETS_LIFETIME: bool = false;
 
     /// The document with the address of the outside system and the credentials for it, or `()` for
     /// none.
     type Config: RequiredDocument;
-    /// The document with the permissions of the credential, or `()` for none.
+    /// The document with the permissions of the credential, `()` for none, or an
+    /// [`EitherDocument`]. It is found by the captures of the path.
     type Role: RequiredDocument;
+    /// What the client sends to choose the credential's properties; `()` for nothing. In a read it
+    /// is taken from the query. `ttl` and `max_ttl` are not part of it, see
+    /// [`CLIENT_SETS_LIFETIME`](Self::CLIENT_SETS_LIFETIME).
+    type Input: Input + Sync;
     /// What the client receives when the credential is issued. It may contain secrets.
     type Response: ResponseData;
-    /// What is stored with the lease and passed to `revoke` and `renew`. It can't contain secrets.
+    /// What is stored with the lease and passed to `revoke` and `renew`. It can't contain secrets
+    /// that aren't [`Sealed`](crate::Sealed).
     type Receipt: Receipt;
     /// Whether leases are renewable: [`Renewable`] or [`NotRenewable`].
     type Renewal: Renewal<Self>;
+    /// How the credential ends if it is unknown whether issuing it succeeded:
+    /// [`ByName`](crate::ByName) or [`EndsAlone`](crate::EndsAlone).
+    type Undo: UndoMethod<Self>;
 
     /// The lifetimes that the role sets; zero where it leaves them open.
     fn lifetime(role: &Self::Role) -> Lifetime;
@@ -57,6 +90,12 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// Any [`Error`] fails the request for the credential, or for its renewal.
     fn usual_lifetime(_context: &Context) -> impl Future<Output = Result<Lifetime, Error>> + Send {
         async { Ok(Lifetime::default()) }
+    }
+
+    /// The form of the names under which credentials are created. The default is
+    /// [`NameFormat::default`].
+    fn name_format(_config: &Self::Config, _role: &Self::Role) -> NameFormat {
+        NameFormat::default()
     }
 
     /// The maximum number of consecutive calls to the outside system that one `issue`, `renew` or
@@ -85,8 +124,9 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::user`], [`Error::answered`] and the like fail the request. After an error, or if
-    /// the process ends during the call, [`Credential::undo`] is called with the same name: later
-    /// if the call may still take effect ([`Error::is_uncertain`]), otherwise at once.
+    /// the process ends during the call, [`UndoByName::undo`](crate::UndoByName::undo) is called
+    /// with the same name: later if the call may still take effect ([`Error::is_uncertain`]),
+    /// otherwise at once.
     ///
     /// # Cancel safety
     ///
@@ -108,18 +148,6 @@ pub trait Credential: Sized + Send + Sync + 'static {
         outside: &RevokeContext<'_, Self>,
         receipt: &Self::Receipt,
     ) -> impl Future<Output = Result<RevokeOutcome, Error>> + Send;
-
-    /// Finds a credential by the name it was issued under, and revokes it. If there is none, return
-    /// [`UndoOutcome::NotFound`]. It is called even if `issue` never reached the outside system.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Error`]: the intent is kept, and the SDK calls this again later.
-    fn undo(
-        &self,
-        outside: &RevokeContext<'_, Self>,
-        name: &CredentialName,
-    ) -> impl Future<Output = Result<UndoOutcome, Error>> + Send;
 }
 
 /// A credential that can be renewed in the outside system. Required by [`Renewable`].
@@ -132,12 +160,12 @@ pub trait Renew: Credential {
     ///
     /// # Errors
     ///
-    /// Any [`Error`] fails the renewal; the lease keeps the expiry it had.
+    /// Any [`Error`] fails the renewal; the lease keeps the expiry and the receipt it had.
     fn renew(
         &self,
         order: &RenewRequest<'_, Self>,
         receipt: &Self::Receipt,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<RenewedCredential<Self>, Error>> + Send;
 }
 
 /// The choice of [`Credential::Renewal`]: [`Renewable`] or [`NotRenewable`].
@@ -151,7 +179,7 @@ pub trait Renewal<C: Credential>: Send + Sync + 'static {
         credential: &C,
         order: &RenewRequest<'_, C>,
         receipt: &C::Receipt,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
+    ) -> impl Future<Output = Result<RenewedCredential<C>, Error>> + Send;
 }
 
 /// Leases of this kind can be renewed; the credential must implement [`Renew`].
@@ -169,7 +197,7 @@ impl<C: Renew> Renewal<C> for Renewable {
         credential: &C,
         order: &RenewRequest<'_, C>,
         receipt: &C::Receipt,
-    ) -> Result<(), Error> {
+    ) -> Result<RenewedCredential<C>, Error> {
         credential.renew(order, receipt).await
     }
 }
@@ -177,7 +205,11 @@ impl<C: Renew> Renewal<C> for Renewable {
 impl<C: Credential> Renewal<C> for NotRenewable {
     const RENEWABLE: bool = false;
 
-    async fn renew(_: &C, _: &RenewRequest<'_, C>, _: &C::Receipt) -> Result<(), Error> {
+    async fn renew(
+        _: &C,
+        _: &RenewRequest<'_, C>,
+        _: &C::Receipt,
+    ) -> Result<RenewedCredential<C>, Error> {
         Err(Error::user("lease is not renewable"))
     }
 }
@@ -207,50 +239,28 @@ pub trait Receipt: Sized + Send + Sync + 'static {
 /// Writes the fields of a receipt, and accepts only field types that can't hold a secret. Only the
 /// SDK creates one; the derive macro fills it.
 #[derive(Debug)]
-pub struct ReceiptWriter<'o>(&'o mut ObjectWriter);
+pub struct ReceiptWriter<'o> {
+    out: &'o mut ObjectWriter,
+    is_sealed: bool,
+}
 
 impl ReceiptWriter<'_> {
-    /// The receipt as the JSON object stored with the lease.
-    pub(crate) fn write_to_object(receipt: &impl Receipt) -> RawObject {
-        build_object(|out| receipt.write(&mut ReceiptWriter(out)))
+    /// The receipt as the JSON object stored with the lease, and whether a field of it is
+    /// [`Sealed`](crate::Sealed).
+    pub(crate) fn write_to_object(receipt: &impl Receipt) -> (RawObject, bool) {
+        let mut is_sealed = false;
+        let object = build_object(|out| {
+            let mut writer = ReceiptWriter { out, is_sealed };
+            receipt.write(&mut writer);
+            is_sealed = writer.is_sealed;
+        });
+        (object, is_sealed)
     }
 
     /// Adds the field `name` with a value.
-    pub fn field(&mut self, name: &str, value: &impl LeaseSafe) {
-        self.0.field(name, value);
-    }
-}
-
-/// The lifetimes that a role sets. Zero means "not set": then [`Credential::usual_lifetime`]
-/// applies, and after that the mount's configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// The lifetime until the first renewal.
-    pub ttl: Ttl,
-    /// The maximum lifetime since issuing, which no renewal can exceed.
-    pub max_ttl: Ttl,
-}
-
-impl Lifetime {
-    /// These lifetimes, with those that are zero taken from `other`.
-    #[must_use]
-    pub fn with_fallback(self, other: Self) -> Self {
-        Self {
-            ttl: self.ttl.nonzero_or(other.ttl),
-            max_ttl: self.max_ttl.nonzero_or(other.max_ttl),
-        }
-    }
-
-    /// Checks that the first lifetime doesn't exceed the maximum, for a document's `validate`.
-    ///
-    /// # Errors
-    ///
-    /// A message for the operator if `ttl` is longer than a `max_ttl` that is set.
-    pub fn check(self) -> Result<(), String> {
-        if !self.max_ttl.is_zero() && self.ttl > self.max_ttl {
-            return Err("ttl must not be longer than max_ttl".to_owned());
-        }
-        Ok(())
+    pub fn field<F: LeaseSafe>(&mut self, name: &str, value: &F) {
+        self.is_sealed |= F::SEALED;
+        self.out.field(name, value);
     }
 }
 
@@ -261,8 +271,10 @@ pub struct IssueRequest<'a, C: Credential> {
     pub config: &'a C::Config,
     /// The document of the requested role.
     pub role: &'a C::Role,
-    /// The name of the role, as captured from the request path.
+    /// The name of the role: the first capture of the request path. Empty if there is none.
     pub role_name: &'a str,
+    /// What the client sent.
+    pub input: &'a C::Input,
     /// The name to create the credential under in the outside system, so that it can be found
     /// again.
     pub name: &'a CredentialName,
@@ -301,7 +313,8 @@ impl<C: Credential> RenewRequest<'_, C> {
     }
 }
 
-/// What [`Credential::revoke`] and [`Credential::undo`] need to reach the outside system.
+/// What [`Credential::revoke`] and [`UndoByName::undo`](crate::UndoByName::undo) need to reach the
+/// outside system.
 #[derive(Debug)]
 pub struct RevokeContext<'a, C: Credential> {
     /// The engine's configuration document, which may have changed since issuing.
@@ -347,20 +360,75 @@ impl<C: Credential> IssuedCredential<C> {
     }
 }
 
-/// How a revocation ended. Both outcomes count as success.
+/// The result of [`Renew::renew`]: what changes with the renewal.
+#[derive(Debug)]
+pub struct RenewedCredential<C: Credential> {
+    pub(crate) receipt: Option<C::Receipt>,
+    pub(crate) ends_within: Option<Ttl>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<C: Credential> RenewedCredential<C> {
+    /// The credential still exists, and its receipt stays as it is.
+    pub fn unchanged() -> Self {
+        Self { receipt: None, ends_within: None, warnings: Vec::new() }
+    }
+
+    /// Replaces the receipt, in the batch that extends the lease. If the process ends before, the
+    /// lease keeps the earlier receipt: an outside system that gives the credential another id must
+    /// accept the earlier one as well.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: C::Receipt) -> Self {
+        self.receipt = Some(receipt);
+        self
+    }
+
+    /// States when the outside system now ends the credential by itself, counted from the start of
+    /// the call; see [`IssuedCredential::ends_within`]. Zero means it no longer does. Without it, the
+    /// expiry stated before stays.
+    #[must_use]
+    pub fn ends_within(mut self, time: Ttl) -> Self {
+        self.ends_within = Some(time);
+        self
+    }
+
+    /// Adds a warning to the client's response. It must not contain secrets.
+    #[must_use]
+    pub fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+}
+
+/// The operations that issue a credential: [`Credential::ISSUED_BY`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IssueOperation {
+    /// A read, which needs the `read` capability.
+    Read,
+    /// A write, which needs the `update` capability.
+    Write,
+    /// Both.
+    ReadOrWrite,
+}
+
+impl IssueOperation {
+    pub(crate) fn includes_read(self) -> bool {
+        matches!(self, Self::Read | Self::ReadOrWrite)
+    }
+
+    pub(crate) fn includes_write(self) -> bool {
+        matches!(self, Self::Write | Self::ReadOrWrite)
+    }
+}
+
+/// How a revocation ended. All outcomes count as success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RevokeOutcome {
     /// The credential existed and has been revoked.
     Now,
     /// The credential no longer existed.
     AlreadyGone,
-}
-
-/// How undoing ended. Both outcomes count as success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UndoOutcome {
-    /// A credential of that name existed and has been revoked.
-    Removed,
-    /// There was no credential of that name.
-    NotFound,
+    /// The outside system has no way to revoke the credential, which ends by itself. Only for
+    /// credentials with [`EndsAlone`](crate::EndsAlone); for others the revocation fails.
+    LeftToExpire,
 }

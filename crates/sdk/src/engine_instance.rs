@@ -27,7 +27,8 @@ use crate::document::DocumentStore;
 use crate::help;
 use crate::intent::IntentStore;
 use crate::key_migration::{KeyMigratingStorage, current_key};
-use crate::leased_credential::{ErasedCredential, credential_kind};
+use crate::lease_fields::credential_kind;
+use crate::leased_credential::ErasedCredential;
 use crate::lifecycle::{BackgroundTasks, TaskScheduler};
 use crate::migration::{self, MigrationGate};
 use crate::records::RecordStore;
@@ -222,10 +223,19 @@ impl EngineInstance {
                 let key = route.pattern.storage_key(&capture_values(captures));
                 form.handle(&self.services, &key, request).await
             }
-            RouteTarget::Credential(credential) if request.operation == Operation::Read => {
-                credential.issue(&context(), &self.intents, captures.first_value()).await
+            RouteTarget::Credential(credential) => {
+                let by = credential.issued_by();
+                let is_issue = match request.operation {
+                    Operation::Read => by.includes_read(),
+                    Operation::Create | Operation::Update => by.includes_write(),
+                    _ => false,
+                };
+                if !is_issue {
+                    return unsupported;
+                }
+                let captures = capture_values(captures);
+                credential.issue(&context(), &self.intents, &captures, &request.fields).await
             }
-            RouteTarget::Credential(_) => unsupported,
             RouteTarget::Login(login) => match request.operation {
                 Operation::Create | Operation::Update => login.log_in(&context(), request).await,
                 Operation::AliasLookahead => login.look_up_alias(&request.fields),

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `String`, [`LowerCase`], [`Identifier`], [`BaseUrl`] | a text: any, trimmed and lower-cased, the name of an object outside, an address |
 //! | [`Secret<String>`](crate::Secret) | a text that is never shown when a document is read |
+//! | [`Sealed`] | a secret in a receipt, where only the secret itself revokes the credential |
 //! | `i64`, `u64`, `u32`, `u16`, `f64`, [`IntegerList`] | numbers |
 //! | [`DurationSecs`], [`SignedDurationSecs`], [`Timestamp`](crate::Timestamp) | durations and times |
 //! | [`CommaList`], [`CidrList`], [`PolicyNames`] | lists: of texts, of networks, of policies for a token |
@@ -24,6 +25,6 @@
 pub use strongroom_schema::field::{
     BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldChoice, FieldGroup, FieldKind,
     FieldSpec, HeaderList, Identifier, IntegerList, InvalidInput, InvalidValue, Json, KeyValues,
-    LeaseSafe, LegacyName, LowerCase, NullableField, ObjectWriter, PolicyNames, SignedDurationSecs,
-    Verbatim,
+    LeaseSafe, LegacyName, LowerCase, NullableField, ObjectWriter, PolicyNames, Sealed,
+    SignedDurationSecs, Verbatim,
 };

@@ -85,11 +85,6 @@ impl Intent {
         std::time::Duration::from_secs(self.data.timeout_secs)
     }
 
-    /// When the call to the outside system is aborted, whenever it began.
-    pub(crate) fn deadline(&self) -> Timestamp {
-        self.data.deadline
-    }
-
     /// When the credential is searched for next, if no lease replaces the intent before.
     #[cfg(feature = "testing")]
     pub(crate) fn next_attempt_at(&self) -> Timestamp {

@@ -4,39 +4,41 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_engine::intent::INTENT_FIELD;
 use strongroom_engine::{DataResponse, EngineError, EngineResponse, LeaseContext, LeasedResponse};
-use strongroom_schema::field::build_object;
+use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 
-use crate::action::ResponseData;
+use crate::action::{Input, ResponseData};
 use crate::credential::{
-    Credential, CredentialName, IssueRequest, IssuedCredential, Receipt, ReceiptWriter,
-    RenewRequest, Renewal, RequiredDocument, RevokeContext,
+    Credential, CredentialName, IssueOperation, IssueRequest, Lifetime, Receipt, RenewRequest,
+    Renewal, RequiredDocument, RevokeContext, RevokeOutcome,
 };
-use crate::intent::{DueIntent, Intent, IntentStore};
+use crate::credential_lifetime::{REQUESTED_LIFETIME_FIELDS, RequestedLifetime, shorter_ttl};
+use crate::intent::{DueIntent, IntentStore};
+use crate::lease_fields::{self, StoredReceipt};
+use crate::pending_issue::PendingIssue;
 use crate::required_document::RequiredDocumentSpec;
+use crate::undo::UndoMethod;
 use crate::{Context, Error};
-
-/// The field of a lease's internal data that names the kind of credential. Go engines use the same
-/// name, so that their leases can be taken over.
-pub(crate) const KIND_FIELD: &str = "secret_type";
-/// The field with the name of the role.
-const ROLE_FIELD: &str = "role";
-/// The field with the seconds after which the outside system ends the credential by itself.
-const ENDS_WITHIN_FIELD: &str = "strongroom_ends_within";
 
 /// A credential kind with its type erased.
 #[async_trait]
 pub(crate) trait ErasedCredential: Send + Sync {
     fn kind(&self) -> &'static str;
-    /// The documents that the credential requires: its configuration and its role.
-    fn required_documents(&self) -> [Option<RequiredDocumentSpec>; 2];
+    fn issued_by(&self) -> IssueOperation;
+    /// The fields that the client may send, with those of the lifetime if it may choose one.
+    fn fields(&self) -> Vec<&'static FieldSpec>;
+    fn check_defaults(&self) -> Result<(), InvalidInput>;
+    /// The documents that can be the configuration.
+    fn config_documents(&self) -> Vec<RequiredDocumentSpec>;
+    /// The documents that can be the role.
+    fn role_documents(&self) -> Vec<RequiredDocumentSpec>;
     async fn issue(
         &self,
         context: &Context,
         intents: &IntentStore,
-        role: &str,
+        captures: &[&str],
+        fields: &Fields,
     ) -> Result<EngineResponse, EngineError>;
     async fn renew(
         &self,
@@ -61,72 +63,85 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
         C::KIND
     }
 
-    fn required_documents(&self) -> [Option<RequiredDocumentSpec>; 2] {
-        [C::Config::document_spec(), C::Role::document_spec()]
+    fn issued_by(&self) -> IssueOperation {
+        C::ISSUED_BY
+    }
+
+    fn fields(&self) -> Vec<&'static FieldSpec> {
+        let lifetimes = if C::CLIENT_SETS_LIFETIME { REQUESTED_LIFETIME_FIELDS } else { &[] };
+        C::Input::FIELDS.iter().chain(lifetimes).collect()
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        C::Input::check_defaults()
+    }
+
+    fn config_documents(&self) -> Vec<RequiredDocumentSpec> {
+        C::Config::document_specs()
+    }
+
+    fn role_documents(&self) -> Vec<RequiredDocumentSpec> {
+        C::Role::document_specs()
     }
 
     async fn issue(
         &self,
         context: &Context,
         intents: &IntentStore,
-        role_name: &str,
+        captures: &[&str],
+        fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
-        let config = C::Config::load_required(context, "").await?;
-        let role = C::Role::load_required(context, role_name).await?;
-        let lifetime = C::lifetime(&role).with_fallback(C::usual_lifetime(context).await?);
-        let mount = context.lifetimes().await?;
+        let input = C::Input::from_fields(fields);
+        let input = input.map_err(|error| EngineError::user(error.to_string()))?;
+        let requested = match C::CLIENT_SETS_LIFETIME {
+            true => RequestedLifetime::read(fields)?,
+            false => RequestedLifetime::default(),
+        };
+        let config = C::Config::load_required(context, &[]).await?;
+        let role = C::Role::load_required(context, captures).await?;
+        let terms = LeaseTerms::load::<C>(context, &config, &role, requested).await?;
+        let role_name = captures.first().copied().unwrap_or_default();
+        let format = C::name_format(&config, &role);
+        let name =
+            CredentialName::new(&format, role_name, context.display_name(), context.entropy());
         let now = context.now();
-        let max = lifetime.max_ttl.nonzero_or(mount.max).min(mount.max);
-        let name = CredentialName::new(role_name, context.display_name(), context.entropy());
-        let waited_for = context.deadline().since(now);
-        let timeout = C::timeout(&config).min(waited_for);
-        let given_up = now.plus(operation_timeout::<C>(&config).min(waited_for));
-        let intent = Intent::new(C::KIND, name.clone(), now, given_up, timeout);
-        let uuid = intents.create(&intent).await?;
+        let intent = PendingIssue::begin::<C>(context, intents, &config, &name).await?;
         let order = IssueRequest {
             config: &*config,
             role: &*role,
             role_name,
+            input: &input,
             name: &name,
-            lasts_until: now.plus(max.as_duration()),
+            lasts_until: now.plus(terms.max.as_duration()),
             context,
         };
-        match with_deadline::<C, _>(
-            context,
-            &config,
-            intent.deadline(),
-            "issue",
-            self.0.issue(&order),
-        )
-        .await
-        {
+        let call = self.0.issue(&order);
+        match with_deadline::<C, _>(context, &config, intent.deadline(), "issue", call).await {
             Ok(issued) => {
                 // The lease starts now, but the outside system's expiry counts from before the
                 // call.
-                let ends = remaining_ttl(issued.ends_within, context.now().since(now));
-                let internal = self.internal_data(
-                    &issued,
-                    ends,
-                    role_name,
-                    &uuid,
-                    intents.host_deletes_intents,
-                );
-                if !intents.host_deletes_intents {
-                    delete_wal_entry(context, intents, &uuid, &intent).await?;
-                }
+                let ends = shorter_ttl(issued.ends_within, terms.longest_life);
+                let ends = remaining_ttl(ends, context.now().since(now));
+                let stored =
+                    StoredReceipt { captures, ends, requested, intent: intent.hosted_id() };
+                let (internal, seal_wrap) = stored.to_internal_data::<C>(&issued.receipt);
+                let hosted = intent.hand_over(context, intents).await?;
                 let object = response_object(&issued.response);
+                let mut warnings = issued.warnings;
+                warnings.extend(terms.warning);
                 Ok(EngineResponse::Leased(LeasedResponse {
-                    data: DataResponse { warnings: issued.warnings, ..DataResponse::new(object) },
+                    data: DataResponse { warnings, ..DataResponse::new(object) },
                     internal,
-                    ttl: lifetime.ttl.nonzero_or(mount.default).min(max).capped_by(ends),
-                    max_ttl: shorter_ttl(lifetime.max_ttl, ends),
+                    ttl: terms.ttl.capped_by(ends),
+                    max_ttl: shorter_ttl(terms.lifetime.max_ttl, ends),
                     renewable: C::Renewal::RENEWABLE,
-                    intent: intents.host_deletes_intents.then_some(uuid),
+                    intent: hosted,
                     keep_data: false,
+                    seal_wrap,
                 }))
             }
             Err(error) => {
-                self.undo_after_failure(context, intents, uuid, intent, &error).await;
+                self.clean_up_after_failure(context, intents, intent, &error, &terms).await;
                 Err(error.into())
             }
         }
@@ -139,94 +154,106 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
     ) -> Result<EngineResponse, EngineError> {
         let fields = lease.internal.fields();
         let receipt = read_receipt::<C>(&fields)?;
-        let config = C::Config::load_required(context, "").await?;
-        let role =
-            C::Role::load_required(context, &fields.text(ROLE_FIELD).unwrap_or_default()).await?;
-        let lifetime = C::lifetime(&role).with_fallback(C::usual_lifetime(context).await?);
-        let mount = context.lifetimes().await?;
-        let ends = ends_within(&fields);
-        let max = lifetime.max_ttl.nonzero_or(mount.max).min(mount.max).capped_by(ends);
+        let captures = lease_fields::captures(&fields);
+        let captures: Vec<&str> = captures.iter().map(String::as_str).collect();
+        let config = C::Config::load_required(context, &[]).await?;
+        let role = C::Role::load_required(context, &captures).await?;
+        let requested = lease_fields::requested_lifetime(&fields);
+        let terms = LeaseTerms::load::<C>(context, &config, &role, requested).await?;
+        let ends = lease_fields::ends_within(&fields);
+        let max = terms.max.capped_by(ends);
         let lasts_until = lease.issued.plus(max.as_duration());
         if lasts_until <= context.now() {
             return Err(EngineError::user("past the max TTL, cannot renew"));
         }
         let order = RenewRequest { config: &*config, role: &*role, lasts_until, context };
-        let until = context.now().plus(operation_timeout::<C>(&config));
-        with_deadline::<C, _>(
-            context,
-            &config,
-            until,
-            "renew",
-            C::Renewal::renew(&self.0, &order, &receipt),
-        )
-        .await?;
+        let begun = context.now();
+        let until = begun.plus(operation_timeout::<C>(&config));
+        let call = C::Renewal::renew(&self.0, &order, &receipt);
+        let renewed = with_deadline::<C, _>(context, &config, until, "renew", call).await?;
+        // The stored expiry counts from when the lease was issued.
+        let since_issue = Ttl::from_secs(begun.since(lease.issued).as_secs());
+        let ends = renewed.ends_within.map_or(ends, |time| match time.is_zero() {
+            true => Ttl::ZERO,
+            false => Ttl::from_secs(since_issue.as_secs().saturating_add(time.as_secs())),
+        });
+        let stored = StoredReceipt { captures: &captures, ends, requested, intent: None };
+        let receipt = renewed.receipt.as_ref().unwrap_or(&receipt);
+        let (internal, seal_wrap) = stored.to_internal_data::<C>(receipt);
+        let object = RawObject::empty();
         Ok(EngineResponse::Leased(LeasedResponse {
-            data: DataResponse::new(RawObject::empty()),
-            internal: lease.internal.clone(),
-            ttl: lifetime.ttl.nonzero_or(mount.default).min(max),
-            max_ttl: shorter_ttl(lifetime.max_ttl, ends),
+            data: DataResponse { warnings: renewed.warnings, ..DataResponse::new(object) },
+            internal,
+            ttl: terms.ttl.min(terms.max).capped_by(ends),
+            max_ttl: shorter_ttl(terms.lifetime.max_ttl, ends),
             renewable: C::Renewal::RENEWABLE,
             intent: None,
             keep_data: false,
+            seal_wrap,
         }))
     }
 
     async fn revoke(&self, context: &Context, lease: &LeaseContext) -> Result<(), EngineError> {
         let receipt = read_receipt::<C>(&lease.internal.fields())?;
-        let config = C::Config::load_required(context, "").await?;
+        let config = C::Config::load_required(context, &[]).await?;
         let outside = RevokeContext { config: &*config, context };
         let until = context.now().plus(operation_timeout::<C>(&config));
-        with_deadline::<C, _>(context, &config, until, "revoke", self.0.revoke(&outside, &receipt))
-            .await?;
+        let call = self.0.revoke(&outside, &receipt);
+        let outcome = with_deadline::<C, _>(context, &config, until, "revoke", call).await?;
+        if outcome == RevokeOutcome::LeftToExpire {
+            if C::Undo::FINDS_BY_NAME {
+                return Err(EngineError::internal(format!(
+                    "a credential of the kind {:?} can't be left to expire: it doesn't declare that \
+                     it ends alone",
+                    C::KIND
+                )));
+            }
+            tracing::info!(
+                kind = C::KIND,
+                "a credential that can't be revoked was left to expire by itself"
+            );
+        }
         Ok(())
     }
 
     async fn undo(&self, context: &Context, due: &DueIntent) -> Result<(), Error> {
-        let config = C::Config::load_required(context, "").await?;
+        let config = C::Config::load_required(context, &[]).await?;
         let outside = RevokeContext { config: &*config, context };
         let name = &due.intent.data.name;
         let until =
             context.now().plus(operation_timeout::<C>(&config).saturating_mul(UNDO_TIMEOUT_FACTOR));
-        with_deadline::<C, _>(context, &config, until, "undo", self.0.undo(&outside, name)).await?;
+        let call = C::Undo::undo(&self.0, &outside, name);
+        with_deadline::<C, _>(context, &config, until, "undo", call).await?;
         Ok(())
     }
 }
 
 impl<C: Credential> LeasedCredential<C> {
-    fn internal_data(
-        &self,
-        issued: &IssuedCredential<C>,
-        ends: Ttl,
-        role_name: &str,
-        uuid: &str,
-        hosted: bool,
-    ) -> RawObject {
-        let mut fields = ReceiptWriter::write_to_object(&issued.receipt).fields();
-        fields.set(KIND_FIELD, &C::KIND);
-        fields.set(ROLE_FIELD, &role_name);
-        if !ends.is_zero() {
-            fields.set(ENDS_WITHIN_FIELD, &ends.as_secs());
-        }
-        if hosted {
-            fields.set(INTENT_FIELD, &uuid);
-        }
-        fields.to_object()
-    }
-
     /// Cleans up after a failed `issue`: runs `undo` at once, unless the call may still take effect.
     /// Then the intent stays until the call can no longer be running.
-    async fn undo_after_failure(
+    async fn clean_up_after_failure(
         &self,
         context: &Context,
         intents: &IntentStore,
-        uuid: String,
-        intent: Intent,
+        issue: PendingIssue,
         error: &Error,
+        terms: &LeaseTerms,
     ) {
+        let Some(due) = issue.into_due_intent() else {
+            if error.is_uncertain() {
+                let (kind, lives_secs) = (C::KIND, terms.longest_life.as_secs());
+                tracing::warn!(
+                    %error,
+                    kind,
+                    lives_secs,
+                    "a credential may have been issued without a lease; it ends by itself"
+                );
+            }
+            return;
+        };
         if error.is_uncertain() {
             return;
         }
-        let due = DueIntent { uuid, intent };
         let outcome = match self.undo(context, &due).await {
             Ok(()) => intents.delete(&due.uuid).await,
             Err(error) => Err(error),
@@ -237,21 +264,42 @@ impl<C: Credential> LeasedCredential<C> {
     }
 }
 
-/// For a host that doesn't handle intents: the entry is deleted before the response is sent, unless
-/// so much time has passed that the credential may have been undone meanwhile.
-async fn delete_wal_entry(
-    context: &Context,
-    intents: &IntentStore,
-    uuid: &str,
-    intent: &Intent,
-) -> Result<(), EngineError> {
-    intents.delete(uuid).await?;
-    if context.now() < intent.stale_at() {
-        return Ok(());
+/// How long a lease may last, as the role, the client, the mount and the outside system set it.
+struct LeaseTerms {
+    /// As the engine sets it, before the mount's limits.
+    lifetime: Lifetime,
+    /// The lifetime until the next renewal. It may exceed the maximum, to which the host limits it.
+    ttl: Ttl,
+    /// The maximum lifetime.
+    max: Ttl,
+    /// When the outside system ends each credential by itself at the latest; zero for never.
+    longest_life: Ttl,
+    /// For the client, if it asked for more than it gets.
+    warning: Option<String>,
+}
+
+impl LeaseTerms {
+    async fn load<C: Credential>(
+        context: &Context,
+        config: &C::Config,
+        role: &C::Role,
+        requested: RequestedLifetime,
+    ) -> Result<Self, Error> {
+        let usual = C::usual_lifetime(context).await?;
+        let mount = context.lifetimes().await?;
+        let longest_life = C::Undo::longest_life(config, role);
+        let lifetime = requested.apply_to(C::lifetime(role).with_fallback(usual));
+        let max = lifetime.max_ttl.nonzero_or(mount.max).min(mount.max).capped_by(longest_life);
+        let asked = requested.0.max_ttl;
+        let warning = (asked > max).then(|| {
+            format!("max_ttl of {asked} is longer than the maximum of {max}, which applies")
+        });
+        let ttl = match requested.0.ttl.is_zero() {
+            true => lifetime.ttl.nonzero_or(mount.default).min(max),
+            false => requested.0.ttl,
+        };
+        Ok(Self { lifetime, ttl, max, longest_life, warning })
     }
-    // It may or may not have been undone already, so restore the entry and let it be undone again.
-    intents.restore(uuid, intent).await?;
-    Err(EngineError::internal("issuing took too long; the credential is undone"))
 }
 
 /// How many times as long `undo` may take as `issue`: it has to search for the credential first,
@@ -259,7 +307,7 @@ async fn delete_wal_entry(
 const UNDO_TIMEOUT_FACTOR: u32 = 4;
 
 /// How long one operation may take, with all its calls to the outside system.
-fn operation_timeout<C: Credential>(config: &C::Config) -> Duration {
+pub(crate) fn operation_timeout<C: Credential>(config: &C::Config) -> Duration {
     C::timeout(config).saturating_mul(C::CALLS.max(1))
 }
 
@@ -274,17 +322,6 @@ fn read_receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineErro
 fn remaining_ttl(ends_within: Ttl, spent: Duration) -> Ttl {
     let left = ends_within.as_secs().saturating_sub(spent.as_secs());
     if ends_within.is_zero() { Ttl::ZERO } else { Ttl::from_secs(left.max(1)) }
-}
-
-/// The outside system's own expiry, as stored in the lease.
-fn ends_within(fields: &Fields) -> Ttl {
-    let secs = fields.get(ENDS_WITHIN_FIELD).and_then(|raw| raw.get().parse().ok());
-    Ttl::from_secs(secs.unwrap_or_default())
-}
-
-/// The shorter of two limits, where zero means no limit.
-fn shorter_ttl(one: Ttl, other: Ttl) -> Ttl {
-    one.nonzero_or(other).capped_by(other)
 }
 
 fn response_object(answer: &impl ResponseData) -> RawObject {
@@ -320,9 +357,4 @@ async fn with_deadline<C: Credential, T>(
         }
         outcome = call => outcome,
     }
-}
-
-/// The kind of the credential that a lease belongs to.
-pub(crate) fn credential_kind(lease: &LeaseContext) -> String {
-    lease.internal.fields().text(KIND_FIELD).unwrap_or_default()
 }

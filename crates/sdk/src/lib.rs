@@ -49,9 +49,11 @@
 //!     const HELP: &'static str = "Issues a token with the permissions of the role.";
 //!     type Config = Config;
 //!     type Role = Role;
+//!     type Input = ();
 //!     type Response = Token;
 //!     type Receipt = TokenId;
 //!     type Renewal = NotRenewable;
+//!     type Undo = ByName;
 //!
 //!     fn lifetime(role: &Role) -> Lifetime {
 //!         Lifetime { ttl: role.ttl.0, ..Lifetime::default() }
@@ -66,7 +68,9 @@
 //!         let there = service::delete(to.config, kept.id.as_str()).await?;
 //!         Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
 //!     }
+//! }
 //!
+//! impl UndoByName for Tokens {
 //!     async fn undo(&self, to: &RevokeContext<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
 //!         let there = service::delete_by_name(to.config, &name.fit(64)).await?;
 //!         Ok(if there { UndoOutcome::Removed } else { UndoOutcome::NotFound })
@@ -175,6 +179,7 @@ mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod credential;
+mod credential_lifetime;
 mod credential_name;
 /// Compiles and runs the examples of the book's page.
 #[cfg(doctest)]
@@ -192,12 +197,14 @@ mod help;
 pub mod http;
 mod intent;
 mod key_migration;
+mod lease_fields;
 mod leased_credential;
 mod legacy_names;
 pub mod lifecycle;
 pub mod login;
 mod login_handler;
 mod migration;
+mod pending_issue;
 pub mod records;
 mod request_context;
 mod required_document;
@@ -209,6 +216,7 @@ mod stored_entries;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_fields;
+mod undo;
 mod versioned_engine;
 
 pub use action::{Input, Response, ResponseData};
@@ -216,15 +224,16 @@ pub use blueprint::Blueprint;
 pub use caller::RequestCaller;
 pub use context::Context;
 pub use credential::{
-    Credential, CredentialName, IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt,
-    Renew, RenewRequest, Renewable, RevokeContext, RevokeOutcome, UndoOutcome,
+    Credential, CredentialName, EitherDocument, IssueOperation, IssueRequest, IssuedCredential,
+    Lifetime, NameFormat, NotRenewable, Receipt, Renew, RenewRequest, Renewable, RenewedCredential,
+    RevokeContext, RevokeOutcome,
 };
 pub use document::Document;
 pub use engine::{Operation, RawResponse};
 pub use error::Error;
 pub use field::{
     BaseUrl, CidrList, CommaList, DurationSecs, FieldChoice, HeaderList, Identifier, IntegerList,
-    Json, KeyValues, LowerCase, NullableField, PolicyNames, SignedDurationSecs, Verbatim,
+    Json, KeyValues, LowerCase, NullableField, PolicyNames, Sealed, SignedDurationSecs, Verbatim,
 };
 pub use free_form::FreeForm;
 pub use login::{
@@ -237,6 +246,7 @@ pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receip
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use token_fields::{LoginTokenType, TokenFields, TokenTerms};
+pub use undo::{ByName, EndsAlone, EndsByItself, UndoByName, UndoMethod, UndoOutcome};
 pub use versioned_engine::VersionedEngine;
 
 /// The names that derived code uses.

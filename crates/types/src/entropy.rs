@@ -11,20 +11,12 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
 
     /// A string of `len` base62 characters (`0-9A-Za-z`), each drawn uniformly.
     fn base62(&self, len: usize) -> String {
-        const ALPHABET: &[u8; 62] =
-            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        // Bytes from 248 up (248 = 4 * 62) are rejected: they would favour the first letters.
-        const FAIR: u8 = 248;
-        let mut text = String::with_capacity(len);
-        let mut pool = [0_u8; 64];
-        while text.len() < len {
-            self.fill(&mut pool);
-            let fair = pool.iter().filter(|byte| **byte < FAIR);
-            let letters = fair.filter_map(|byte| ALPHABET.get(usize::from(byte % 62)));
-            text.extend(letters.take(len - text.len()).map(|letter| char::from(*letter)));
-        }
-        zeroize::Zeroize::zeroize(&mut pool);
-        text
+        random_text(self, b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", len)
+    }
+
+    /// A string of `len` lower-case letters and digits, each drawn uniformly.
+    fn base36(&self, len: usize) -> String {
+        random_text(self, b"0123456789abcdefghijklmnopqrstuvwxyz", len)
     }
 
     /// A version 4 UUID in its usual hyphenated, lower-case form (RFC 9562, section 5.4).
@@ -40,6 +32,27 @@ pub trait Entropy: Send + Sync + fmt::Debug + 'static {
         self.fill(&mut bytes);
         u64::from_le_bytes(bytes)
     }
+}
+
+/// A string of `len` characters of an alphabet, each drawn uniformly.
+fn random_text<const N: usize>(
+    entropy: &(impl Entropy + ?Sized),
+    alphabet: &[u8; N],
+    len: usize,
+) -> String {
+    const { assert!(N > 0 && N < 256, "a byte has to select a character of the alphabet") };
+    // Bytes above the greatest multiple are rejected: they would favour the first characters.
+    let fair_bytes = 256 / N * N;
+    let mut text = String::with_capacity(len);
+    let mut pool = [0_u8; 64];
+    while text.len() < len {
+        entropy.fill(&mut pool);
+        let fair = pool.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair_bytes);
+        let characters = fair.filter_map(|byte| alphabet.get(byte % N));
+        text.extend(characters.take(len - text.len()).map(|character| char::from(*character)));
+    }
+    zeroize::Zeroize::zeroize(&mut pool);
+    text
 }
 
 /// Formats random bytes as a version 4 UUID.

@@ -102,9 +102,11 @@ impl Credential for ApiToken {
 
     type Config = Config;
     type Role = Role;
+    type Input = ();
     type Response = ApiTokenResponse;
     type Receipt = ApiTokenReceipt;
     type Renewal = Renewable;
+    type Undo = ByName;
 
     fn lifetime(role: &Role) -> Lifetime {
         Lifetime { ttl: role.ttl.0, max_ttl: role.max_ttl.0 }
@@ -132,7 +134,9 @@ impl Credential for ApiToken {
         let request = self.service(outside.config, outside.context).delete("/tokens/:id");
         Ok(request.path_value("id", receipt.id.as_str()).send_revocation(&[404]).await?)
     }
+}
 
+impl UndoByName for ApiToken {
     async fn undo(
         &self,
         outside: &RevokeContext<'_, Self>,
@@ -158,7 +162,7 @@ impl Renew for ApiToken {
         &self,
         order: &RenewRequest<'_, Self>,
         receipt: &ApiTokenReceipt,
-    ) -> Result<(), Error> {
+    ) -> Result<RenewedCredential<Self>, Error> {
         let request = self.service(order.config, order.context).post("/tokens/:id/renew");
         let request = request.path_value("id", receipt.id.as_str()).handle_statuses(&[404]);
         match request.json(&json!({ "ttl": whole_secs(order.lasts_for()) })).send().await?.status()
@@ -166,7 +170,7 @@ impl Renew for ApiToken {
             404 => Err(Error::user(
                 "the token no longer exists in the token service; revoke the lease",
             )),
-            _ => Ok(()),
+            _ => Ok(RenewedCredential::unchanged()),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use strongroom_sdk::http::HttpClient;
 use strongroom_sdk::{
-    Context, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
-    Lifetime, Receipt, Renew, RenewRequest, Renewable, ResponseData, RevokeContext, RevokeOutcome,
-    Secret, Ttl, UndoOutcome,
+    ByName, Context, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
+    Lifetime, Receipt, Renew, RenewRequest, Renewable, RenewedCredential, ResponseData,
+    RevokeContext, RevokeOutcome, Secret, Ttl, UndoByName, UndoOutcome,
 };
 
 use crate::access::NomadAccessConfig;
@@ -50,9 +50,11 @@ impl Credential for NomadToken {
 
     type Config = NomadAccessConfig;
     type Role = Role;
+    type Input = ();
     type Response = NomadTokenResponse;
     type Receipt = NomadTokenReceipt;
     type Renewal = Renewable;
+    type Undo = ByName;
 
     fn lifetime(role: &Role) -> Lifetime {
         role.lifetime()
@@ -94,7 +96,9 @@ impl Credential for NomadToken {
         let api = NomadApi::new(&self.http, outside.context, outside.config)?;
         api.delete_token(receipt.accessor_id.as_str()).await
     }
+}
 
+impl UndoByName for NomadToken {
     async fn undo(
         &self,
         outside: &RevokeContext<'_, Self>,
@@ -118,10 +122,10 @@ impl Renew for NomadToken {
         &self,
         order: &RenewRequest<'_, Self>,
         receipt: &NomadTokenReceipt,
-    ) -> Result<(), Error> {
+    ) -> Result<RenewedCredential<Self>, Error> {
         let api = NomadApi::new(&self.http, order.context, order.config)?;
         if api.token_exists(receipt.accessor_id.as_str()).await? {
-            return Ok(());
+            return Ok(RenewedCredential::unchanged());
         }
         Err(Error::user("the token no longer exists in Nomad; revoke the lease"))
     }

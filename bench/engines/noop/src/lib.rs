@@ -6,9 +6,9 @@
 #![deny(missing_docs)]
 
 use strongroom_sdk::{
-    Blueprint, Credential, CredentialName, Error, FreeForm, Identifier, IssueRequest,
+    Blueprint, ByName, Credential, CredentialName, Error, FreeForm, Identifier, IssueRequest,
     IssuedCredential, Lifetime, NotRenewable, Receipt, ResponseData, RevokeContext, RevokeOutcome,
-    Secret, UndoOutcome,
+    Secret, UndoByName, UndoOutcome,
 };
 
 /// The definition of the engine, to be served as a plug-in or linked into a host.
@@ -43,9 +43,11 @@ impl Credential for NoopBackend {
 
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = NoopCredential;
     type Receipt = NoopReceipt;
     type Renewal = NotRenewable;
+    type Undo = ByName;
 
     fn lifetime((): &()) -> Lifetime {
         Lifetime::default()
@@ -65,7 +67,9 @@ impl Credential for NoopBackend {
     ) -> Result<RevokeOutcome, Error> {
         Ok(RevokeOutcome::Now)
     }
+}
 
+impl UndoByName for NoopBackend {
     async fn undo(
         &self,
         _: &RevokeContext<'_, Self>,

@@ -119,6 +119,7 @@ impl LeaseService {
                     path: relative_path.to_owned(),
                     internal: raw_value(&leased.internal),
                     data: leased.keep_data.then(|| raw_value(&leased.data.object)),
+                    seal_wrap: leased.seal_wrap,
                 },
                 token: owner.as_ref().map(|owner| owner.as_str().to_owned()),
                 issued: now,
@@ -209,6 +210,7 @@ impl LeaseService {
             path: relative_path.to_owned(),
             internal: raw_value(&leased.internal),
             data,
+            seal_wrap: leased.seal_wrap,
         };
         let lease = NewLease {
             id,

@@ -25,7 +25,14 @@ pub struct RenewedLease {
 struct RenewalTerms {
     ttl: Ttl,
     max_ttl: Ttl,
-    internal: Option<strongroom_types::RawObject>,
+    internal: Option<RenewedInternalData>,
+    warnings: Vec<String>,
+}
+
+/// What the engine stores with the lease from now on.
+struct RenewedInternalData {
+    object: strongroom_types::RawObject,
+    seal_wrap: bool,
 }
 
 impl LeaseService {
@@ -63,7 +70,7 @@ impl LeaseService {
         increment: Ttl,
     ) -> Result<RenewedLease, Error> {
         let lease = &*found.lease;
-        let LeaseKind::Credential { mount, path, internal, data } = &lease.kind else {
+        let LeaseKind::Credential { mount, path, internal, data, .. } = &lease.kind else {
             return Err(Error::invalid("lease is not renewable"));
         };
         let gone = || Error::invalid("the mount of this lease is gone");
@@ -97,19 +104,29 @@ impl LeaseService {
             EngineResponse::Leased(leased) => RenewalTerms {
                 ttl: leased.ttl,
                 max_ttl: leased.max_ttl,
-                internal: Some(leased.internal),
+                internal: Some(RenewedInternalData {
+                    object: leased.internal,
+                    seal_wrap: leased.seal_wrap,
+                }),
+                warnings: leased.data.warnings,
             },
-            _ => RenewalTerms { ttl: lease.ttl, max_ttl: lease.max_ttl, internal: None },
+            _ => RenewalTerms {
+                ttl: lease.ttl,
+                max_ttl: lease.max_ttl,
+                internal: None,
+                warnings: Vec::new(),
+            },
         };
         let now = self.clock().now();
         let granted = grant(terms.max_ttl, terms.ttl, now).ok_or_else(past)?;
         let mut renewed = lease.after_renewal(now, granted.ttl, granted.expires);
         renewed.max_ttl = terms.max_ttl;
-        if let (Some(new), LeaseKind::Credential { internal, .. }) =
+        if let (Some(new), LeaseKind::Credential { internal, seal_wrap, .. }) =
             (terms.internal, &mut renewed.kind)
-            && let Ok(raw) = serde_json::from_slice(new.as_bytes())
+            && let Ok(raw) = serde_json::from_slice(new.object.as_bytes())
         {
             *internal = raw;
+            *seal_wrap = new.seal_wrap;
         }
         let mut batch = Batch::new();
         self.store.update(&mut batch, found, &renewed);
@@ -120,6 +137,8 @@ impl LeaseService {
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(RenewedLease { lease: renewed, warnings: granted.warnings })
+        let mut warnings = terms.warnings;
+        warnings.extend(granted.warnings);
+        Ok(RenewedLease { lease: renewed, warnings })
     }
 }

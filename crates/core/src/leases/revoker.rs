@@ -139,7 +139,7 @@ pub(crate) fn lease_context(lease: &Lease, internal: &RawValue) -> LeaseContext 
 impl Revoker for LeaseRevoker {
     async fn revoke(&self, lease: &Lease) -> Result<(), RevokeError> {
         match &lease.kind {
-            LeaseKind::Credential { mount, path, internal, data } => {
+            LeaseKind::Credential { mount, path, internal, data, .. } => {
                 let lease = lease_context(lease, internal);
                 let credential = CredentialRef { mount, path, data: data.as_deref(), lease };
                 self.revoke_credential(credential).await

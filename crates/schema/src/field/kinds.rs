@@ -348,7 +348,9 @@ impl<F: Field> Field for Option<F> {
     }
 }
 
-impl<F: LeaseSafe> LeaseSafe for Option<F> {}
+impl<F: LeaseSafe> LeaseSafe for Option<F> {
+    const SEALED: bool = F::SEALED;
+}
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ mod legacy;
 mod lists;
 mod lower_case;
 mod numbers;
+mod sealed;
 #[cfg(test)]
 pub(crate) mod testing;
 mod times;
@@ -38,6 +39,7 @@ pub use legacy::sent_name;
 pub use lists::{CidrList, PolicyNames};
 pub use lower_case::LowerCase;
 pub use numbers::IntegerList;
+pub use sealed::Sealed;
 pub use times::SignedDurationSecs;
 pub use unknown::{FieldWarnings, apply_captures};
 pub use verbatim::{NullableField, Verbatim};
@@ -79,13 +81,16 @@ pub trait Field: Sized + Send + Sync + 'static {
 
 /// Marks field kinds that may be stored with a lease. Deliberately not implemented for
 /// [`Secret`](strongroom_types::Secret) or for strings in general: use an [`Identifier`] for the
-/// name or id of a credential.
+/// name or id of a credential, or [`Sealed`] if only the secret itself revokes it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be kept with a lease",
     note = "a receipt keeps what is needed to find the credential again, never the secret itself: \
-            wrap a name or id in `Identifier`"
+            wrap a name or id in `Identifier`, or in `Sealed` if only the secret itself revokes it"
 )]
-pub trait LeaseSafe: Field {}
+pub trait LeaseSafe: Field {
+    /// Whether a lease with such a field is stored under the seal as well.
+    const SEALED: bool = false;
+}
 
 /// The kinds of field values, as help and OpenAPI describe them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -167,6 +167,8 @@ async fn leases_of_others_are_refused(host: &TestHost) {
             renewable: true,
             issued: host.now(),
             expires: host.now(),
+            seal_wrap: false,
+            renewal_warnings: Vec::new(),
             internal: RawObject::from_own_json(kept),
             data: None,
         };

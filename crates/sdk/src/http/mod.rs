@@ -69,9 +69,11 @@
 //! #     const HELP: &'static str = "Issues a token with the permissions of the role.";
 //! #     type Config = Config;
 //! #     type Role = Role;
+//! #     type Input = ();
 //! #     type Response = Token;
 //! #     type Receipt = TokenId;
 //! #     type Renewal = NotRenewable;
+//! #     type Undo = ByName;
 //! #
 //! #     fn lifetime(_: &Role) -> Lifetime {
 //! #         Lifetime::default()
@@ -95,7 +97,9 @@
 //!         // This service sends 404 if the token doesn't exist, and only then.
 //!         Ok(request.path_value("id", kept.id.as_str()).send_revocation(&[404]).await?)
 //!     }
+//! }
 //!
+//! impl UndoByName for Tokens {
 //!     async fn undo(&self, to: &RevokeContext<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
 //!         let (service, name) = (self.service(to.config, to.context), name.fit(64));
 //!         let list = service.get("/tokens").query("name", &name).send().await?;

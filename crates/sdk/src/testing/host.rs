@@ -257,8 +257,10 @@ impl TestHost {
             .handle(self.lease_request(Operation::Renew, &lease, increment))
             .await?;
         let (usual, lease) = match answer {
-            EngineResponse::Leased(LeasedResponse { ttl, max_ttl, internal, .. }) => {
-                (ttl, TestLease { max_ttl, internal, ..lease })
+            EngineResponse::Leased(leased) => {
+                let LeasedResponse { ttl, max_ttl, internal, seal_wrap, data, .. } = leased;
+                let renewal_warnings = data.warnings;
+                (ttl, TestLease { max_ttl, internal, seal_wrap, renewal_warnings, ..lease })
             }
             _ => (lease.ttl, lease),
         };

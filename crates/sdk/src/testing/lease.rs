@@ -21,6 +21,10 @@ pub struct TestLease {
     pub issued: Timestamp,
     /// When the lease expires, unless it is renewed or revoked before.
     pub expires: Timestamp,
+    /// Whether the server stores the lease under the seal as well.
+    pub seal_wrap: bool,
+    /// The engine's warnings at the last renewal.
+    pub renewal_warnings: Vec<String>,
     pub(crate) internal: RawObject,
     pub(crate) data: Option<RawObject>,
 }
@@ -51,6 +55,8 @@ impl TestLease {
             renewable: leased.renewable,
             issued: now,
             expires,
+            seal_wrap: leased.seal_wrap,
+            renewal_warnings: Vec::new(),
             internal: leased.internal.clone(),
             data: leased.keep_data.then(|| leased.data.object.clone()),
         }

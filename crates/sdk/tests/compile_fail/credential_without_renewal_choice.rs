@@ -1,9 +1,6 @@
 //! Whether it can be renewed must be said.
 
-use strongroom_sdk::{
-    ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, IssueRequest, RevokeContext,
-    Receipt, RevokeOutcome, UndoOutcome,
-};
+use strongroom_sdk::{ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, IssueRequest, RevokeContext, Receipt, RevokeOutcome, UndoOutcome, ByName, UndoByName};
 
 #[derive(ResponseData)]
 struct Key {
@@ -23,6 +20,7 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = Key;
     type Receipt = KeyReceipt;
 
@@ -37,7 +35,9 @@ impl Credential for Keys {
     async fn revoke(&self, _: &RevokeContext<'_, Self>, _: &KeyReceipt) -> Result<RevokeOutcome, Error> {
         Ok(RevokeOutcome::Now)
     }
+}
 
+impl UndoByName for Keys {
     async fn undo(&self, _: &RevokeContext<'_, Self>, _: &CredentialName) -> Result<UndoOutcome, Error> {
         Ok(UndoOutcome::NotFound)
     }

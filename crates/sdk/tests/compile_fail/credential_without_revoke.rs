@@ -1,9 +1,6 @@
 //! A credential that nobody can take back.
 
-use strongroom_sdk::{
-    ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest,
-    RevokeContext, Receipt, UndoOutcome,
-};
+use strongroom_sdk::{ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest, RevokeContext, Receipt, UndoOutcome, ByName, UndoByName};
 
 #[derive(ResponseData)]
 struct Key {
@@ -23,9 +20,11 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = Key;
     type Receipt = KeyReceipt;
     type Renewal = NotRenewable;
+    type Undo = ByName;
 
     fn lifetime(_: &()) -> Lifetime {
         Lifetime::default()
@@ -34,7 +33,9 @@ impl Credential for Keys {
     async fn issue(&self, _: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         Err(Error::user("none left"))
     }
+}
 
+impl UndoByName for Keys {
     async fn undo(&self, _: &RevokeContext<'_, Self>, _: &CredentialName) -> Result<UndoOutcome, Error> {
         Ok(UndoOutcome::NotFound)
     }

@@ -1,7 +1,7 @@
 //! A credential that would be orphaned by a crash.
 
 use strongroom_sdk::{
-    ResponseData, Credential, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest, RevokeContext, Receipt,
+    ByName, ResponseData, Credential, Error, Identifier, IssuedCredential, Lifetime, NotRenewable, IssueRequest, RevokeContext, Receipt,
     RevokeOutcome,
 };
 
@@ -23,9 +23,11 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = Key;
     type Receipt = KeyReceipt;
     type Renewal = NotRenewable;
+    type Undo = ByName;
 
     fn lifetime(_: &()) -> Lifetime {
         Lifetime::default()

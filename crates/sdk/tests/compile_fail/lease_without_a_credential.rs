@@ -12,6 +12,7 @@ async fn creds(_: Context, (): ()) -> Result<EngineResponse, Error> {
         renewable: false,
         intent: None,
         keep_data: false,
+        seal_wrap: false,
     }))
 }
 

@@ -1,9 +1,6 @@
 //! And if it can, how.
 
-use strongroom_sdk::{
-    ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, IssueRequest, RevokeContext,
-    Receipt, Renewable, RevokeOutcome, UndoOutcome,
-};
+use strongroom_sdk::{ResponseData, Credential, CredentialName, Error, Identifier, IssuedCredential, Lifetime, IssueRequest, RevokeContext, Receipt, Renewable, RevokeOutcome, UndoOutcome, ByName, UndoByName};
 
 #[derive(ResponseData)]
 struct Key {
@@ -23,9 +20,11 @@ impl Credential for Keys {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = Key;
     type Receipt = KeyReceipt;
     type Renewal = Renewable;
+    type Undo = ByName;
 
     fn lifetime(_: &()) -> Lifetime {
         Lifetime::default()
@@ -38,7 +37,9 @@ impl Credential for Keys {
     async fn revoke(&self, _: &RevokeContext<'_, Self>, _: &KeyReceipt) -> Result<RevokeOutcome, Error> {
         Ok(RevokeOutcome::Now)
     }
+}
 
+impl UndoByName for Keys {
     async fn undo(&self, _: &RevokeContext<'_, Self>, _: &CredentialName) -> Result<UndoOutcome, Error> {
         Ok(UndoOutcome::NotFound)
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
 use strongroom_sdk::{
-    Blueprint, Context, Credential, CredentialName, Document, Error, Identifier, IssueRequest,
-    IssuedCredential, Lifetime, NotRenewable, Receipt, ResponseData, RevokeContext, RevokeOutcome,
-    Secret, UndoOutcome,
+    Blueprint, ByName, Context, Credential, CredentialName, Document, Error, Identifier,
+    IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt, ResponseData, RevokeContext,
+    RevokeOutcome, Secret, UndoByName, UndoOutcome,
 };
 
 /// Access to the outside system.
@@ -51,9 +51,11 @@ impl Credential for UserCredential {
     const CALLS: u32 = CALLS;
     type Config = Config;
     type Role = ();
+    type Input = ();
     type Response = UserResponse;
     type Receipt = UserReceipt;
     type Renewal = NotRenewable;
+    type Undo = ByName;
 
     fn lifetime((): &()) -> Lifetime {
         Lifetime::default()
@@ -78,7 +80,9 @@ impl Credential for UserCredential {
     ) -> Result<RevokeOutcome, Error> {
         Ok(RevokeOutcome::Now)
     }
+}
 
+impl UndoByName for UserCredential {
     async fn undo(
         &self,
         to: &RevokeContext<'_, Self>,

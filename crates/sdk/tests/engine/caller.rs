@@ -4,9 +4,9 @@
 use strongroom_sdk::engine::{EntityAlias, EntityGroup, EntityInfo, Existence, Operation};
 use strongroom_sdk::testing::{Harness, TestCaller, Transport, json};
 use strongroom_sdk::{
-    Blueprint, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
+    Blueprint, ByName, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
     IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response, ResponseData,
-    RevokeContext, RevokeOutcome, UndoOutcome,
+    RevokeContext, RevokeOutcome, UndoByName, UndoOutcome,
 };
 
 const ALL_TRANSPORTS: [Transport; 3] = [Transport::Linked, Transport::Wire, Transport::Foreign];
@@ -63,9 +63,11 @@ impl Credential for KeyCredential {
     const HELP: &'static str = "A key.";
     type Config = ();
     type Role = ();
+    type Input = ();
     type Response = ContextResponse;
     type Receipt = KeyReceipt;
     type Renewal = NotRenewable;
+    type Undo = ByName;
 
     fn lifetime((): &()) -> Lifetime {
         Lifetime::default()
@@ -87,7 +89,9 @@ impl Credential for KeyCredential {
             _ => Err(Error::internal("a revocation has no caller")),
         }
     }
+}
 
+impl UndoByName for KeyCredential {
     async fn undo(
         &self,
         _: &RevokeContext<'_, Self>,

@@ -3,9 +3,9 @@
 
 use strongroom_sdk::testing::{Harness, Transport};
 use strongroom_sdk::{
-    Blueprint, Context, Credential, CredentialName, Document, Error, Identifier, Input,
+    Blueprint, ByName, Context, Credential, CredentialName, Document, Error, Identifier, Input,
     IssueRequest, IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response,
-    ResponseData, RevokeContext, RevokeOutcome, Secret, UndoOutcome,
+    ResponseData, RevokeContext, RevokeOutcome, Secret, UndoByName, UndoOutcome,
 };
 
 /// Access to the outside system.
@@ -47,9 +47,11 @@ macro_rules! credential {
             const HELP: &'static str = "A key.";
             type Config = $config;
             type Role = Role;
+            type Input = ();
             type Response = KeyResponse;
             type Receipt = KeyReceipt;
             type Renewal = NotRenewable;
+            type Undo = ByName;
 
             fn lifetime(_: &Role) -> Lifetime {
                 Lifetime::default()
@@ -74,7 +76,9 @@ macro_rules! credential {
             ) -> Result<RevokeOutcome, Error> {
                 Ok(RevokeOutcome::Now)
             }
+        }
 
+        impl UndoByName for $name {
             async fn undo(
                 &self,
                 _: &RevokeContext<'_, Self>,
@@ -97,7 +101,7 @@ fn keys_blueprint() -> Blueprint {
 }
 
 /// The error of opening an engine.
-async fn open_error(engine: Blueprint) -> String {
+pub(crate) async fn open_error(engine: Blueprint) -> String {
     let opened = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(
         Harness::run_one(engine, Transport::Linked, |_| async {}),
     ));

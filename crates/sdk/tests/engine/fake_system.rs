@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use strongroom_sdk::{
-    Blueprint, Context, Credential, CredentialName, Document, DurationSecs, Error, Identifier,
-    IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
-    ResponseData, RevokeContext as Reach, RevokeOutcome, Secret, Ttl, UndoOutcome,
+    Blueprint, ByName, Context, Credential, CredentialName, Document, DurationSecs, Error,
+    Identifier, IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
+    RenewedCredential, ResponseData, RevokeContext as Reach, RevokeOutcome, Secret, Ttl,
+    UndoByName, UndoOutcome,
 };
 
 /// The keys that exist in the outside system, by name.
@@ -134,9 +135,11 @@ impl Credential for KeyCredential {
     const HELP: &'static str = "A key.";
     type Config = Config;
     type Role = Role;
+    type Input = ();
     type Response = KeyResponse;
     type Receipt = KeyReceipt;
     type Renewal = Renewable;
+    type Undo = ByName;
 
     fn lifetime(role: &Role) -> Lifetime {
         Lifetime { ttl: role.ttl.0, max_ttl: role.max_ttl.0 }
@@ -189,7 +192,9 @@ impl Credential for KeyCredential {
         let there = state.live_keys.remove(receipt.name.as_str());
         Ok(if there { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
     }
+}
 
+impl UndoByName for KeyCredential {
     async fn undo(&self, _: &Reach<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
         let mood = self.0.lock_state().behavior;
         if mood == Behavior::PanicsInUndo {
@@ -208,8 +213,14 @@ impl Credential for KeyCredential {
 }
 
 impl Renew for KeyCredential {
-    async fn renew(&self, _: &RenewRequest<'_, Self>, receipt: &KeyReceipt) -> Result<(), Error> {
-        let there = self.0.lock_state().live_keys.contains(receipt.name.as_str());
-        if there { Ok(()) } else { Err(Error::user("the key is gone")) }
+    async fn renew(
+        &self,
+        _: &RenewRequest<'_, Self>,
+        receipt: &KeyReceipt,
+    ) -> Result<RenewedCredential<Self>, Error> {
+        match self.0.lock_state().live_keys.contains(receipt.name.as_str()) {
+            true => Ok(RenewedCredential::unchanged()),
+            false => Err(Error::user("the key is gone")),
+        }
     }
 }

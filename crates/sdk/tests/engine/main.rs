@@ -15,5 +15,6 @@ mod field_attributes;
 mod field_kinds;
 mod harness;
 mod harness_tools;
+mod issuing;
 mod key_migration;
 mod lifecycle;

@@ -50,6 +50,7 @@ fn leased_credential(intent: Option<&str>) -> LeasedResponse {
         renewable: true,
         intent: intent.map(str::to_owned),
         keep_data: false,
+        seal_wrap: false,
     }
 }
 
@@ -189,6 +190,7 @@ impl RevocationFixture {
                 path: "x".to_owned(),
                 internal: RawValue::NULL.to_owned(),
                 data: None,
+                seal_wrap: false,
             },
             token: Some(token.as_str().to_owned()),
             issued: self.clock.now(),

@@ -177,6 +177,7 @@ impl Engine for FakeAuthEngine {
                 renewable: false,
                 intent: None,
                 keep_data: false,
+                seal_wrap: false,
             }));
         }
         if request.path.starts_with("login/") || request.path.starts_with("inside/") {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use strongroom_sdk::{
-    Blueprint, Credential, CredentialName, Document, DurationSecs, Error, Identifier, IssueRequest,
-    IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable, ResponseData,
-    RevokeContext as Reach, RevokeOutcome, Secret, UndoOutcome,
+    Blueprint, ByName, Credential, CredentialName, Document, DurationSecs, Error, Identifier,
+    IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
+    RenewedCredential, ResponseData, RevokeContext as Reach, RevokeOutcome, Secret, UndoByName,
+    UndoOutcome,
 };
 use tokio::sync::Notify;
 
@@ -106,9 +107,11 @@ impl Credential for FakeKeyCredential {
     const HELP: &'static str = "A key.";
     type Config = Config;
     type Role = Role;
+    type Input = ();
     type Response = FakeKeyResponse;
     type Receipt = KeyReceipt;
     type Renewal = Renewable;
+    type Undo = ByName;
 
     fn lifetime(role: &Role) -> Lifetime {
         Lifetime { ttl: role.ttl.0, max_ttl: role.max_ttl.0 }
@@ -145,7 +148,9 @@ impl Credential for FakeKeyCredential {
         let there = self.0.0.alive.lock().unwrap().remove(receipt.name.as_str());
         Ok(if there.is_some() { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
     }
+}
 
+impl UndoByName for FakeKeyCredential {
     async fn undo(&self, _: &Reach<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
         if self.0.behavior() == OutsideBehavior::RefusesRevoke {
             return Err(Error::answered("outside", "remove", 503));
@@ -156,8 +161,14 @@ impl Credential for FakeKeyCredential {
 }
 
 impl Renew for FakeKeyCredential {
-    async fn renew(&self, _: &RenewRequest<'_, Self>, receipt: &KeyReceipt) -> Result<(), Error> {
-        let there = self.0.0.alive.lock().unwrap().contains_key(receipt.name.as_str());
-        if there { Ok(()) } else { Err(Error::user("the key is gone")) }
+    async fn renew(
+        &self,
+        _: &RenewRequest<'_, Self>,
+        receipt: &KeyReceipt,
+    ) -> Result<RenewedCredential<Self>, Error> {
+        match self.0.0.alive.lock().unwrap().contains_key(receipt.name.as_str()) {
+            true => Ok(RenewedCredential::unchanged().warn("the key is the same")),
+            false => Err(Error::user("the key is gone")),
+        }
     }
 }
