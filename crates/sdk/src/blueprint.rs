@@ -16,6 +16,7 @@ use strongroom_schema::pattern::RoutePattern;
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
+use crate::durable_action::{ErasedDurableAction, PLAN_BUCKET};
 use crate::free_form::FreeForm;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::lifecycle::LifecycleDeclarations;
@@ -69,6 +70,7 @@ pub(crate) enum RouteTarget {
     FreeForm(Arc<FreeForm>),
     Credential(Arc<dyn ErasedCredential>),
     Login(Arc<dyn ErasedLogin>),
+    DurableAction(Arc<dyn ErasedDurableAction>),
     Actions(Box<RouteActions>),
 }
 
@@ -278,7 +280,7 @@ impl Blueprint {
         self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
     }
 
-    fn push_route(
+    pub(crate) fn push_route(
         mut self,
         path: &'static str,
         help: &'static str,
@@ -398,7 +400,11 @@ impl Blueprint {
             }
             if let RouteTarget::Credential(credential) = &route.target {
                 check_no_repeated_field(route, &**credential)?;
-                self.check_required_documents(route, &**credential)?;
+                let (configs, roles) = (credential.config_documents(), credential.role_documents());
+                self.check_required_documents(route, configs, roles)?;
+            }
+            if let RouteTarget::DurableAction(action) = &route.target {
+                self.check_required_documents(route, Vec::new(), action.target_documents())?;
             }
         }
         self.check_kind()
@@ -422,17 +428,17 @@ impl Blueprint {
         }
     }
 
-    /// Checks that the documents a credential requires can be written, and that the path captures
-    /// the role's name. Otherwise every request for the credential would ask the user to write a
+    /// Checks that the documents a credential or durable action requires can be written, and that
+    /// the path captures the role's name. Otherwise every request would ask the user to write a
     /// document that has no path.
     fn check_required_documents(
         &self,
         of: &Route,
-        credential: &dyn ErasedCredential,
+        configs: Vec<RequiredDocumentSpec>,
+        roles: Vec<RequiredDocumentSpec>,
     ) -> Result<(), EngineError> {
         let refused = |reason: String| Err(EngineError::internal(reason));
         let at = of.pattern.as_str();
-        let (configs, roles) = (credential.config_documents(), credential.role_documents());
         if let Some(config) = configs.iter().find(|config| config.capture_count() > 0) {
             let path = config.path;
             return refused(format!("the configuration of {at:?} is a collection: {path:?}"));
@@ -449,9 +455,10 @@ impl Blueprint {
             let fits = declared.is_some_and(|route| match &route.target {
                 RouteTarget::Document(document) => document.type_id() == type_id,
                 RouteTarget::Actions(actions) => actions.write.is_some(),
-                RouteTarget::FreeForm(_) | RouteTarget::Credential(_) | RouteTarget::Login(_) => {
-                    false
-                }
+                RouteTarget::FreeForm(_)
+                | RouteTarget::Credential(_)
+                | RouteTarget::Login(_)
+                | RouteTarget::DurableAction(_) => false,
             });
             if !fits {
                 return refused(format!(
@@ -494,6 +501,10 @@ impl Blueprint {
         }
         if self.has_credentials() {
             special.local_storage.push(WAL_FOLDER.to_owned());
+        }
+        let is_durable = |route: &Route| matches!(route.target, RouteTarget::DurableAction(_));
+        if self.routes.iter().any(is_durable) {
+            special.seal_wrap_storage.push(RecordKey::new(PLAN_BUCKET, "").as_str().to_owned());
         }
         EngineDescription {
             kind: self.kind,
@@ -549,6 +560,7 @@ impl Route {
             RouteTarget::FreeForm(_) => Vec::new(),
             RouteTarget::Credential(credential) => credential.fields(),
             RouteTarget::Login(login) => login.fields().iter().collect(),
+            RouteTarget::DurableAction(action) => action.fields().iter().collect(),
             RouteTarget::Actions(actions) => actions.all_fields(),
         }
     }
@@ -564,7 +576,9 @@ impl Route {
                 let (read, write) = (by.includes_read(), by.includes_write());
                 (PathVerbs { read, write, ..PathVerbs::default() }, false)
             }
-            RouteTarget::Login(_) => (PathVerbs { write: true, ..PathVerbs::default() }, false),
+            RouteTarget::Login(_) | RouteTarget::DurableAction(_) => {
+                (PathVerbs { write: true, ..PathVerbs::default() }, false)
+            }
             RouteTarget::Actions(actions) => {
                 let verbs = PathVerbs {
                     read: actions.read.is_some(),
@@ -604,6 +618,7 @@ impl Route {
             RouteTarget::Document(document) => document.check_defaults(),
             RouteTarget::Actions(actions) => actions.check_defaults(),
             RouteTarget::Login(login) => login.check_defaults(),
+            RouteTarget::DurableAction(action) => action.check_defaults(),
             RouteTarget::Credential(credential) => credential.check_defaults(),
             RouteTarget::FreeForm(_) => Ok(()),
         }

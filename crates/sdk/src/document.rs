@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_engine::mount_config::{CACHED_BYTES_CONFIG_KEY, DEFAULT_CACHED_BYTES};
-use strongroom_engine::{Storage, StorageBatch, StorageEntry, StorageError};
+use strongroom_engine::{
+    Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
+};
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Fields, ReadCache};
@@ -211,6 +213,38 @@ impl DocumentStore {
             match self.commit_and_invalidate(key.clone(), batch).await {
                 Err(StorageError::Precondition(_)) => {}
                 done => return Ok(done?),
+            }
+        }
+        Err(Error::write_conflict())
+    }
+
+    /// Passes the document to `edit`, stores the result, and deletes another entry in the same batch,
+    /// which applies only under the precondition. Returns the new document; `None`, without a change,
+    /// if there is no document. On hosts without atomic storage the other entry is deleted last.
+    pub(crate) async fn replace_and_delete<D: Document>(
+        &self,
+        captures: &[&str],
+        edit: impl Fn(D) -> D,
+        other: &str,
+        precondition: StoragePrecondition,
+    ) -> Result<Option<D>, Error> {
+        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        for _ in 0..MAX_MERGE_ATTEMPTS {
+            let (stored, fields) = self.read_fields(&key).await?;
+            let Some(stored) = stored else { return Ok(None) };
+            let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(&key))?;
+            let document = edit(document);
+            let echoed = EchoedNames::of_stored(D::FIELDS, &fields);
+            let value = encode_document(&document, &echoed);
+            let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);
+            batch.changes.push(StorageChange::Delete { key: other.to_owned() });
+            if self.storage.is_atomic() {
+                batch.preconditions.push(unchanged_precondition(&key, Some(&stored)));
+                batch.preconditions.push(precondition.clone());
+            }
+            match self.commit_and_invalidate(key.clone(), batch).await {
+                Err(StorageError::Precondition(_)) => {}
+                done => return Ok(done.map(|()| Some(document))?),
             }
         }
         Err(Error::write_conflict())

@@ -198,7 +198,9 @@ impl EngineInstance {
                 }
                 _ => return Ok(Existence::NoCheck),
             },
-            RouteTarget::Credential(_) | RouteTarget::Login(_) => return Ok(Existence::NoCheck),
+            RouteTarget::Credential(_) | RouteTarget::Login(_) | RouteTarget::DurableAction(_) => {
+                return Ok(Existence::NoCheck);
+            }
         };
         Ok(if exists { Existence::Exists } else { Existence::Absent })
     }
@@ -242,6 +244,10 @@ impl EngineInstance {
                 Operation::ResolveRole => login.resolve_role(&request.fields),
                 _ => unsupported,
             },
+            RouteTarget::DurableAction(action) if is_write(request.operation) => {
+                action.handle(&context(), &capture_values(captures), &request.fields).await
+            }
+            RouteTarget::DurableAction(_) => unsupported,
             RouteTarget::Actions(actions) => {
                 let Some(action) = actions.for_operation(request.operation) else {
                     return unsupported;
@@ -271,9 +277,10 @@ impl EngineInstance {
                 RouteTarget::Actions(actions) => {
                     Some(ListTarget::Action(actions.list.as_ref()?, below))
                 }
-                RouteTarget::Document(_) | RouteTarget::Credential(_) | RouteTarget::Login(_) => {
-                    None
-                }
+                RouteTarget::Document(_)
+                | RouteTarget::Credential(_)
+                | RouteTarget::Login(_)
+                | RouteTarget::DurableAction(_) => None,
             }
         });
         let warnings = FieldWarnings::for_unrecognized(&request.fields, LIST_FIELDS.into_iter());

@@ -117,6 +117,8 @@
 //! - [`document_hooks`]: code that runs when a client writes, reads or deletes a document
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
 //! - [`login`]: [`Login`], how clients log in at an auth method
+//! - [`durable_action`]: actions that change an outside system and then a document, and survive a
+//!   crash between the two, such as the rotation of the engine's own password
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
@@ -187,6 +189,7 @@ mod credential_name;
 mod derive_attributes_page {}
 pub mod document;
 pub mod document_hooks;
+pub mod durable_action;
 pub mod engine;
 mod engine_instance;
 mod error;

@@ -7,6 +7,10 @@ use super::DEFAULT_RUN_LIMIT;
 use super::declaration::{LifecycleFunction, TaskDeclaration};
 use crate::{Blueprint, Context, Error};
 
+/// Interrupted work is completed at every periodic call; one run may take this long.
+const COMPLETION_INTERVAL: Duration = Duration::ZERO;
+const COMPLETION_LIMIT: Duration = Duration::from_secs(600);
+
 /// The name of the task that `on_start` declares.
 const START_TASK: &str = "on_start";
 
@@ -64,6 +68,20 @@ impl Blueprint {
         self
     }
 
+    /// Adds a task of the SDK's own, which runs at the start and at every periodic call.
+    pub(crate) fn completion_task<F, Fut>(mut self, name: &'static str, function: F) -> Self
+    where
+        F: Fn(Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        self = self.push_task(name, Some(COMPLETION_INTERVAL), function);
+        if let Some(task) = self.lifecycle.tasks.last_mut() {
+            task.limit = COMPLETION_LIMIT;
+            task.runs_at_start = true;
+        }
+        self
+    }
+
     fn push_task<F, Fut>(
         mut self,
         name: &'static str,
@@ -74,8 +92,13 @@ impl Blueprint {
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let task =
-            TaskDeclaration { name, interval, limit: DEFAULT_RUN_LIMIT, function: erase(function) };
+        let task = TaskDeclaration {
+            name,
+            interval,
+            limit: DEFAULT_RUN_LIMIT,
+            runs_at_start: interval.is_none(),
+            function: erase(function),
+        };
         self.lifecycle.tasks.push(task);
         self
     }

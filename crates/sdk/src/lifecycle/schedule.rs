@@ -130,6 +130,7 @@ impl TaskSchedule {
     /// The interval and the results of the last runs, in lines for the help page.
     pub(super) fn describe(&self) -> String {
         let mut text = match self.interval {
+            Some(Duration::ZERO) => "runs at every periodic call".to_owned(),
             Some(interval) => format!("runs every {} s", interval.as_secs_f64()),
             None => "runs once, after the start".to_owned(),
         };

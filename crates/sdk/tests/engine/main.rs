@@ -10,6 +10,7 @@ mod caller;
 mod contention;
 mod contract;
 mod declarations;
+mod durable_actions;
 mod fake_system;
 mod field_attributes;
 mod field_kinds;

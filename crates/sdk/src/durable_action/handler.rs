@@ -1,0 +1,264 @@
+//! Runs a [`DurableAction`]: stores its plan, calls the outside system and settles, and completes
+//! runs that were interrupted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use strongroom_engine::{
+    EngineError, EngineResponse, Operation, StorageError, StoragePrecondition,
+};
+use strongroom_schema::field::{FieldSpec, InvalidInput};
+use strongroom_schema::pattern::RoutePattern;
+use strongroom_types::{Fields, clock};
+
+use super::stored_plan::{PLAN_BUCKET, StoredPlan, stale_after};
+use super::{ActionCall, ActionPreparation, DurableAction};
+use crate::action::{Input, Response};
+use crate::records::{RecordKey, unchanged_precondition};
+use crate::required_document::RequiredDocument;
+use crate::{Context, Error};
+
+/// A durable action with its types erased.
+#[async_trait]
+pub(crate) trait ErasedDurableAction: Send + Sync {
+    fn fields(&self) -> &'static [FieldSpec];
+    fn check_defaults(&self) -> Result<(), InvalidInput>;
+    /// The document that the action changes.
+    fn target_documents(&self) -> Vec<crate::required_document::RequiredDocumentSpec>;
+    async fn handle(
+        &self,
+        context: &Context,
+        captures: &[&str],
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError>;
+}
+
+pub(crate) struct DurableActionHandler<A>(Arc<A>);
+
+impl<A: DurableAction> DurableActionHandler<A> {
+    pub(crate) fn new(action: Arc<A>) -> Self {
+        Self(action)
+    }
+
+    /// Completes the runs of the action that were interrupted and can no longer be under way.
+    pub(crate) async fn complete_interrupted(&self, context: &Context) -> Result<(), Error> {
+        let pattern = RoutePattern::new(A::PATH);
+        let Some(folder) = plan_folder(&pattern) else {
+            let key = StoredPlan::<A>::storage_key(&[]);
+            return self.complete_if_stale(context, &key).await;
+        };
+        let storage = &context.services().mount.storage;
+        let mut folders = vec![folder];
+        let mut failure = None;
+        // A path with several captures has folders of folders.
+        while let Some(folder) = folders.pop() {
+            let mut after: Option<String> = None;
+            loop {
+                let page = storage.list(&folder, after.as_deref(), PAGE_SIZE).await?;
+                for name in &page {
+                    let key = format!("{folder}{name}");
+                    if key.ends_with('/') {
+                        folders.push(key);
+                    } else if is_plan_of::<A>(&key)
+                        && let Err(error) = self.complete_if_stale(context, &key).await
+                    {
+                        // One document must not keep the others from being completed.
+                        failure = Some(error);
+                    }
+                }
+                if page.len() < PAGE_SIZE {
+                    break;
+                }
+                after = page.last().cloned();
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn complete_if_stale(&self, context: &Context, key: &str) -> Result<(), Error> {
+        match StoredPlan::<A>::load(context, key).await? {
+            Some(stored) if !stored.may_be_running(context.now()) => {
+                complete(&*self.0, context, stored).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Names per storage list request.
+const PAGE_SIZE: usize = 1000;
+
+/// The folder of the plans of a path with captures; `None` for a path without.
+fn plan_folder(pattern: &RoutePattern) -> Option<String> {
+    let (before, _) = pattern.as_str().split_once('{')?;
+    Some(RecordKey::new(PLAN_BUCKET, before).as_str().to_owned())
+}
+
+/// Whether a plan in the folder is one of this action, and not of one with a longer path.
+fn is_plan_of<A: DurableAction>(key: &str) -> bool {
+    let bucket = RecordKey::new(PLAN_BUCKET, "");
+    let path = key.strip_prefix(bucket.as_str());
+    path.is_some_and(|path| RoutePattern::new(A::PATH).match_path(path).is_some())
+}
+
+#[async_trait]
+impl<A: DurableAction> ErasedDurableAction for DurableActionHandler<A> {
+    fn fields(&self) -> &'static [FieldSpec] {
+        A::Input::FIELDS
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        A::Input::check_defaults()
+    }
+
+    fn target_documents(&self) -> Vec<crate::required_document::RequiredDocumentSpec> {
+        <A::Target as RequiredDocument>::document_specs()
+    }
+
+    async fn handle(
+        &self,
+        context: &Context,
+        captures: &[&str],
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError> {
+        let input = A::Input::from_fields(fields);
+        let input = input.map_err(|error| EngineError::user(error.to_string()))?;
+        let response = run(&*self.0, context, captures, input).await?;
+        Ok(response.into_engine_response(Operation::Update))
+    }
+}
+
+/// Carries an action out: see [`DurableAction::run`].
+pub(super) async fn run<A: DurableAction>(
+    action: &A,
+    context: &Context,
+    captures: &[&str],
+    input: A::Input,
+) -> Result<Response, Error> {
+    let target = A::Target::load_required(context, captures).await?;
+    let key = StoredPlan::<A>::storage_key(captures);
+    if let Some(interrupted) = StoredPlan::<A>::load(context, &key).await? {
+        if interrupted.may_be_running(context.now()) {
+            return Err(in_progress());
+        }
+        return complete(action, context, interrupted).await;
+    }
+    let name = captures.last().copied().unwrap_or_default();
+    let preparation = ActionPreparation { target: &*target, name, input: &input, context };
+    let plan = action.prepare(&preparation).await?;
+    let stale_at = stale_after(context.now(), A::timeout(&target));
+    let mut stored = StoredPlan::<A>::new(key, captures, stale_at, plan);
+    store(context, &mut stored).await?;
+    match call_with_deadline(action, context, &target, &stored, false).await {
+        Ok(()) => settle(action, context, stored).await,
+        Err(error) if error.is_uncertain() => {
+            tracing::warn!(
+                path = A::PATH,
+                %error,
+                "it is unknown whether an action took effect; it will be completed"
+            );
+            Err(error)
+        }
+        Err(error) => {
+            discard(context, &stored).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Completes an interrupted run. Whatever the error, the plan stays: an earlier call may have taken
+/// effect.
+async fn complete<A: DurableAction>(
+    action: &A,
+    context: &Context,
+    mut stored: StoredPlan<A>,
+) -> Result<Response, Error> {
+    let captures: Vec<&str> = stored.captures.iter().map(String::as_str).collect();
+    let documents = context.documents();
+    let Some(target) = documents.get::<A::Target>(&captures).await? else {
+        tracing::warn!(
+            path = A::PATH,
+            "the document of an interrupted action was deleted; its plan is deleted too"
+        );
+        discard(context, &stored).await?;
+        return Err(Error::user("the document of the action was deleted"));
+    };
+    stored.extend(context.now(), A::timeout(&target));
+    store(context, &mut stored).await?;
+    call_with_deadline(action, context, &target, &stored, true).await?;
+    settle(action, context, stored).await
+}
+
+/// Stores a plan, unless another run stored one since it was read. The entry that is then stored is
+/// the plan's new one.
+async fn store<A: DurableAction>(
+    context: &Context,
+    stored: &mut StoredPlan<A>,
+) -> Result<(), Error> {
+    let storage = &context.services().mount.storage;
+    let mut batch = stored.to_batch();
+    if storage.is_atomic() {
+        batch.preconditions.push(unchanged_precondition(&stored.key, stored.entry.as_ref()));
+    }
+    match storage.commit(batch).await {
+        Ok(()) => {}
+        Err(StorageError::Precondition(_)) => return Err(in_progress()),
+        Err(error) => return Err(error.into()),
+    }
+    stored.entry = storage.get(&stored.key).await?;
+    Ok(())
+}
+
+/// Deletes a plan that wasn't carried out.
+async fn discard<A: DurableAction>(context: &Context, stored: &StoredPlan<A>) -> Result<(), Error> {
+    let storage = &context.services().mount.storage;
+    let batch = strongroom_engine::StorageBatch::delete(stored.key.clone());
+    Ok(storage.commit(batch).await?)
+}
+
+/// Stores the changed document and deletes the plan in one batch. On hosts without atomic storage
+/// the plan is deleted last; if the process dies before, the action is completed once more.
+async fn settle<A: DurableAction>(
+    action: &A,
+    context: &Context,
+    stored: StoredPlan<A>,
+) -> Result<Response, Error> {
+    let captures: Vec<&str> = stored.captures.iter().map(String::as_str).collect();
+    let edit = |target| action.settle(&stored.plan, target);
+    let plan = StoragePrecondition::Exists(stored.key.clone());
+    let documents = context.documents();
+    let settled = documents.replace_and_delete::<A::Target>(&captures, edit, &stored.key, plan);
+    match settled.await? {
+        Some(target) => Ok(action.respond(&stored.plan, &target)),
+        None => {
+            discard(context, &stored).await?;
+            Err(Error::user("the document of the action was deleted meanwhile"))
+        }
+    }
+}
+
+async fn call_with_deadline<A: DurableAction>(
+    action: &A,
+    context: &Context,
+    target: &A::Target,
+    stored: &StoredPlan<A>,
+    is_repeated: bool,
+) -> Result<(), Error> {
+    let name = stored.captures.last().map_or("", String::as_str);
+    let call = ActionCall { target, name, plan: &stored.plan, is_repeated, context };
+    let timeout: Duration = A::timeout(target);
+    let until = stored.call_deadline(timeout).min(context.deadline());
+    tokio::select! {
+        biased;
+        () = clock::wait_for_deadline(&**context.clock(), until) => {
+            let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
+            Err(Error::unanswered(A::SYSTEM, A::PATH, reason))
+        }
+        outcome = action.call(&call) => outcome,
+    }
+}
+
+fn in_progress() -> Error {
+    Error::conflict("the action is in progress; try again")
+}
