@@ -287,6 +287,7 @@ mod tests {
         secret: false,
         required: true,
         internal: false,
+        keep: false,
         default: None,
         legacy: None,
     };

@@ -16,7 +16,10 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
         )
         .into_compile_error();
     };
-    if let Err(error) = check_path(path).and_then(|()| check_response_fields(model)) {
+    let checked = check_path(path)
+        .and_then(|()| check_response_fields(model))
+        .and_then(|()| model.check_kept_fields());
+    if let Err(error) = checked {
         return error.into_compile_error();
     }
     let (name, help, names) = (&model.name, &model.help, model.names.path());
@@ -25,6 +28,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let local = model.document.local;
     let root = model.document.root;
     let internal_key = model.document.internal_key;
+    let replace = model.document.replace;
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
     let hooks = hook_fns(model);
     quote! {
@@ -35,6 +39,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
             const LOCAL: bool = #local;
             const ROOT: bool = #root;
             const INTERNAL_KEY: bool = #internal_key;
+            const REPLACES: bool = #replace;
             #items
         }
 
@@ -363,6 +368,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
     let FieldModel { ty, name, help, attributes, .. } = field;
     let (required, internal, hidden) =
         (attributes.required, attributes.internal, attributes.hidden);
+    let keep = attributes.keep;
     let default = match &attributes.default {
         Some(text) => quote!(::core::option::Option::Some(#text)),
         None => quote!(::core::option::Option::None),
@@ -377,6 +383,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
             secret: <#ty as #names::Field>::SECRET || #hidden,
             required: #required,
             internal: #internal,
+            keep: #keep,
             default: #default,
             legacy: ::core::option::Option::None,
         }
@@ -393,6 +400,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
                 secret: <#ty as #names::Field>::SECRET || #hidden,
                 required: false,
                 internal: #internal,
+                keep: #keep,
                 default: ::core::option::Option::None,
                 legacy: ::core::option::Option::Some(#names::LegacyName {
                     current: #name,

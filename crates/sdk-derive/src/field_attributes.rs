@@ -19,6 +19,8 @@ pub(crate) struct FieldAttributes {
     pub(crate) echo: bool,
     /// Only the engine sets the field; a client's value is ignored.
     pub(crate) internal: bool,
+    /// A write that replaces the document keeps the stored value if it doesn't contain the field.
+    pub(crate) keep: bool,
     /// The field is left out when a document is read.
     pub(crate) hidden: bool,
     /// The type is a group, whose fields are those of this struct.
@@ -55,6 +57,8 @@ impl FieldAttributes {
                     found.echo = true;
                 } else if meta.path.is_ident("internal") {
                     found.internal = true;
+                } else if meta.path.is_ident("keep") {
+                    found.keep = true;
                 } else if meta.path.is_ident("hidden") {
                     found.hidden = true;
                 } else if meta.path.is_ident("embed") {
@@ -62,7 +66,7 @@ impl FieldAttributes {
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
-                         public, legacy = \"…\", echo, internal, hidden and embed",
+                         public, legacy = \"…\", echo, internal, keep, hidden and embed",
                     ));
                 }
                 Ok(())
@@ -73,6 +77,10 @@ impl FieldAttributes {
         }
         if found.required && found.internal {
             let message = "a client can't send an internal field, so it can't be required";
+            return Err(syn::Error::new(field_span, message));
+        }
+        if found.keep && found.internal {
+            let message = "a write never changes an internal field, so `keep` says nothing";
             return Err(syn::Error::new(field_span, message));
         }
         if found.embed && !found.allows_embedding() {
@@ -93,17 +101,21 @@ impl FieldAttributes {
 
     /// Whether there is no attribute that an embedded group can't have.
     fn allows_embedding(&self) -> bool {
-        let Self { rename, default, required, public, legacy, internal, hidden, .. } = self;
+        let Self { rename, default, required, public, legacy, internal, keep, hidden, .. } = self;
         rename.is_none()
             && default.is_none()
             && legacy.is_empty()
-            && !(*required || *public || *internal || *hidden)
+            && !(*required || *public || *internal || *keep || *hidden)
     }
 
     /// The first option that only a document can have.
     pub(crate) fn document_option(&self) -> Option<&'static str> {
-        [(self.echo, "echo"), (self.internal, "internal"), (self.hidden, "hidden")]
-            .into_iter()
-            .find_map(|(is_set, name)| is_set.then_some(name))
+        let options = [
+            (self.echo, "echo"),
+            (self.internal, "internal"),
+            (self.keep, "keep"),
+            (self.hidden, "hidden"),
+        ];
+        options.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
     }
 }

@@ -13,6 +13,8 @@
 //!   If both are sent, the current name counts; stored documents and receipts with the older name
 //!   are read too
 //! - `internal`: only the engine sets the field; a client's value is ignored with a warning
+//! - `keep`, in a document with `replace`: a write that doesn't contain the field keeps the stored
+//!   value
 //! - `hidden`: the field is left out when the document is read
 //! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
 //! - `embed`: the type is a `FieldGroup`, whose fields become fields of this struct. Older names of
@@ -34,8 +36,8 @@ use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
 /// Derives `Document`: an object that operators write and the engine stores. `#[document(...)]`
-/// takes `path = "..."` and the options `seal_wrap`, `local`, `root`, `internal_key` and
-/// `validate = function`.
+/// takes `path = "..."` and the options `seal_wrap`, `local`, `root`, `internal_key`, `replace`,
+/// `validate = function` and the hooks.
 #[proc_macro_derive(Document, attributes(document, field))]
 pub fn derive_document(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_document)

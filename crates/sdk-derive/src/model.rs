@@ -51,6 +51,7 @@ pub(crate) struct DocumentAttributes {
     pub(crate) local: bool,
     pub(crate) root: bool,
     pub(crate) internal_key: bool,
+    pub(crate) replace: bool,
     pub(crate) validate: Option<syn::Path>,
     pub(crate) write_hook: bool,
     pub(crate) read_hook: bool,
@@ -99,17 +100,31 @@ impl StructModel {
             local,
             root,
             internal_key,
+            replace,
             write_hook,
             read_hook,
             delete_hook,
             ..
         } = &self.document;
-        let flags = [seal_wrap, local, root, internal_key, write_hook, read_hook, delete_hook];
+        let flags =
+            [seal_wrap, local, root, internal_key, replace, write_hook, read_hook, delete_hook];
         if path.is_some() || flags.into_iter().any(|flag| *flag) {
             let message = "a group of fields takes only #[document(validate = function)]";
             return Err(syn::Error::new(self.name.span(), message));
         }
         Ok(())
+    }
+
+    /// Rejects `keep` in a document that merges, where every field is kept.
+    pub(crate) fn check_kept_fields(&self) -> syn::Result<()> {
+        match self.fields.iter().find(|field| field.attributes.keep && !self.document.replace) {
+            Some(field) => {
+                let message = "a write keeps every field that it doesn't contain; `keep` is for \
+                               documents that a write replaces: #[document(…, replace)]";
+                Err(syn::Error::new(field.ident.span(), message))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Rejects options of fields that have a meaning in documents only.
@@ -156,6 +171,8 @@ impl DocumentAttributes {
                     found.root = true;
                 } else if meta.path.is_ident("internal_key") {
                     found.internal_key = true;
+                } else if meta.path.is_ident("replace") {
+                    found.replace = true;
                 } else if meta.path.is_ident("validate") {
                     found.validate = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("WriteHook") {
@@ -166,7 +183,7 @@ impl DocumentAttributes {
                     found.delete_hook = true;
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key, validate = function, WriteHook, ReadHook and DeleteHook",
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key, replace, validate = function, WriteHook, ReadHook and DeleteHook",
                     ));
                 }
                 Ok(())

@@ -5,7 +5,8 @@
 //! follow from that, and so does the existence check, without which Vault's own SDK panics at the
 //! first write.
 //!
-//! An update merges: fields that are not sent keep their values.
+//! An update merges: fields that are not sent keep their values. A document that is declared with
+//! `replace` is replaced instead: fields that are not sent get their defaults.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -57,7 +58,8 @@ use crate::records::{RecordKey, unchanged_precondition};
 /// listed. `seal_wrap` encrypts the stored value with the seal as well, `local` excludes the
 /// document from replication, `root` requires the `sudo` capability, `internal_key` stores it under
 /// a key that no client can name (for an engine that also has free-form documents or migrates those
-/// of an earlier version), and `validate = function` names a `fn(&Self) -> Result<(), String>` that
+/// of an earlier version), `replace` lets a client's write replace the whole document (see
+/// [`REPLACES`](Self::REPLACES)), and `validate = function` names a `fn(&Self) -> Result<(), String>` that
 /// checks the whole document before a client's write is stored.
 pub trait Document: Sized + Send + Sync + 'static {
     /// The path below the mount, which is also the storage key.
@@ -72,6 +74,11 @@ pub trait Document: Sized + Send + Sync + 'static {
     const ROOT: bool;
     /// Whether it is stored under a key that no client can name.
     const INTERNAL_KEY: bool;
+    /// Whether a client's write replaces the document: fields that it doesn't contain, or that are
+    /// `null`, get their defaults, and a required one must be sent. Fields that only the engine sets
+    /// (`internal`) and fields with `keep` keep the stored value. If this is false, the write is
+    /// merged: all fields that it doesn't contain keep the stored value.
+    const REPLACES: bool = false;
     /// The declared fields, for help, OpenAPI and merging.
     const FIELDS: &'static [FieldSpec];
 

@@ -5,7 +5,7 @@ use strongroom_engine::{DataResponse, EngineResponse, MountKind};
 use strongroom_schema::openapi;
 use strongroom_types::{Fields, RawObject};
 
-use crate::blueprint::{Blueprint, Route};
+use crate::blueprint::{Blueprint, Route, RouteTarget};
 
 /// The help of one path, or of the whole engine if the path is empty, which ends with the section
 /// on its tasks.
@@ -47,6 +47,10 @@ fn engine_help(blueprint: &Blueprint) -> String {
 fn path_help(route: &Route) -> String {
     let mut text = format!("Path:  {}\n\n{}\n", route.pattern.as_str(), route.help);
     let fields = route.fields();
+    let is_replaced = replaces_document(route);
+    if is_replaced {
+        text.push_str("\nA write replaces the whole document: fields that it doesn't contain get their defaults.\n");
+    }
     if !fields.is_empty() {
         text.push_str("\n## PARAMETERS\n");
     }
@@ -57,6 +61,11 @@ fn path_help(route: &Route) -> String {
             spec.kind.help_name(),
             spec.help
         ));
+        if is_replaced && spec.keep {
+            text.push_str(
+                "        A write that doesn't contain the field keeps the stored value.\n",
+            );
+        }
         if !spec.allowed_values.is_empty() {
             text.push_str(&format!(
                 "        Allowed values: {}.\n",
@@ -65,4 +74,9 @@ fn path_help(route: &Route) -> String {
         }
     }
     text
+}
+
+/// Whether a write to the path replaces the document there.
+fn replaces_document(route: &Route) -> bool {
+    matches!(&route.target, RouteTarget::Document(document) if document.replaces())
 }

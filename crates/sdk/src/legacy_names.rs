@@ -35,6 +35,17 @@ impl EchoedNames {
     }
 }
 
+/// Removes from a stored document the fields that a write which replaces the document doesn't keep.
+/// Those that it keeps stay under each of their names.
+pub(crate) fn remove_replaced_fields(specs: &'static [FieldSpec], stored: &mut Fields) {
+    let is_kept = |name: &str| specs.iter().any(|it| it.name == name && (it.keep || it.internal));
+    let names = stored.iter().map(|(name, _)| name.to_owned());
+    let replaced: Vec<String> = names.filter(|name| !is_kept(name)).collect();
+    for name in replaced {
+        stored.remove(&name);
+    }
+}
+
 /// Merges the fields that a client sent into those of a stored document, and returns the legacy
 /// names that the result is shown with. Fields that aren't declared or are internal are ignored, and
 /// `null` counts as not sent. A value stays under the name it was sent with, so that an error about

@@ -12,7 +12,7 @@ use strongroom_types::{Fields, RawObject};
 
 use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
 use crate::document_hooks::DocumentHooks;
-use crate::legacy_names::merge_sent_fields;
+use crate::legacy_names::{merge_sent_fields, remove_replaced_fields};
 use crate::{Context, Error};
 
 /// A document with its type erased.
@@ -25,6 +25,8 @@ pub(crate) trait ErasedDocument: Send + Sync {
     fn check_defaults(&self) -> Result<(), InvalidInput>;
     fn seal_wrap(&self) -> bool;
     fn local(&self) -> bool;
+    /// Whether a client's write replaces the document.
+    fn replaces(&self) -> bool;
     /// The storage key of the document at a path, or of a folder of documents.
     fn storage_key(&self, path: &str) -> String;
     async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError>;
@@ -65,6 +67,10 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
 
     fn local(&self) -> bool {
         D::LOCAL
+    }
+
+    fn replaces(&self) -> bool {
+        D::REPLACES
     }
 
     fn storage_key(&self, path: &str) -> String {
@@ -112,7 +118,7 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
     }
 }
 
-/// Merges the fields that a client sent into the document at `key`, or creates it, and runs its
+/// Merges the fields that a client sent into the document at `key`, replaces it or creates it, and runs its
 /// write hook, whose warnings are returned. On hosts with atomic storage no concurrent write is lost:
 /// the merge is repeated over the new document. `name` is the last capture of the path.
 pub(crate) async fn merge_sent<D: DocumentHooks>(
@@ -127,6 +133,9 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
         let before = stored.as_ref().filter(|_| D::HAS_WRITE_HOOK);
         let before = before.map(|_| D::from_fields(&fields)).transpose();
         let before = before.map_err(|_| unreadable_document_error(key))?;
+        if D::REPLACES {
+            remove_replaced_fields(D::FIELDS, &mut fields);
+        }
         let echoed = merge_sent_fields(D::FIELDS, &mut fields, sent);
         let mut document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
         document.validate().map_err(Error::user)?;

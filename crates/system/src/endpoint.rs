@@ -48,6 +48,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     secret: true,
     required: false,
     internal: false,
+    keep: false,
     default: None,
     legacy: None,
 }];

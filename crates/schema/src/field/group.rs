@@ -73,6 +73,7 @@ pub const fn join_specs<const N: usize>(parts: &[&[FieldSpec]]) -> [FieldSpec; N
         secret: false,
         required: false,
         internal: false,
+        keep: false,
         default: None,
         legacy: None,
     };
@@ -162,6 +163,7 @@ mod tests {
             secret: false,
             required: true,
             internal: false,
+            keep: false,
             default: Some("1h"),
             legacy: None,
         }

@@ -172,6 +172,9 @@ pub struct FieldSpec {
     pub required: bool,
     /// Whether only the engine sets the field. Clients can't, so it is no parameter of a request.
     pub internal: bool,
+    /// Whether a write that replaces the document keeps the stored value if it doesn't contain the
+    /// field.
+    pub keep: bool,
     /// The value if the field is not given, in the form in which a client would send it.
     pub default: Option<&'static str>,
     /// If this is a legacy name of another field, that field.

@@ -19,3 +19,4 @@ mod harness_tools;
 mod issuing;
 mod key_migration;
 mod lifecycle;
+mod replaced_documents;
