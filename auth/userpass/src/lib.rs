@@ -21,13 +21,9 @@ pub fn blueprint() -> Blueprint {
     Blueprint::auth_method("userpass", env!("CARGO_PKG_VERSION"))
         .help("Logs users in with a name and a password.")
         .document::<User>()
-        .folds_case()
         .write("users/{username}/password", "Sets the password of a user.", set_password)
-        .folds_case()
         .write("users/{username}/policies", "Sets the policies of a user.", set_policies)
-        .folds_case()
         .login(PasswordLogin { hasher: PasswordHasher::shared() })
-        .folds_case()
 }
 
 /// The login with a user name and a password.

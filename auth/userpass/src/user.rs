@@ -7,7 +7,7 @@ use crate::password::{DECOY_HASH, PasswordHasher};
 
 /// A user: the password, and what the tokens of its logins may do.
 #[derive(Document)]
-#[document(path = "users/{username}", seal_wrap, WriteHook)]
+#[document(path = "users/{username}", seal_wrap, folds_case, WriteHook)]
 pub(crate) struct User {
     /// bcrypt hash of the password, instead of the password itself. Never shown.
     pub(crate) password_hash: Option<Secret<String>>,

@@ -13,8 +13,8 @@ pub enum FoldedPaths {
     /// specific as the rule for the path as sent.
     #[default]
     Unknown,
-    /// Patterns. In a matching path, each segment that a `+` stands for, and the rest that a
-    /// trailing `*` stands for, is converted to lower case. All other paths are case-sensitive; so
+    /// Patterns. In a matching path, each segment that a `+` stands for, and the segments that a
+    /// `*` stands for, of which only literal segments may follow, are converted to lower case. All other paths are case-sensitive; so
     /// are all paths if the list is empty.
     Declared(Vec<String>),
 }
@@ -48,13 +48,17 @@ fn fold_if_matching(pattern: &str, path: &str) -> Option<String> {
     let (bare, slash) = path.strip_suffix('/').map_or((path, ""), |bare| (bare, "/"));
     let mut given = bare.split('/');
     let mut folded: Vec<Cow<'_, str>> = Vec::new();
-    for wanted in pattern.split('/') {
+    let mut wanted_segments = pattern.split('/');
+    while let Some(wanted) = wanted_segments.next() {
         if wanted == "*" {
             let rest: Vec<&str> = given.by_ref().collect();
-            if rest.is_empty() {
+            let tail: Vec<&str> = wanted_segments.by_ref().collect();
+            let (rest, end) = rest.split_at_checked(rest.len().checked_sub(tail.len())?)?;
+            if rest.is_empty() || end != tail {
                 return None;
             }
             folded.push(rest.join("/").to_lowercase().into());
+            folded.extend(tail.into_iter().map(Cow::Borrowed));
             break;
         }
         let segment = given.next()?;
@@ -85,13 +89,21 @@ mod tests {
 
     #[test]
     fn only_declared_segments_are_folded() {
-        let folded = FoldedPaths::Declared(vec!["users/+".to_owned(), "tree/+/of/*".to_owned()]);
+        let folded = FoldedPaths::Declared(vec![
+            "users/+".to_owned(),
+            "tree/+/of/*".to_owned(),
+            "set/*/check-out".to_owned(),
+        ]);
         let cases = [
             ("users/Bob", Some("users/bob")),
             ("users/Bob/", Some("users/bob/")),
             ("users/bob", Some("users/bob")),
             ("users/ÄB", Some("users/äb")),
             ("tree/A/of/B/C", Some("tree/a/of/b/c")),
+            ("set/A/B/check-out", Some("set/a/b/check-out")),
+            ("set/A/B/Check-Out", None),
+            ("set/A", None),
+            ("set/check-out", None),
             ("Users/Bob", None),
             ("users", None),
             ("users/Bob/Keys", None),
@@ -108,5 +120,26 @@ mod tests {
             FoldedPaths::Declared(Vec::new()).canonical_path("A"),
             CanonicalPath::CaseSensitive
         );
+    }
+
+    proptest::proptest! {
+        /// The canonical form of a path is its own canonical form, so that every spelling of a name
+        /// is one path for policies and one object for the engine.
+        #[test]
+        fn a_folded_path_is_canonical(
+            path in "(users|set)/([a-zA-ZΣσςİıẞK@._-]|/){1,8}(/check-out)?/?",
+        ) {
+            let folded = FoldedPaths::Declared(vec!["users/+".into(), "set/*/check-out".into(), "set/*".into()]);
+            if let CanonicalPath::Folded(once) = folded.canonical_path(&path) {
+                let twice = folded.canonical_path(&once);
+                proptest::prop_assert_eq!(twice, CanonicalPath::Folded(Cow::Borrowed(&*once)));
+                let upper = path.to_ascii_uppercase();
+                let of_upper = format!("{}{}", &path[..path.find('/').unwrap_or(0)], &upper[path.find('/').unwrap_or(0)..]);
+                if !path.contains("check-out") {
+                    let same = folded.canonical_path(&of_upper);
+                    proptest::prop_assert_eq!(same, CanonicalPath::Folded(Cow::Borrowed(&*once)));
+                }
+            }
+        }
     }
 }

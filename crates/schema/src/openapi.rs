@@ -75,7 +75,7 @@ pub fn build_paths<'a>(
 ) -> Map<String, Value> {
     let mut all = Map::new();
     for doc in docs {
-        let path = format!("/{}", doc.pattern.replace("..}", "}"));
+        let path = format!("/{}", doc.pattern.replace("..}", "}").replace("@}", "}"));
         let new = path_item(&doc, &path, tag);
         let known = all.entry(path).or_insert_with(|| Value::Object(Map::new()));
         if let (Value::Object(known), Value::Object(new)) = (known, new) {

@@ -1,7 +1,10 @@
 //! [`RoutePattern`]: declared paths, such as `config`, `roles/{name}` and `{path..}`.
 
-/// A declared path. `{name}` matches one segment that is a valid name, `{name..}` one or more
-/// segments of any form; only literal segments may follow the latter.
+use strongroom_types::path::check_segments;
+
+/// A declared path. `{name}` matches one segment that is a valid name, `{name@}` also one with an
+/// `@` in it, and `{name..}` one or more segments of any form; only literal segments may follow the
+/// latter. The forms are those of [`CaptureForm`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePattern {
     text: &'static str,
@@ -12,7 +15,31 @@ pub struct RoutePattern {
 enum PatternSegment {
     Literal(&'static str),
     Name(&'static str),
+    NameWithAt(&'static str),
     Rest(&'static str),
+}
+
+/// Which values a capture takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureForm {
+    /// `{name}`: one segment of letters, digits, `_`, `-` and `.`; see [`is_name`].
+    Name,
+    /// `{name@}`: the same with `@`, for e-mail addresses; see [`is_name_with_at`].
+    NameWithAt,
+    /// `{name..}`: one or more segments. The names of documents have the form that
+    /// [`check_path_name`] checks.
+    Rest,
+}
+
+impl CaptureForm {
+    /// How a capture of this form is declared: `{name@}`.
+    pub fn declaration(self, name: &str) -> String {
+        match self {
+            Self::Name => format!("{{{name}}}"),
+            Self::NameWithAt => format!("{{{name}@}}"),
+            Self::Rest => format!("{{{name}..}}"),
+        }
+    }
 }
 
 /// The values that the captures of a pattern have in one path, in order.
@@ -39,9 +66,10 @@ impl RoutePattern {
             .and_then(|part| part.strip_suffix('}'))
         {
             None => PatternSegment::Literal(part),
-            Some(name) => match name.strip_suffix("..") {
-                Some(name) => PatternSegment::Rest(name),
-                None => PatternSegment::Name(name),
+            Some(name) => match (name.strip_suffix(".."), name.strip_suffix('@')) {
+                (Some(name), _) => PatternSegment::Rest(name),
+                (None, Some(name)) => PatternSegment::NameWithAt(name),
+                (None, None) => PatternSegment::Name(name),
             },
         };
         Self { text, segments: text.split('/').map(segment).collect() }
@@ -68,6 +96,10 @@ impl RoutePattern {
                     captures.0.push((name, part.to_owned()));
                     rest = behind;
                 }
+                PatternSegment::NameWithAt(name) if is_name_with_at(part) => {
+                    captures.0.push((name, part.to_owned()));
+                    rest = behind;
+                }
                 PatternSegment::Rest(name) => {
                     let tail = self.segments.get(index + 1..).unwrap_or_default();
                     let value = strip_literal_tail(here, tail)?;
@@ -84,10 +116,85 @@ impl RoutePattern {
     pub fn list_folder(&self) -> Option<&'static str> {
         match self.segments.last()? {
             PatternSegment::Literal(_) => None,
-            PatternSegment::Name(_) | PatternSegment::Rest(_) => {
+            PatternSegment::Name(_) | PatternSegment::NameWithAt(_) | PatternSegment::Rest(_) => {
                 Some(self.text.rfind('{').and_then(|at| self.text.get(..at)).unwrap_or(""))
             }
         }
+    }
+
+    /// The part of a folder's path that the last capture stands for: empty for `roles/` at
+    /// `roles/{name}`, and `a/` for `roles/a/`. `None` if the folder has no such names.
+    pub fn match_folder<'p>(&self, folder: &'p str) -> Option<&'p str> {
+        let (last, above) = self.segments.split_last()?;
+        let mut below = folder;
+        for segment in above {
+            let (part, behind) = below.split_once('/')?;
+            let fits = match segment {
+                PatternSegment::Literal(literal) => *literal == part,
+                PatternSegment::Name(_) => is_name(part),
+                PatternSegment::NameWithAt(_) => is_name_with_at(part),
+                PatternSegment::Rest(_) => false,
+            };
+            if !fits {
+                return None;
+            }
+            below = behind;
+        }
+        (!matches!(last, PatternSegment::Literal(_))).then_some(below)
+    }
+
+    /// The names and the forms of the captures, in order.
+    pub fn captures(&self) -> impl Iterator<Item = (&'static str, CaptureForm)> {
+        self.segments.iter().filter_map(PatternSegment::as_capture)
+    }
+
+    /// Why the values of the captures can't name a document, if they can't.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the values.
+    pub fn check_captures(&self, values: &[&str]) -> Result<(), InvalidName> {
+        let mut values = values.iter();
+        for (_, form) in self.captures() {
+            let value = values.next().ok_or(InvalidName::Count)?;
+            match form {
+                CaptureForm::Name if !is_name(value) => return Err(InvalidName::Name),
+                CaptureForm::NameWithAt if !is_name_with_at(value) => {
+                    return Err(InvalidName::NameWithAt);
+                }
+                CaptureForm::Rest => check_path_name(value)?,
+                CaptureForm::Name | CaptureForm::NameWithAt => {}
+            }
+        }
+        if values.next().is_some() { Err(InvalidName::Count) } else { Ok(()) }
+    }
+
+    /// Whether all segments up to the last capture also begin the other path.
+    pub fn is_start_of(&self, other: &Self) -> bool {
+        let captures = |segment: &PatternSegment| segment.as_capture().is_some();
+        let end = self.segments.iter().rposition(captures).map_or(0, |last| last + 1);
+        let start = self.segments.get(..end).unwrap_or_default();
+        let matches = |(own, other): (&PatternSegment, &PatternSegment)| match (own, other) {
+            (PatternSegment::Literal(own), PatternSegment::Literal(other)) => own == other,
+            _ => own.as_capture().is_some() && other.as_capture().is_some(),
+        };
+        other.segments.len() >= start.len() && start.iter().zip(&other.segments).all(matches)
+    }
+
+    /// The first capture of the other path that stands where this one has a capture of another
+    /// form, with the form that it has here.
+    pub fn differing_capture(&self, other: &Self) -> Option<(&'static str, CaptureForm)> {
+        for (own, other) in self.segments.iter().zip(&other.segments) {
+            match (own.as_capture(), other.as_capture()) {
+                (None, None) if own == other => {}
+                (Some((_, form)), Some((name, others))) if form != others => {
+                    return Some((name, form));
+                }
+                (Some(_), Some(_)) => {}
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// Whether the last segment is a capture of several segments.
@@ -105,7 +212,9 @@ impl RoutePattern {
             }
             match segment {
                 PatternSegment::Literal(literal) => key.push_str(literal),
-                PatternSegment::Name(_) | PatternSegment::Rest(_) => {
+                PatternSegment::Name(_)
+                | PatternSegment::NameWithAt(_)
+                | PatternSegment::Rest(_) => {
                     key.push_str(values.next().copied().unwrap_or_default());
                 }
             }
@@ -117,7 +226,7 @@ impl RoutePattern {
     pub fn example_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
-            PatternSegment::Name(_) => "an-example",
+            PatternSegment::Name(_) | PatternSegment::NameWithAt(_) => "an-example",
             PatternSegment::Rest(_) => "an-example/of/many",
         };
         self.segments.iter().map(part).collect::<Vec<_>>().join("/")
@@ -134,10 +243,15 @@ impl RoutePattern {
                     return Some("a capture is a whole segment, such as {name}");
                 }
                 PatternSegment::Literal(_) => continue,
-                PatternSegment::Name(name) | PatternSegment::Rest(name) => name,
+                PatternSegment::Name(name)
+                | PatternSegment::NameWithAt(name)
+                | PatternSegment::Rest(name) => name,
             };
             if name.is_empty() {
                 return Some("a capture has no name");
+            }
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+                return Some("a capture is written {name}, {name@} or {name..}");
             }
             if names.contains(name) {
                 return Some("two captures have one name");
@@ -156,7 +270,9 @@ impl RoutePattern {
     pub fn reaches_into(&self, folder: &str) -> bool {
         match self.segments.first() {
             Some(PatternSegment::Literal(literal)) => *literal == folder && self.segments.len() > 1,
-            Some(PatternSegment::Name(_)) => self.segments.len() > 1,
+            Some(PatternSegment::Name(_) | PatternSegment::NameWithAt(_)) => {
+                self.segments.len() > 1
+            }
             Some(PatternSegment::Rest(_)) => true,
             None => false,
         }
@@ -166,10 +282,77 @@ impl RoutePattern {
     pub fn to_special_path(&self) -> String {
         let part = |segment: &PatternSegment| match segment {
             PatternSegment::Literal(literal) => *literal,
-            PatternSegment::Name(_) => "+",
+            PatternSegment::Name(_) | PatternSegment::NameWithAt(_) => "+",
             PatternSegment::Rest(_) => "*",
         };
         self.segments.iter().map(part).collect::<Vec<_>>().join("/")
+    }
+}
+
+impl PatternSegment {
+    fn as_capture(&self) -> Option<(&'static str, CaptureForm)> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Name(name) => Some((name, CaptureForm::Name)),
+            Self::NameWithAt(name) => Some((name, CaptureForm::NameWithAt)),
+            Self::Rest(name) => Some((name, CaptureForm::Rest)),
+        }
+    }
+}
+
+/// Why a text can't name a document. The messages contain no part of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// The path has another number of captures. The engine's code is wrong, not the client.
+    #[error("the path has another number of captures")]
+    Count,
+    /// The text isn't of the form of `{name}`.
+    #[error(
+        "a name consists of letters, digits, '_', '-' and '.', and begins and ends with a letter, \
+         digit or '_'"
+    )]
+    Name,
+    /// The text isn't of the form of `{name@}`.
+    #[error(
+        "a name consists of letters, digits, '_', '-', '.' and '@', and begins and ends with a \
+         letter, digit or '_'"
+    )]
+    NameWithAt,
+    /// The text ends in a slash, which names a folder.
+    #[error("cannot write to a path ending in '/'")]
+    Folder,
+    /// The text is empty, too long or unprintable, or has an empty, `.` or `..` segment.
+    #[error("a name has between 1 and 4000 visible bytes, and no empty, '.' or '..' segment")]
+    Segments,
+    /// The text has a percent sign before two hexadecimal digits. A client that encodes or decodes
+    /// a path once too often would reach another object.
+    #[error("a name can't contain percent-encoded characters")]
+    PercentEncoded,
+}
+
+/// The maximum length of a name of several segments, in bytes.
+const MAX_PATH_NAME_BYTES: usize = 4000;
+
+/// Checks the name of a document at `{name..}`: one or more segments of visible characters.
+///
+/// # Errors
+///
+/// [`InvalidName::Folder`], [`InvalidName::Segments`] or [`InvalidName::PercentEncoded`].
+pub fn check_path_name(name: &str) -> Result<(), InvalidName> {
+    if name.ends_with('/') {
+        return Err(InvalidName::Folder);
+    }
+    if name.is_empty() || name.len() > MAX_PATH_NAME_BYTES || check_segments(name).is_err() {
+        return Err(InvalidName::Segments);
+    }
+    let is_encoded = |triple: &[u8]| match triple {
+        [b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
+        _ => false,
+    };
+    match name.as_bytes().windows(3).any(is_encoded) {
+        true => Err(InvalidName::PercentEncoded),
+        false => Ok(()),
     }
 }
 
@@ -190,6 +373,15 @@ pub fn is_name(text: &str) -> bool {
     text.starts_with(word)
         && text.ends_with(word)
         && text.chars().all(|c| word(c) || c == '-' || c == '.')
+}
+
+/// Whether a text is a [name](is_name) except that it may also contain `@`, such as an e-mail
+/// address. Vault's name for the form is `GenericNameWithAtRegex`.
+pub fn is_name_with_at(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.starts_with(word)
+        && text.ends_with(word)
+        && text.chars().all(|c| word(c) || matches!(c, '-' | '.' | '@'))
 }
 
 #[cfg(test)]
@@ -241,6 +433,96 @@ mod tests {
         }
         for text in ["wal", "config", "{name}", "walls/{id}"] {
             assert!(!RoutePattern::new(text).reaches_into("wal"), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_with_an_at_sign_match_where_they_are_declared() {
+        for name in ["bob@example.com", "a", "a-b.c_d", "x@y@z"] {
+            assert_eq!(first_capture("users/{name@}", &format!("users/{name}")), Some(name.into()));
+        }
+        assert_eq!(first_capture("users/{name}", "users/bob@example.com"), None);
+        for name in ["@a", "a@", ".", "..", "a/b", "a b", "ü", "", "a+b", "a%40b"] {
+            assert_eq!(first_capture("users/{name@}", &format!("users/{name}")), None, "{name}");
+        }
+        assert_eq!(RoutePattern::new("users/{name@}").to_special_path(), "users/+");
+        assert!(RoutePattern::new("users/{name+}").declaration_error().is_some());
+        assert!(RoutePattern::new("users/{name@..}").declaration_error().is_some());
+    }
+
+    #[test]
+    fn folders_of_any_depth_match() {
+        let below = |pattern: &'static str, folder| RoutePattern::new(pattern).match_folder(folder);
+        assert_eq!(below("roles/{name}", "roles/"), Some(""));
+        assert_eq!(below("roles/{name..}", "roles/a/b/"), Some("a/b/"));
+        assert_eq!(below("orgs/{org}/users/{name}", "orgs/a/users/"), Some(""));
+        assert_eq!(below("{path..}", ""), Some(""));
+        for (pattern, folder) in [
+            ("config", ""),
+            ("roles/{name}", ""),
+            ("orgs/{org}/users/{name}", "orgs/-/users/"),
+            ("roles/{name..}/x", "roles/"),
+        ] {
+            assert_eq!(below(pattern, folder), None, "{pattern} {folder}");
+        }
+    }
+
+    #[test]
+    fn captures_of_another_form_are_found() {
+        let differs = |one: &'static str, other: &'static str| {
+            RoutePattern::new(one).differing_capture(&RoutePattern::new(other))
+        };
+        let with_at = Some(("user", CaptureForm::NameWithAt));
+        assert_eq!(differs("users/{name@}", "users/{user}/password"), with_at);
+        assert_eq!(differs("users/{name@}", "users/{user@}/password"), None);
+        assert_eq!(differs("users/{name@}", "users/all/{user}"), None);
+        assert_eq!(differs("users/{name@}", "logins/{user}"), None);
+    }
+
+    fn check_names(pattern: &'static str, values: &[&str]) -> Result<(), InvalidName> {
+        RoutePattern::new(pattern).check_captures(values)
+    }
+
+    #[test]
+    fn names_of_documents_are_checked_by_the_form_of_their_capture() {
+        assert_eq!(check_names("config", &[]), Ok(()));
+        assert_eq!(check_names("roles/{name}", &["a"]), Ok(()));
+        assert_eq!(check_names("roles/{name}", &[]), Err(InvalidName::Count));
+        assert_eq!(check_names("roles/{name}", &["a", "b"]), Err(InvalidName::Count));
+        assert_eq!(check_names("roles/{name}", &["a/b"]), Err(InvalidName::Name));
+        assert_eq!(check_names("roles/{name@}", &["a/b"]), Err(InvalidName::NameWithAt));
+        for good in ["a", "a/b/c", "cn=a b,ou=ü", "100%", "a%zz", "%2", "..a"] {
+            assert_eq!(check_names("roles/{name..}", &[good]), Ok(()), "{good}");
+        }
+        for bad in ["", "..", "a/..", "../a", "a/./b", "a//b", "/a", "a\u{1}", "a\u{202e}b"] {
+            assert_eq!(check_names("roles/{name..}", &[bad]), Err(InvalidName::Segments), "{bad}");
+        }
+        assert_eq!(check_names("roles/{name..}", &["a/"]), Err(InvalidName::Folder));
+        for bad in ["a%2Fb", "%2e%2e", "a%00", "%25"] {
+            let refused = Err(InvalidName::PercentEncoded);
+            assert_eq!(check_names("roles/{name..}", &[bad]), refused, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A name that is accepted has one path, one storage key and one place in a list.
+        #[test]
+        fn accepted_names_are_canonical(
+            name in "([a-z@.%2Fe_-]|/|\\.\\.|ü|\u{0}|\u{200b}| ){0,10}",
+            pattern in proptest::sample::select(vec!["r/{n}", "r/{n@}", "r/{n..}"]),
+        ) {
+            let pattern = RoutePattern::new(pattern);
+            if pattern.check_captures(&[&name]).is_ok() {
+                let key = pattern.storage_key(&[&name]);
+                proptest::prop_assert!(check_segments(&key).is_ok(), "{:?}", key);
+                let matched = pattern.match_path(&key).expect("the path of a document");
+                proptest::prop_assert_eq!(matched.first_value(), &name);
+                proptest::prop_assert!(!key.to_lowercase().contains("%2f"));
+                let (folder, last) = key.rsplit_once('/').expect("a folder");
+                let folder = format!("{folder}/");
+                let below = pattern.match_folder(&folder).expect("its folder");
+                proptest::prop_assert_eq!(format!("{below}{last}"), name);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::LitStr;
 use syn::spanned::Spanned;
 
-use crate::model::{FieldModel, StructModel};
+use crate::model::{DocumentAttributes, FieldModel, StructModel};
 use crate::secret_names::{FieldUse, check_secret_names};
 
 pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
@@ -16,7 +16,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
         )
         .into_compile_error();
     };
-    let checked = check_path(path)
+    let checked = check_path(path, &model.document)
         .and_then(|()| check_response_fields(model))
         .and_then(|()| model.check_kept_fields());
     if let Err(error) = checked {
@@ -29,6 +29,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     let root = model.document.root;
     let internal_key = model.document.internal_key;
     let replace = model.document.replace;
+    let folds_case = model.document.folds_case;
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
     let hooks = hook_fns(model);
     quote! {
@@ -40,6 +41,7 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
             const ROOT: bool = #root;
             const INTERNAL_KEY: bool = #internal_key;
             const REPLACES: bool = #replace;
+            const FOLDS_CASE: bool = #folds_case;
             #items
         }
 
@@ -247,20 +249,34 @@ pub(crate) fn derive_receipt(model: &StructModel) -> TokenStream {
 /// Storage folders that the SDK reserves for itself.
 const RESERVED_FOLDERS: [&str; 3] = ["intent", "undo", "wal"];
 
-/// Checks a document's path, which is also its storage key: literal names, and captures of one
-/// segment each.
-fn check_path(path: &LitStr) -> syn::Result<()> {
+/// Checks a document's path, which is also its storage key: literal names and captures, of which
+/// the last one may have several segments.
+fn check_path(path: &LitStr, document: &DocumentAttributes) -> syn::Result<()> {
     let text = path.value();
     let word = |text: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         !text.is_empty() && text.chars().all(fits)
     };
     let capture = |part: &str| {
-        part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).is_some_and(word)
+        let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        name.is_some_and(|name| word(name.strip_suffix('@').unwrap_or(name)))
     };
-    if !text.split('/').all(|part| word(part) || capture(part)) {
-        let message = "a document lies at a path such as `config` or `roles/{name}`: words and \
-                       captures of one word, with single slashes between them";
+    let rest = |part: &str| {
+        part.strip_prefix('{').and_then(|part| part.strip_suffix("..}")).is_some_and(word)
+    };
+    let above = match text.rsplit_once('/') {
+        Some((above, last)) if rest(last) => above,
+        None if rest(&text) => "",
+        _ => &text,
+    };
+    if !above.is_empty() && !above.split('/').all(|part| word(part) || capture(part)) {
+        let message = "a document lies at a path such as `config`, `roles/{name}`, `users/{name@}` \
+                       or `sets/{name..}`: words and captures of one word, with single slashes \
+                       between them; a capture of several segments is the last one";
+        return Err(syn::Error::new(path.span(), message));
+    }
+    if document.folds_case && !text.contains('{') {
+        let message = "`folds_case` is for names, and the path has no capture";
         return Err(syn::Error::new(path.span(), message));
     }
     let first = text.split('/').next().unwrap_or_default();

@@ -37,7 +37,7 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Derives `Document`: an object that operators write and the engine stores. `#[document(...)]`
 /// takes `path = "..."` and the options `seal_wrap`, `local`, `root`, `internal_key`, `replace`,
-/// `validate = function` and the hooks.
+/// `folds_case`, `validate = function` and the hooks.
 #[proc_macro_derive(Document, attributes(document, field))]
 pub fn derive_document(input: TokenStream) -> TokenStream {
     expand_derive(parse_macro_input!(input), expand::derive_document)

@@ -52,6 +52,7 @@ pub(crate) struct DocumentAttributes {
     pub(crate) root: bool,
     pub(crate) internal_key: bool,
     pub(crate) replace: bool,
+    pub(crate) folds_case: bool,
     pub(crate) validate: Option<syn::Path>,
     pub(crate) write_hook: bool,
     pub(crate) read_hook: bool,
@@ -101,13 +102,23 @@ impl StructModel {
             root,
             internal_key,
             replace,
+            folds_case,
             write_hook,
             read_hook,
             delete_hook,
             ..
         } = &self.document;
-        let flags =
-            [seal_wrap, local, root, internal_key, replace, write_hook, read_hook, delete_hook];
+        let flags = [
+            seal_wrap,
+            local,
+            root,
+            internal_key,
+            replace,
+            folds_case,
+            write_hook,
+            read_hook,
+            delete_hook,
+        ];
         if path.is_some() || flags.into_iter().any(|flag| *flag) {
             let message = "a group of fields takes only #[document(validate = function)]";
             return Err(syn::Error::new(self.name.span(), message));
@@ -173,6 +184,8 @@ impl DocumentAttributes {
                     found.internal_key = true;
                 } else if meta.path.is_ident("replace") {
                     found.replace = true;
+                } else if meta.path.is_ident("folds_case") {
+                    found.folds_case = true;
                 } else if meta.path.is_ident("validate") {
                     found.validate = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("WriteHook") {
@@ -183,7 +196,7 @@ impl DocumentAttributes {
                     found.delete_hook = true;
                 } else {
                     return Err(meta.error(
-                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key, replace, validate = function, WriteHook, ReadHook and DeleteHook",
+                        "unknown attribute; there are path = \"…\", seal_wrap, local, root, internal_key, replace, folds_case, validate = function, WriteHook, ReadHook and DeleteHook",
                     ));
                 }
                 Ok(())

@@ -14,7 +14,9 @@ use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
+use crate::capture_forms::{capture_error, folding_routes};
 use crate::credential::Credential;
+use crate::declared_documents::{DeclaredDocument, DeclaredDocuments};
 use crate::document_hooks::DocumentHooks;
 use crate::durable_action::{ErasedDurableAction, PLAN_BUCKET};
 use crate::free_form::FreeForm;
@@ -125,7 +127,8 @@ impl Blueprint {
     #[must_use]
     pub fn document<D: DocumentHooks>(self) -> Self {
         let target = RouteTarget::Document(Arc::new(TypedDocument::<D>::new()));
-        self.push_route(D::PATH, D::HELP, D::ROOT, target)
+        let with = self.push_route(D::PATH, D::HELP, D::ROOT, target);
+        if D::FOLDS_CASE { with.folds_case() } else { with }
     }
 
     /// Adds free-form documents: JSON objects from clients, stored and returned unchanged.
@@ -249,7 +252,9 @@ impl Blueprint {
     }
 
     /// Makes the captures of the path declared last case-insensitive: the engine receives them in
-    /// lower case, and policies are checked against that form.
+    /// lower case, and policies are checked against that form. For a document, declare it with the
+    /// document: [`Document::FOLDS_CASE`](crate::Document::FOLDS_CASE), which says to which other
+    /// paths it extends.
     #[must_use]
     pub fn folds_case(mut self) -> Self {
         if let Some(route) = self.routes.get_mut(self.last_declared) {
@@ -407,6 +412,9 @@ impl Blueprint {
                 self.check_required_documents(route, Vec::new(), action.target_documents())?;
             }
         }
+        if let Some(fault) = capture_error(&self.routes) {
+            return refused(fault);
+        }
         self.check_kind()
     }
 
@@ -475,8 +483,21 @@ impl Blueprint {
     }
 
     pub(crate) fn folded_paths(&self) -> FoldedPaths {
-        let folding = self.routes.iter().filter(|route| route.folds_case);
-        FoldedPaths::Declared(folding.map(|route| route.pattern.to_special_path()).collect())
+        let folding = self.routes.iter().zip(folding_routes(&self.routes));
+        let folding = folding.filter(|(_, folds)| *folds);
+        FoldedPaths::Declared(folding.map(|(route, _)| route.pattern.to_special_path()).collect())
+    }
+
+    /// What the store of documents has to know about them.
+    pub(crate) fn declared_documents(&self) -> DeclaredDocuments {
+        let mut declared = DeclaredDocuments::default();
+        for route in &self.routes {
+            if let RouteTarget::Document(document) = &route.target {
+                let folds_case = route.folds_case;
+                declared.add(document.type_id(), DeclaredDocument { folds_case });
+            }
+        }
+        declared
     }
 
     pub(crate) fn description(&self) -> EngineDescription {
@@ -537,10 +558,8 @@ fn check_no_repeated_field(
 
 /// The storage key of a single document, or the folder of a collection.
 fn storage_prefix(pattern: &RoutePattern) -> String {
-    match pattern.list_folder() {
-        Some(folder) => folder.to_owned(),
-        None => pattern.as_str().to_owned(),
-    }
+    let path = pattern.as_str();
+    path.split_once('{').map_or(path, |(folder, _)| folder).to_owned()
 }
 
 impl fmt::Debug for Blueprint {
@@ -569,7 +588,9 @@ impl Route {
     pub(crate) fn path_docs(&self) -> Vec<PathDoc<'static>> {
         let all = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
         let (verbs, creates) = match &self.target {
-            RouteTarget::Document(_) => (all, true),
+            RouteTarget::Document(_) => {
+                (PathVerbs { list: self.pattern.ends_in_rest(), ..all }, true)
+            }
             RouteTarget::FreeForm(_) => (PathVerbs { list: true, ..all }, true),
             RouteTarget::Credential(credential) => {
                 let by = credential.issued_by();

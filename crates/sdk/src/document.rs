@@ -9,6 +9,7 @@
 //! `replace` is replaced instead: fields that are not sent get their defaults.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,11 +18,12 @@ use strongroom_engine::{
     Storage, StorageBatch, StorageChange, StorageEntry, StorageError, StoragePrecondition,
 };
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
-use strongroom_schema::pattern::RoutePattern;
+use strongroom_schema::pattern::{InvalidName, RoutePattern};
 use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
+use crate::declared_documents::DeclaredDocuments;
 use crate::legacy_names::EchoedNames;
 use crate::records::{RecordKey, unchanged_precondition};
 
@@ -54,8 +56,10 @@ use crate::records::{RecordKey, unchanged_precondition};
 /// }
 /// ```
 ///
-/// In `#[document(...)]`, `path` is required; a `{name}` in it declares a collection, which can be
-/// listed. `seal_wrap` encrypts the stored value with the seal as well, `local` excludes the
+/// In `#[document(...)]`, `path` is required; a capture in it declares a collection, which can be
+/// listed: `{name}` for names of letters, digits, `_`, `-` and `.`, `{name@}` for names with `@` as
+/// well, and `{name..}` at the end for names of several segments. `folds_case` makes the case of
+/// names irrelevant (see [`FOLDS_CASE`](Self::FOLDS_CASE)). `seal_wrap` encrypts the stored value with the seal as well, `local` excludes the
 /// document from replication, `root` requires the `sudo` capability, `internal_key` stores it under
 /// a key that no client can name (for an engine that also has free-form documents or migrates those
 /// of an earlier version), `replace` lets a client's write replace the whole document (see
@@ -79,6 +83,13 @@ pub trait Document: Sized + Send + Sync + 'static {
     /// (`internal`) and fields with `keep` keep the stored value. If this is false, the write is
     /// merged: all fields that it doesn't contain keep the stored value.
     const REPLACES: bool = false;
+    /// Whether the case of names doesn't matter: captures of the path are converted to lower case,
+    /// in requests and in the calls of [`DocumentStore`]. Policies are checked against the lower
+    /// case form. The same holds for paths below the document's, for a credential whose role it is,
+    /// and for logins and actions whose captures have the name of the document's capture, unless
+    /// another document has a capture of that name. Documents that were stored under names in upper
+    /// case before can't be reached any more.
+    const FOLDS_CASE: bool = false;
     /// The declared fields, for help, OpenAPI and merging.
     const FIELDS: &'static [FieldSpec];
 
@@ -121,6 +132,7 @@ pub struct DocumentStore {
     /// Writes in progress. They complete even if their request is dropped; otherwise the cache
     /// could keep a value that was replaced.
     writes: TaskTracker,
+    declared: Arc<DeclaredDocuments>,
 }
 
 /// A parsed document, and the size of the bytes it was parsed from.
@@ -140,24 +152,51 @@ impl DocumentStore {
         storage: Arc<dyn Storage>,
         writes: TaskTracker,
         config: &BTreeMap<String, String>,
+        declared: DeclaredDocuments,
     ) -> Self {
         let told = config.get(CACHED_BYTES_CONFIG_KEY).and_then(|bytes| bytes.parse().ok());
         let cache_bytes = told.unwrap_or(DEFAULT_CACHED_BYTES);
         // In memory a document takes about as much again as its stored form.
         let weigh = |cached: &CachedDocument| cached.stored_bytes.saturating_mul(2);
-        Self { storage, cache: Arc::new(ReadCache::new(cache_bytes, weigh)), writes }
+        let cache = Arc::new(ReadCache::new(cache_bytes, weigh));
+        Self { storage, cache, writes, declared: Arc::new(declared) }
+    }
+
+    /// The name by which a document is stored and listed, and under which requests and policies
+    /// know it: in lower case, if the case of names doesn't matter.
+    pub(crate) fn canonical_name<'n, D: Document>(&self, name: &'n str) -> Cow<'n, str> {
+        match self.declared.find::<D>().is_some_and(|document| document.folds_case) {
+            true => Cow::Owned(name.to_lowercase()),
+            false => Cow::Borrowed(name),
+        }
+    }
+
+    /// The storage key of the document with these captures.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`] if no document can have them.
+    fn key_of<D: Document>(&self, captures: &[&str]) -> Result<String, InvalidName> {
+        let names: Vec<_> = captures.iter().map(|name| self.canonical_name::<D>(name)).collect();
+        let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+        let pattern = RoutePattern::new(D::PATH);
+        pattern.check_captures(&names)?;
+        Ok(storage_key::<D>(&pattern.storage_key(&names)))
     }
 
     /// Reads a document by the captures of its path: none for `config`, the name for
-    /// `roles/{name}`. `None` if there is no such document.
+    /// `roles/{name}`. `None` if there is no such document, also if none can have such a name.
     ///
     /// # Errors
     ///
     /// A storage error, or an internal error if the stored document can't be parsed by this
     /// version.
     pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
-        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
-        self.get_by_key::<D>(&key).await
+        match self.key_of::<D>(captures) {
+            Ok(key) => self.get_by_key::<D>(&key).await,
+            Err(error @ InvalidName::Count) => Err(name_error(error)),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Stores a document, replacing the one at these captures. Reads then show no legacy names of
@@ -165,13 +204,14 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// A storage error: it may or may not have been written.
+    /// A user error if a capture isn't a valid name; a storage error: it may or may not have been
+    /// written.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future doesn't stop a write that has begun.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
-        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        let key = self.key_of::<D>(captures).map_err(name_error)?;
         self.commit_and_invalidate(
             key.clone(),
             StorageBatch::put(
@@ -190,7 +230,7 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// Whatever `edit` returns; a storage error; or a "try again" error (503) after five concurrent
+    /// Whatever `edit` returns; a user error if a capture isn't a valid name; a storage error; or a "try again" error (503) after five concurrent
     /// writes, in which case nothing was changed.
     ///
     /// # Cancel safety
@@ -201,7 +241,7 @@ impl DocumentStore {
         captures: &[&str],
         edit: impl Fn(Option<D>) -> Result<D, Error>,
     ) -> Result<(), Error> {
-        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        let key = self.key_of::<D>(captures).map_err(name_error)?;
         for _ in 0..MAX_MERGE_ATTEMPTS {
             let stored = self.storage.get(&key).await?;
             let mut echoed = EchoedNames::default();
@@ -267,7 +307,11 @@ impl DocumentStore {
     ///
     /// Dropping the future doesn't stop a write that has begun.
     pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
-        self.delete_key(&storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures))).await
+        match self.key_of::<D>(captures) {
+            Ok(key) => self.delete_key(&key).await,
+            Err(error @ InvalidName::Count) => Err(name_error(error)),
+            Err(_) => Ok(()),
+        }
     }
 
     pub(crate) async fn delete_key(&self, key: &str) -> Result<(), Error> {
@@ -390,6 +434,15 @@ pub(crate) fn storage_key<D: Document>(path: &str) -> String {
     }
 }
 
+/// The error for names that no document can have: the client's, unless the engine passed too few or
+/// too many captures.
+pub(crate) fn name_error(error: InvalidName) -> Error {
+    match error {
+        InvalidName::Count => Error::internal("a document has as many names as its path captures"),
+        other => Error::user(other.to_string()),
+    }
+}
+
 fn encode_document<D: Document>(document: &D, echoed: &EchoedNames) -> bytes::Bytes {
     echoed.add_to(build_object(|out| document.write_stored(out))).into_bytes()
 }
@@ -457,8 +510,12 @@ mod tests {
             (told("not a number"), DEFAULT_CACHED_BYTES),
         ];
         for (config, bound) in cases {
-            let documents =
-                DocumentStore::new(Arc::new(LargeNoteStorage), TaskTracker::new(), &config);
+            let documents = DocumentStore::new(
+                Arc::new(LargeNoteStorage),
+                TaskTracker::new(),
+                &config,
+                DeclaredDocuments::default(),
+            );
             for n in 0..2000 {
                 let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
                 assert_eq!(note.text.len(), TEXT_BYTES);

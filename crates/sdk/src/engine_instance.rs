@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::Context;
 use crate::blueprint::{Blueprint, Route, RouteTarget};
 use crate::context::InstanceServices;
-use crate::document::DocumentStore;
+use crate::document::{DocumentStore, name_error};
 use crate::help;
 use crate::intent::IntentStore;
 use crate::key_migration::{KeyMigratingStorage, current_key};
@@ -70,7 +70,12 @@ impl EngineInstance {
         let moved_keys = Arc::new(KeyMigratingStorage::new(mount.storage));
         mount.storage = moved_keys.clone();
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let documents = DocumentStore::new(mount.storage.clone(), tasks.clone(), &mount.config);
+        let documents = DocumentStore::new(
+            mount.storage.clone(),
+            tasks.clone(),
+            &mount.config,
+            blueprint.declared_documents(),
+        );
         let intents = IntentStore::new(mount.clone());
         let records = RecordStore::new(mount.storage.clone());
         let owned_tasks = BackgroundTasks::new(tasks.clone(), closing.clone());
@@ -184,8 +189,11 @@ impl EngineInstance {
         };
         let (route, captures) =
             self.match_route(&path).ok_or(EngineError::Status(StatusKind::UnsupportedPath))?;
-        let key = route.pattern.storage_key(&capture_values(&captures));
+        let names = capture_values(&captures);
+        let key = route.pattern.storage_key(&names);
         let exists = match &route.target {
+            // The write itself will report the invalid name.
+            RouteTarget::Document(_) if route.pattern.check_captures(&names).is_err() => false,
             RouteTarget::Document(document) => {
                 let key = document.storage_key(&key);
                 document.exists(&self.services.documents, &key).await?
@@ -216,8 +224,15 @@ impl EngineInstance {
         let unsupported = Err(EngineError::Status(StatusKind::UnsupportedOperation));
         match &route.target {
             RouteTarget::Document(document) => {
-                let key =
-                    document.storage_key(&route.pattern.storage_key(&capture_values(captures)));
+                let names = capture_values(captures);
+                match route.pattern.check_captures(&names) {
+                    Ok(()) => {}
+                    Err(error) if is_write(request.operation) => {
+                        return Err(name_error(error).into());
+                    }
+                    Err(_) => return Ok(EngineResponse::Nothing),
+                }
+                let key = document.storage_key(&route.pattern.storage_key(&names));
                 let name = captures.iter().last().map_or("", |(_, value)| value);
                 document.handle(&context(), &key, name, request).await
             }
@@ -263,9 +278,15 @@ impl EngineInstance {
             path => format!("{}/", path.trim_end_matches('/')),
         };
         let found = self.blueprint.routes().iter().find_map(|route| {
-            let below = path.strip_prefix(route.pattern.list_folder()?)?;
+            let below = route.pattern.match_folder(&path)?;
             match &route.target {
-                RouteTarget::Document(document) if below.is_empty() => {
+                RouteTarget::Document(_) if !below.is_empty() && !route.pattern.ends_in_rest() => {
+                    None
+                }
+                RouteTarget::Document(_) if check_segments(below).is_err() => {
+                    Some(ListTarget::Impossible)
+                }
+                RouteTarget::Document(document) => {
                     Some(ListTarget::StorageFolder(document.storage_key(&path)))
                 }
                 // A free-form folder may be at any depth, but no request can name the keys of
@@ -277,8 +298,7 @@ impl EngineInstance {
                 RouteTarget::Actions(actions) => {
                     Some(ListTarget::Action(actions.list.as_ref()?, below))
                 }
-                RouteTarget::Document(_)
-                | RouteTarget::Credential(_)
+                RouteTarget::Credential(_)
                 | RouteTarget::Login(_)
                 | RouteTarget::DurableAction(_) => None,
             }

@@ -177,12 +177,14 @@ pub mod action;
 pub mod blueprint;
 mod blueprint_factory;
 mod caller;
+mod capture_forms;
 mod context;
 #[cfg(feature = "testing")]
 pub mod contract;
 pub mod credential;
 mod credential_lifetime;
 mod credential_name;
+mod declared_documents;
 /// Compiles and runs the examples of the book's page.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/src/reference/derive-attributes.md")]

@@ -87,7 +87,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use strongroom_types::path::{check_segments, is_printable};
+use strongroom_types::path::is_printable;
 
 use crate::action::Input;
 use crate::document::Document;
@@ -198,15 +198,17 @@ impl LoginRequest<'_> {
         Fut: Future<Output = Result<bool, Error>> + Send,
     {
         const { assert!(has_one_capture(D::PATH), "the path of an account has one capture, its name") };
-        let found = match is_account_name(name) {
-            true => self.context.documents().get::<D>(&[name]).await?,
+        let documents = self.context.documents();
+        let name = documents.canonical_name::<D>(name);
+        let found = match is_account_name(&name) {
+            true => documents.get::<D>(&[&name]).await?,
             false => None,
         };
         let exists = found.is_some();
         let account = found.unwrap_or_else(|| Arc::new(decoy));
         let is_proven = proves(account.clone()).await?;
         if exists && is_proven {
-            let name = VerifiedName(name.to_owned());
+            let name = VerifiedName(name.into_owned());
             return Ok(VerifiedAccount { name, account });
         }
         Err(LoginError::refused())
@@ -216,10 +218,10 @@ impl LoginRequest<'_> {
 /// The maximum length of an account's name, in bytes.
 const MAX_NAME_BYTES: usize = 512;
 
-/// Whether a name can be that of a stored account: one segment of a path.
+/// Whether a name can be that of a stored account; the form that its path declares is checked as
+/// well.
 fn is_account_name(name: &str) -> bool {
-    let is_segment = !name.is_empty() && !name.contains('/') && check_segments(name).is_ok();
-    is_segment && name.len() <= MAX_NAME_BYTES && name.chars().all(is_printable)
+    !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.chars().all(is_printable)
 }
 
 const fn has_one_capture(path: &str) -> bool {

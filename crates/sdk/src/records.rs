@@ -258,6 +258,7 @@ mod tests {
     use super::*;
     use crate::Context;
     use crate::context::InstanceServices;
+    use crate::declared_documents::DeclaredDocuments;
     use crate::document::DocumentStore;
     use crate::lifecycle::BackgroundTasks;
     use crate::stored_document::merge_sent;
@@ -328,8 +329,12 @@ mod tests {
         let key = RecordKey::new("head", "a");
         let put =
             |_| async { Ok(RecordChange::returning(()).put(RecordKey::new("head", "a"), "mine")) };
-        let documents =
-            DocumentStore::new(Arc::new(ConflictingStorage), TaskTracker::new(), &BTreeMap::new());
+        let documents = DocumentStore::new(
+            Arc::new(ConflictingStorage),
+            TaskTracker::new(),
+            &BTreeMap::new(),
+            DeclaredDocuments::default(),
+        );
         let context = Context::background(Arc::new(InstanceServices {
             mount: MountContext {
                 uuid: String::new(),

@@ -11,8 +11,16 @@ struct LeadingSlash {}
 struct BadCapture {}
 
 #[derive(Document)]
-#[document(path = "roles/{name..}")]
-struct RestOfThePath {}
+#[document(path = "roles/{name..}/members")]
+struct BelowManySegments {}
+
+#[derive(Document)]
+#[document(path = "roles/{name+}")]
+struct UnknownForm {}
+
+#[derive(Document)]
+#[document(path = "config", folds_case)]
+struct NoNameToFold {}
 
 #[derive(Document)]
 #[document(path = "wal/{id}")]

@@ -41,19 +41,22 @@ struct RolelessKey;
 
 macro_rules! credential {
     ($name:ident, $config:ty, $path:literal) => {
+        credential!($name, $config, Role, $path);
+    };
+    ($name:ident, $config:ty, $role:ty, $path:literal) => {
         impl Credential for $name {
             const KIND: &'static str = "key";
             const PATH: &'static str = $path;
             const HELP: &'static str = "A key.";
             type Config = $config;
-            type Role = Role;
+            type Role = $role;
             type Input = ();
             type Response = KeyResponse;
             type Receipt = KeyReceipt;
             type Renewal = NotRenewable;
             type Undo = ByName;
 
-            fn lifetime(_: &Role) -> Lifetime {
+            fn lifetime(_: &$role) -> Lifetime {
                 Lifetime::default()
             }
 
@@ -221,4 +224,85 @@ async fn paths_that_nothing_can_match_are_refused() {
         let refused = open_error(keys_blueprint().read(path, "Nothing.", no_content)).await;
         assert!(refused.contains(fault), "{path:?}: {refused}");
     }
+}
+
+/// A role whose name may be an e-mail address, in any case.
+#[derive(Document)]
+#[document(path = "people/{name@}", folds_case)]
+struct Person {}
+
+/// A set, whose name has several segments.
+#[derive(Document)]
+#[document(path = "sets/{set..}")]
+struct NamedSet {}
+
+/// A member of a set, stored where a set could be.
+#[derive(Document)]
+#[document(path = "sets/all/{member}")]
+struct SetMember {}
+
+/// A credential of a person.
+struct PersonKey;
+credential!(PersonKey, Config, Person, "creds/{who@}");
+
+async fn no_content(_: Context, (): ()) -> Result<Response, Error> {
+    Ok(Response::no_content())
+}
+
+#[tokio::test]
+async fn paths_of_one_collection_take_the_same_names() {
+    let person = || keys_blueprint().document::<Person>();
+    for (path, wanted) in [
+        ("people/{who}/password", "{who@}"),
+        ("people/{name..}", "{name@}"),
+        ("rotate/{name}", "{name@}"),
+        ("rotate/{name..}/now", "{name@}"),
+    ] {
+        let refused = open_error(person().write(path, "Does.", no_content)).await;
+        assert!(refused.contains("takes other names than"), "{path}: {refused}");
+        assert!(refused.contains(&format!("declare it as {wanted}")), "{path}: {refused}");
+    }
+    for path in ["people/{who@}/password", "rotate/{name@}", "rotate/{other}", "other/{name@}/x"] {
+        assert_eq!(open_error(person().write(path, "Does.", no_content)).await, "", "{path}");
+    }
+    // A name of two collections may have the form of either.
+    let two = person().document::<Role>();
+    assert_eq!(open_error(two.write("rotate/{name}", "Does.", no_content)).await, "");
+    let login = keys_blueprint().document::<Config>().document::<Role>();
+    let refused = open_error(login.credential(KeyOfOtherNames)).await;
+    assert!(refused.contains("of \"creds/{name@}\" takes other names than \"roles/{name}\""));
+}
+
+/// A credential whose path takes other names than its role.
+struct KeyOfOtherNames;
+credential!(KeyOfOtherNames, Config, "creds/{name@}");
+
+#[tokio::test]
+async fn documents_of_two_types_never_have_one_key() {
+    let overlapping = keys_blueprint().document::<SetMember>().document::<NamedSet>();
+    let refused = open_error(overlapping).await;
+    assert!(refused.contains("could be stored as those at"), "{refused}");
+}
+
+#[tokio::test]
+async fn it_is_said_of_every_capture_whether_its_case_matters() {
+    let person = || keys_blueprint().document::<Person>();
+    let mixed = person().write("move/{name@}/{place}", "Moves.", no_content);
+    let refused = open_error(mixed.clone()).await;
+    assert!(refused.contains("nothing says whether it folds {place}"), "{refused}");
+    assert_eq!(open_error(mixed.folds_case()).await, "");
+    // If another collection has the capture too, the case matters unless the path says otherwise.
+    let two = person().document::<Role>().write("rotate/{name@}", "Does.", no_content);
+    let folded = |patterns: &[&str]| {
+        let patterns = patterns.iter().map(|it| (*it).to_owned()).collect();
+        strongroom_sdk::engine::FoldedPaths::Declared(patterns)
+    };
+    Harness::run(two, |host| async move {
+        assert_eq!(host.description().folded_paths, folded(&["people/+"]));
+    })
+    .await;
+    Harness::run(person().document::<Config>().credential(PersonKey), |host| async move {
+        assert_eq!(host.description().folded_paths, folded(&["people/+", "creds/+"]));
+    })
+    .await;
 }
