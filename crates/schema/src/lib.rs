@@ -50,7 +50,8 @@ pub mod __private {
     pub use crate::Input;
     pub use crate::field::{
         Field, FieldChoice, FieldGroup, FieldKind, FieldSpec, InvalidInput, InvalidValue,
-        LeaseSafe, LegacyName, ObjectWriter, check_default, count_specs, is_plain_text, join_specs,
-        legacy_spec, optional, rename_legacy_fields, required, sent_name, with_default,
+        LeaseSafe, LegacyName, ObjectWriter, check_default, check_listed, count_specs,
+        is_plain_text, join_specs, legacy_spec, optional, rename_legacy_fields, required,
+        sent_name, with_default,
     };
 }

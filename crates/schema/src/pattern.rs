@@ -32,6 +32,15 @@ pub enum CaptureForm {
 }
 
 impl CaptureForm {
+    fn check_name(self, name: &str) -> Result<(), InvalidName> {
+        match self {
+            Self::Name if !is_name(name) => Err(InvalidName::Name),
+            Self::NameWithAt if !is_name_with_at(name) => Err(InvalidName::NameWithAt),
+            Self::Rest => check_path_name(name),
+            Self::Name | Self::NameWithAt => Ok(()),
+        }
+    }
+
     /// How a capture of this form is declared: `{name@}`.
     pub fn declaration(self, name: &str) -> String {
         match self {
@@ -156,17 +165,38 @@ impl RoutePattern {
     pub fn check_captures(&self, values: &[&str]) -> Result<(), InvalidName> {
         let mut values = values.iter();
         for (_, form) in self.captures() {
-            let value = values.next().ok_or(InvalidName::Count)?;
-            match form {
-                CaptureForm::Name if !is_name(value) => return Err(InvalidName::Name),
-                CaptureForm::NameWithAt if !is_name_with_at(value) => {
-                    return Err(InvalidName::NameWithAt);
-                }
-                CaptureForm::Rest => check_path_name(value)?,
-                CaptureForm::Name | CaptureForm::NameWithAt => {}
-            }
+            form.check_name(values.next().ok_or(InvalidName::Count)?)?;
         }
         if values.next().is_some() { Err(InvalidName::Count) } else { Ok(()) }
+    }
+
+    /// The storage folder of the documents of a collection. `values` are those of the captures above
+    /// the last one, and for a capture of several segments, if wanted, a folder that the names
+    /// begin with.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName::Count`] if the pattern is no collection or has another number of captures;
+    /// what is wrong with a value.
+    pub fn folder_key(&self, values: &[&str]) -> Result<String, InvalidName> {
+        let captures: Vec<_> = self.captures().collect();
+        let last = captures.last().filter(|_| self.list_folder().is_some());
+        let (_, last) = last.ok_or(InvalidName::Count)?;
+        let above = captures.len().saturating_sub(1);
+        let (names, folder) = values.split_at_checked(above).ok_or(InvalidName::Count)?;
+        for ((_, form), name) in captures.iter().zip(names) {
+            form.check_name(name)?;
+        }
+        let folder = match (last, folder) {
+            (_, []) => String::new(),
+            (CaptureForm::Rest, [folder]) => {
+                let folder = folder.strip_suffix('/').unwrap_or(folder);
+                check_path_name(folder)?;
+                format!("{folder}/")
+            }
+            _ => return Err(InvalidName::Count),
+        };
+        Ok(self.storage_key(&[names, &[folder.as_str()]].concat()))
     }
 
     /// Whether all segments up to the last capture also begin the other path.
@@ -464,6 +494,29 @@ mod tests {
             ("roles/{name..}/x", "roles/"),
         ] {
             assert_eq!(below(pattern, folder), None, "{pattern} {folder}");
+        }
+    }
+
+    #[test]
+    fn a_collection_has_one_folder_for_the_captures_above_its_names() {
+        let folder =
+            |pattern: &'static str, values: &[&str]| RoutePattern::new(pattern).folder_key(values);
+        assert_eq!(folder("roles/{name}", &[]), Ok("roles/".to_owned()));
+        assert_eq!(folder("{name}", &[]), Ok(String::new()));
+        assert_eq!(folder("orgs/{org}/users/{name}", &["a"]), Ok("orgs/a/users/".to_owned()));
+        assert_eq!(folder("sets/{name..}", &[]), Ok("sets/".to_owned()));
+        for name in ["a/b", "a/b/"] {
+            assert_eq!(folder("sets/{name..}", &[name]), Ok("sets/a/b/".to_owned()));
+        }
+        assert_eq!(folder("sets/{name..}", &["a/../b"]), Err(InvalidName::Segments));
+        assert_eq!(folder("orgs/{org}/users/{name}", &["a/b"]), Err(InvalidName::Name));
+        for (pattern, values) in [
+            ("config", &[] as &[&str]),
+            ("roles/{name}/config", &["a"]),
+            ("roles/{name}", &["a"]),
+            ("orgs/{org}/users/{name}", &[]),
+        ] {
+            assert_eq!(folder(pattern, values), Err(InvalidName::Count), "{pattern}");
         }
     }
 

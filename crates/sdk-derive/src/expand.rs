@@ -18,7 +18,8 @@ pub(crate) fn derive_document(model: &StructModel) -> TokenStream {
     };
     let checked = check_path(path, &model.document)
         .and_then(|()| check_response_fields(model))
-        .and_then(|()| model.check_kept_fields());
+        .and_then(|()| model.check_kept_fields())
+        .and_then(|()| model.check_listed_fields());
     if let Err(error) = checked {
         return error.into_compile_error();
     }
@@ -61,6 +62,7 @@ fn stored_object_items(model: &StructModel) -> TokenStream {
     let stored = model.fields.iter().map(|field| write_stored_field(model, field));
     let shown = model.fields.iter().map(|field| write_shown_field(model, field));
     let (defaults, validate) = (check_defaults_fn(model), validate_fn(model));
+    let listed = listed_fns(model);
     quote! {
         const FIELDS: &'static [#names::FieldSpec] = #specs;
 
@@ -77,6 +79,8 @@ fn stored_object_items(model: &StructModel) -> TokenStream {
         fn write_shown(&self, out: &mut #names::ObjectWriter) {
             #(#shown)*
         }
+
+        #listed
 
         #defaults
 
@@ -528,6 +532,45 @@ fn write_shown_field(model: &StructModel, field: &FieldModel) -> TokenStream {
             out.field(#name, &self.#ident);
         }
     }
+}
+
+/// Generates what a list shows of each document; nothing if no field is listed.
+fn listed_fns(model: &StructModel) -> Option<TokenStream> {
+    let fields = || model.fields.iter().filter(|it| it.attributes.listed || it.attributes.embed);
+    fields().next()?;
+    let add_names = fields().map(|field| {
+        let (ty, name) = (&field.ty, &field.name);
+        let names = model.names.path_at(ty.span());
+        if field.attributes.embed {
+            return quote_spanned! { ty.span() =>
+                fields.extend(<#ty as #names::FieldGroup>::listed_fields());
+            };
+        }
+        quote_spanned! { ty.span() =>
+            const _: () = #names::check_listed::<#ty>();
+            fields.push(#name);
+        }
+    });
+    let write = fields().map(|field| {
+        let (ident, ty) = (&field.ident, &field.ty);
+        if !field.attributes.embed {
+            return write_field(field);
+        }
+        let names = model.names.path_at(ty.span());
+        quote_spanned!(ty.span() => <#ty as #names::FieldGroup>::write_listed(&self.#ident, out);)
+    });
+    let names = model.names.path();
+    Some(quote! {
+        fn listed_fields() -> ::std::vec::Vec<&'static str> {
+            let mut fields = ::std::vec::Vec::new();
+            #(#add_names)*
+            fields
+        }
+
+        fn write_listed(&self, out: &mut #names::ObjectWriter) {
+            #(#write)*
+        }
+    })
 }
 
 /// Generates how an embedded group is read. Its fields have their current names there.

@@ -23,6 +23,8 @@ pub(crate) struct FieldAttributes {
     pub(crate) keep: bool,
     /// The field is left out when a document is read.
     pub(crate) hidden: bool,
+    /// A list of the collection shows the field for each document.
+    pub(crate) listed: bool,
     /// The type is a group, whose fields are those of this struct.
     pub(crate) embed: bool,
 }
@@ -61,12 +63,14 @@ impl FieldAttributes {
                     found.keep = true;
                 } else if meta.path.is_ident("hidden") {
                     found.hidden = true;
+                } else if meta.path.is_ident("listed") {
+                    found.listed = true;
                 } else if meta.path.is_ident("embed") {
                     found.embed = true;
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
-                         public, legacy = \"…\", echo, internal, keep, hidden and embed",
+                         public, legacy = \"…\", echo, internal, keep, hidden, listed and embed",
                     ));
                 }
                 Ok(())
@@ -81,6 +85,10 @@ impl FieldAttributes {
         }
         if found.keep && found.internal {
             let message = "a write never changes an internal field, so `keep` says nothing";
+            return Err(syn::Error::new(field_span, message));
+        }
+        if found.listed && found.hidden {
+            let message = "a hidden field is never shown, so it can't be `listed`";
             return Err(syn::Error::new(field_span, message));
         }
         if found.embed && !found.allows_embedding() {
@@ -101,11 +109,12 @@ impl FieldAttributes {
 
     /// Whether there is no attribute that an embedded group can't have.
     fn allows_embedding(&self) -> bool {
-        let Self { rename, default, required, public, legacy, internal, keep, hidden, .. } = self;
+        let Self { rename, default, required, public, legacy, .. } = self;
+        let Self { internal, keep, hidden, listed, .. } = self;
         rename.is_none()
             && default.is_none()
             && legacy.is_empty()
-            && !(*required || *public || *internal || *keep || *hidden)
+            && !(*required || *public || *internal || *keep || *hidden || *listed)
     }
 
     /// The first option that only a document can have.
@@ -115,6 +124,7 @@ impl FieldAttributes {
             (self.internal, "internal"),
             (self.keep, "keep"),
             (self.hidden, "hidden"),
+            (self.listed, "listed"),
         ];
         options.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
     }

@@ -16,6 +16,7 @@
 //! - `keep`, in a document with `replace`: a write that doesn't contain the field keeps the stored
 //!   value
 //! - `hidden`: the field is left out when the document is read
+//! - `listed`: a list of the collection shows the field for each document
 //! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
 //! - `embed`: the type is a `FieldGroup`, whose fields become fields of this struct. Older names of
 //!   its fields are given as `legacy(current = "older", …)`

@@ -138,6 +138,19 @@ impl StructModel {
         }
     }
 
+    /// Rejects `listed` in a document that is not in a collection.
+    pub(crate) fn check_listed_fields(&self) -> syn::Result<()> {
+        let path = self.document.path.as_ref().map(LitStr::value).unwrap_or_default();
+        match self.fields.iter().find(|field| field.attributes.listed && !path.ends_with('}')) {
+            Some(field) => {
+                let message = "only the documents of a collection are listed, whose path ends in a \
+                               capture such as `{name}`";
+                Err(syn::Error::new(field.ident.span(), message))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Rejects options of fields that have a meaning in documents only.
     pub(crate) fn check_no_document_options(&self) -> syn::Result<()> {
         for field in &self.fields {

@@ -32,7 +32,7 @@ use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_obje
 pub use strongroom_schema::input::Input;
 use strongroom_types::Fields;
 
-use crate::{Context, Error};
+use crate::{CommaList, Context, Error};
 
 /// The `data` of an action's or a credential's response. Derive it.
 pub trait ResponseData: Send + 'static {
@@ -88,6 +88,45 @@ impl Response {
         let mut fields = Fields::new();
         fields.set("keys", &names);
         Self(ResponseKind::Data(DataResponse::new(fields.to_object())))
+    }
+
+    /// The response to a list with details: `keys`, and beside it `key_info` with an object for each
+    /// name that has data; folders usually have none. The caller has sorted the names. An empty list
+    /// is 404, as in Vault.
+    ///
+    /// ```
+    /// use strongroom_sdk::{Response, ResponseData};
+    ///
+    /// #[derive(ResponseData)]
+    /// struct IssuerInfo {
+    ///     issuer_name: String,
+    /// }
+    ///
+    /// let info = IssuerInfo { issuer_name: "root".to_owned() };
+    /// let entries = [("1f2e".to_owned(), Some(info)), ("old/".to_owned(), None)];
+    /// let response = Response::keys_with_info(&entries);
+    /// # drop(response);
+    /// ```
+    pub fn keys_with_info<T: ResponseData>(entries: &[(String, Option<T>)]) -> Self {
+        if entries.is_empty() {
+            return Self::not_found();
+        }
+        let names = entries.iter().map(|(name, _)| name.clone()).collect();
+        let object = build_object(|out| {
+            out.field("keys", &CommaList(names));
+            out.write_object("key_info", |out| {
+                for (name, info) in entries {
+                    if let Some(info) = info {
+                        out.write_object(name, |out| info.write(out));
+                    }
+                }
+            });
+        });
+        Self::from_data(DataResponse::new(object))
+    }
+
+    pub(crate) fn from_data(data: DataResponse) -> Self {
+        Self(ResponseKind::Data(data))
     }
 
     /// A complete HTTP response outside the usual envelope.

@@ -113,6 +113,16 @@ pub trait Document: Sized + Send + Sync + 'static {
     /// Writes the fields that a client may read; secrets are left out.
     fn write_shown(&self, out: &mut ObjectWriter);
 
+    /// The names of the fields that a list of the collection shows for each document (`listed`). If
+    /// there are any, the response has an object `key_info` beside `keys`. A client needs only the
+    /// capability to list the collection to see them.
+    fn listed_fields() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Writes the fields that a list shows for each document.
+    fn write_listed(&self, _out: &mut ObjectWriter) {}
+
     /// Checks that the fields are consistent with each other, before a client's write is stored.
     /// [`DocumentStore::put`] and [`DocumentStore::change`] don't call it.
     ///
@@ -376,9 +386,7 @@ impl DocumentStore {
         key: &str,
     ) -> Result<Option<CachedDocument>, Error> {
         let Some(stored) = self.storage.get(key).await? else { return Ok(None) };
-        let fields =
-            Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
-        let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
+        let (document, fields) = parse_document::<D>(key, &stored)?;
         Ok(Some(CachedDocument {
             document: Arc::new(document),
             echoed: EchoedNames::of_stored(D::FIELDS, &fields),
@@ -386,13 +394,15 @@ impl DocumentStore {
         }))
     }
 
-    pub(crate) async fn list_names(
-        &self,
-        folder: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<String>, Error> {
-        Ok(self.storage.list(folder, after, limit).await?)
+    /// Reads a document past the cache, in which the documents of a whole collection would replace
+    /// those that are read often.
+    pub(crate) async fn read_uncached<D: Document>(&self, key: &str) -> Result<Option<D>, Error> {
+        let Some(stored) = self.storage.get(key).await? else { return Ok(None) };
+        Ok(Some(parse_document::<D>(key, &stored)?.0))
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &*self.storage
     }
 
     pub(crate) fn invalidate_key(&self, key: &str) {
@@ -445,6 +455,12 @@ pub(crate) fn name_error(error: InvalidName) -> Error {
 
 fn encode_document<D: Document>(document: &D, echoed: &EchoedNames) -> bytes::Bytes {
     echoed.add_to(build_object(|out| document.write_stored(out))).into_bytes()
+}
+
+fn parse_document<D: Document>(key: &str, stored: &StorageEntry) -> Result<(D, Fields), Error> {
+    let fields = Fields::from_trusted(&stored.value).map_err(|_| unreadable_document_error(key))?;
+    let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
+    Ok((document, fields))
 }
 
 pub(crate) fn unreadable_document_error(key: &str) -> Error {

@@ -33,7 +33,7 @@ use crate::lifecycle::{BackgroundTasks, TaskScheduler};
 use crate::migration::{self, MigrationGate};
 use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
-use crate::stored_document::list_response;
+use crate::stored_document::{ErasedDocument, list_response};
 
 /// An instance of an engine at one mount, with its background tasks.
 pub(crate) struct EngineInstance {
@@ -286,9 +286,7 @@ impl EngineInstance {
                 RouteTarget::Document(_) if check_segments(below).is_err() => {
                     Some(ListTarget::Impossible)
                 }
-                RouteTarget::Document(document) => {
-                    Some(ListTarget::StorageFolder(document.storage_key(&path)))
-                }
+                RouteTarget::Document(document) => Some(ListTarget::Documents(document)),
                 // A free-form folder may be at any depth, but no request can name the keys of
                 // records.
                 RouteTarget::FreeForm(_) if check_segments(&path).is_err() => {
@@ -310,6 +308,12 @@ impl EngineInstance {
                 let documents = &self.services.documents;
                 let names = documents.list_names(&folder, after.as_deref(), limit).await?;
                 Ok(with_warnings(list_response(&names), warnings))
+            }
+            Some(ListTarget::Documents(collection)) => {
+                let folder = collection.storage_key(&path);
+                let listing = Listing::read(&folder, &request.fields)?;
+                let response = collection.list(&self.services.documents, &listing).await?;
+                Ok(with_warnings(response, warnings))
             }
             Some(ListTarget::Impossible) => Ok(EngineResponse::Nothing),
             Some(ListTarget::Action(list, below)) => {
@@ -553,7 +557,9 @@ impl fmt::Debug for EngineInstance {
 enum ListTarget<'a> {
     /// A folder that can't exist.
     Impossible,
-    /// The names of documents in a storage folder.
+    /// The documents of a collection, or of a folder of it.
+    Documents(&'a Arc<dyn ErasedDocument>),
+    /// The names of free-form documents in a storage folder.
     StorageFolder(String),
     /// A list action, with the folder relative to its path.
     Action(&'a Arc<dyn ErasedListAction>, &'a str),

@@ -127,6 +127,11 @@ impl Error {
         matches!(self.0, ErrorRepr::User(_) | ErrorRepr::Refused { .. })
     }
 
+    /// Whether reading or writing the storage failed, so that another attempt may succeed.
+    pub(crate) fn is_storage(&self) -> bool {
+        matches!(self.0, ErrorRepr::Storage(_))
+    }
+
     /// Nothing was changed because of concurrent writes. The client should retry.
     pub(crate) fn write_conflict() -> Self {
         Self::busy("others keep changing this; try again")

@@ -46,6 +46,13 @@ fn engine_help(blueprint: &Blueprint) -> String {
 
 fn path_help(route: &Route) -> String {
     let mut text = format!("Path:  {}\n\n{}\n", route.pattern.as_str(), route.help);
+    let listed = match &route.target {
+        RouteTarget::Document(document) => document.listed_fields().join(", "),
+        _ => String::new(),
+    };
+    if !listed.is_empty() {
+        text.push_str(&format!("\nA list shows for each name, in key_info: {listed}.\n"));
+    }
     let fields = route.fields();
     let is_replaced = replaces_document(route);
     if is_replaced {

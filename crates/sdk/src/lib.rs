@@ -115,6 +115,7 @@
 //!   several, and a mount option selects one
 //! - [`document`]: [`Document`], a typed object that operators write and the engine stores
 //! - [`document_hooks`]: code that runs when a client writes, reads or deletes a document
+//! - [`document_list`]: the names of a collection in pages, and its documents one after the other
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
 //! - [`login`]: [`Login`], how clients log in at an auth method
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
@@ -191,6 +192,7 @@ mod declared_documents;
 mod derive_attributes_page {}
 pub mod document;
 pub mod document_hooks;
+pub mod document_list;
 pub mod durable_action;
 pub mod engine;
 mod engine_instance;
@@ -259,8 +261,8 @@ pub use versioned_engine::VersionedEngine;
 pub mod __private {
     pub use serde_json::value::RawValue;
     pub use strongroom_schema::field::{
-        FieldGroup, check_default, count_specs, is_plain_text, join_specs, legacy_spec, optional,
-        rename_legacy_fields, required, sent_name, with_default,
+        FieldGroup, check_default, check_listed, count_specs, is_plain_text, join_specs,
+        legacy_spec, optional, rename_legacy_fields, required, sent_name, with_default,
     };
     pub use strongroom_types::fields::write_string;
 

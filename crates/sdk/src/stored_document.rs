@@ -13,7 +13,7 @@ use strongroom_types::{Fields, RawObject};
 use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
 use crate::document_hooks::DocumentHooks;
 use crate::legacy_names::{merge_sent_fields, remove_replaced_fields};
-use crate::{Context, Error};
+use crate::{Context, Error, Listing};
 
 /// A document with its type erased.
 #[async_trait]
@@ -27,6 +27,14 @@ pub(crate) trait ErasedDocument: Send + Sync {
     fn local(&self) -> bool;
     /// Whether a client's write replaces the document.
     fn replaces(&self) -> bool;
+    /// The fields that a list shows for each document.
+    fn listed_fields(&self) -> Vec<&'static str>;
+    /// Lists the storage folder of `listing`.
+    async fn list(
+        &self,
+        documents: &DocumentStore,
+        listing: &Listing,
+    ) -> Result<EngineResponse, EngineError>;
     /// The storage key of the document at a path, or of a folder of documents.
     fn storage_key(&self, path: &str) -> String;
     async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError>;
@@ -71,6 +79,19 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
 
     fn replaces(&self) -> bool {
         D::REPLACES
+    }
+
+    fn listed_fields(&self) -> Vec<&'static str> {
+        D::listed_fields()
+    }
+
+    async fn list(
+        &self,
+        documents: &DocumentStore,
+        listing: &Listing,
+    ) -> Result<EngineResponse, EngineError> {
+        let found = documents.list_with_details::<D>(&listing.folder, listing).await?;
+        Ok(found.map_or(EngineResponse::Nothing, EngineResponse::Data))
     }
 
     fn storage_key(&self, path: &str) -> String {

@@ -26,6 +26,14 @@ pub trait FieldGroup: Sized + Send + Sync + 'static {
     /// Writes the fields that a client may read; secrets are left out.
     fn write_shown(&self, out: &mut ObjectWriter);
 
+    /// The names of the fields that a list of documents shows.
+    fn listed_fields() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Writes the fields that a list of documents shows for each of them.
+    fn write_listed(&self, _out: &mut ObjectWriter) {}
+
     /// Parses each field's default; see [`Input::check_defaults`](crate::Input).
     #[doc(hidden)]
     fn check_defaults() -> Result<(), InvalidInput> {

@@ -155,6 +155,16 @@ pub const fn is_plain_text<F: Field>() -> bool {
     is_text && !F::SECRET && F::ALLOWED_VALUES.is_empty()
 }
 
+/// Checks that a field may be shown in a list. For the derive macros.
+///
+/// # Panics
+///
+/// If the field is a secret; in a constant, that is a compile error.
+#[doc(hidden)]
+pub const fn check_listed<F: Field>() {
+    assert!(!F::SECRET, "a secret is never shown, so its field can't be `listed`");
+}
+
 /// The declaration of one field of a document, input or response.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldSpec {

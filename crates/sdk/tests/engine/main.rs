@@ -10,6 +10,7 @@ mod caller;
 mod contention;
 mod contract;
 mod declarations;
+mod document_lists;
 mod document_names;
 mod durable_actions;
 mod fake_system;
