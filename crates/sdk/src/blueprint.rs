@@ -16,10 +16,10 @@ use strongroom_schema::pattern::RoutePattern;
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::capture_forms::{capture_error, folding_routes};
 use crate::credential::Credential;
-use crate::declared_documents::{DeclaredDocument, DeclaredDocuments};
 use crate::document_hooks::DocumentHooks;
 use crate::durable_action::{ErasedDurableAction, PLAN_BUCKET};
 use crate::free_form::FreeForm;
+use crate::internal_documents::InternalDocument;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::lifecycle::LifecycleDeclarations;
 use crate::login::Login;
@@ -46,6 +46,7 @@ pub struct Blueprint {
     unknown_path_hint: Option<UnknownPathHint>,
     pub(crate) lifecycle: LifecycleDeclarations,
     routes: Vec<Route>,
+    pub(crate) internal_documents: Vec<InternalDocument>,
     /// Index of the route declared last; a read and a write declared for one path share a route.
     last_declared: usize,
 }
@@ -91,6 +92,7 @@ impl Blueprint {
             unknown_path_hint: None,
             lifecycle: LifecycleDeclarations::default(),
             routes: Vec::new(),
+            internal_documents: Vec::new(),
             last_declared: 0,
         }
     }
@@ -221,7 +223,8 @@ impl Blueprint {
 
     /// Adds an action for writes to `path`, which need the `update` capability. An object that can
     /// be *created* needs an existence check: declare a [`document`](Self::document) or a
-    /// [`resource`](Self::resource).
+    /// [`resource`](Self::resource). The action can't create documents that clients create; see
+    /// [`DocumentStore`](crate::document::DocumentStore).
     #[must_use]
     pub fn write<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
     where
@@ -412,7 +415,8 @@ impl Blueprint {
                 self.check_required_documents(route, Vec::new(), action.target_documents())?;
             }
         }
-        if let Some(fault) = capture_error(&self.routes) {
+        if let Some(fault) = capture_error(&self.routes).or_else(|| self.internal_document_error())
+        {
             return refused(fault);
         }
         self.check_kind()
@@ -462,7 +466,12 @@ impl Blueprint {
                 self.routes.iter().find(|route| route.pattern.to_special_path() == special);
             let fits = declared.is_some_and(|route| match &route.target {
                 RouteTarget::Document(document) => document.type_id() == type_id,
-                RouteTarget::Actions(actions) => actions.write.is_some(),
+                // The actions read and write it with the store of documents.
+                RouteTarget::Actions(actions) => {
+                    let mut internal = self.internal_documents.iter();
+                    actions.write.is_some()
+                        && internal.any(|internal| internal.document.type_id() == type_id)
+                }
                 RouteTarget::FreeForm(_)
                 | RouteTarget::Credential(_)
                 | RouteTarget::Login(_)
@@ -471,7 +480,7 @@ impl Blueprint {
             if !fits {
                 return refused(format!(
                     "the document at {path:?}, which {at:?} needs, is not declared: see \
-                     Blueprint::document"
+                     Blueprint::document, and internal_document for one that a resource writes"
                 ));
             }
         }
@@ -488,18 +497,6 @@ impl Blueprint {
         FoldedPaths::Declared(folding.map(|(route, _)| route.pattern.to_special_path()).collect())
     }
 
-    /// What the store of documents has to know about them.
-    pub(crate) fn declared_documents(&self) -> DeclaredDocuments {
-        let mut declared = DeclaredDocuments::default();
-        for route in &self.routes {
-            if let RouteTarget::Document(document) = &route.target {
-                let folds_case = route.folds_case;
-                declared.add(document.type_id(), DeclaredDocument { folds_case });
-            }
-        }
-        declared
-    }
-
     pub(crate) fn description(&self) -> EngineDescription {
         let mut special = SpecialPaths::default();
         for route in &self.routes {
@@ -510,14 +507,14 @@ impl Blueprint {
             if route.unauthenticated {
                 special.unauthenticated.push(path);
             }
-            if let RouteTarget::Document(document) = &route.target {
-                let key = document.storage_key(&storage_prefix(&route.pattern));
-                if document.seal_wrap() {
-                    special.seal_wrap_storage.push(key.clone());
-                }
-                if document.local() {
-                    special.local_storage.push(key);
-                }
+        }
+        for (pattern, document) in self.all_documents() {
+            let key = document.storage_key(&storage_prefix(pattern));
+            if document.seal_wrap() {
+                special.seal_wrap_storage.push(key.clone());
+            }
+            if document.local() {
+                special.local_storage.push(key);
             }
         }
         if self.has_credentials() {

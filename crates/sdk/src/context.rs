@@ -17,6 +17,8 @@ use crate::records::RecordStore;
 pub struct Context {
     services: Arc<InstanceServices>,
     request: Option<Arc<RequestInfo>>,
+    /// The store of an action that can't create documents.
+    restricted_documents: Option<Arc<DocumentStore>>,
 }
 
 /// The part of the context that belongs to the instance.
@@ -42,7 +44,7 @@ pub(crate) struct RequestInfo {
 impl Context {
     /// A context for background work without a request, such as undoing stale intents.
     pub(crate) fn background(services: Arc<InstanceServices>) -> Self {
-        Self { services, request: None }
+        Self { services, request: None, restricted_documents: None }
     }
 
     pub(crate) fn for_request(services: Arc<InstanceServices>, request: &EngineRequest) -> Self {
@@ -54,7 +56,13 @@ impl Context {
             caller: RequestCaller::of_request(request),
             headers: PassedHeaders(request.headers.clone()),
         };
-        Self { services, request: Some(Arc::new(asked)) }
+        Self { services, request: Some(Arc::new(asked)), restricted_documents: None }
+    }
+
+    /// The same context for an action whose path has no existence check; see [`DocumentStore`].
+    pub(crate) fn without_creation(self) -> Self {
+        let documents = self.services.documents.without_creation();
+        Self { restricted_documents: Some(Arc::new(documents)), ..self }
     }
 
     pub(crate) fn request_info(&self) -> Option<&RequestInfo> {
@@ -67,7 +75,7 @@ impl Context {
 
     /// The typed documents of this mount, such as its configuration and roles.
     pub fn documents(&self) -> &DocumentStore {
-        &self.services.documents
+        self.restricted_documents.as_deref().unwrap_or(&self.services.documents)
     }
 
     /// Storage for data that isn't a document; see [`crate::records`].

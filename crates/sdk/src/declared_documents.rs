@@ -1,9 +1,10 @@
 //! [`DeclaredDocuments`]: what a [`DocumentStore`](crate::document::DocumentStore) knows about the
-//! documents of its engine.
+//! documents of its engine, and the errors of code that uses others or creates them unasked.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
 use std::collections::HashMap;
 
+use crate::Error;
 use crate::document::Document;
 
 /// The documents that a blueprint declares, by their Rust types.
@@ -15,6 +16,9 @@ pub(crate) struct DeclaredDocuments(HashMap<TypeId, DeclaredDocument>);
 pub(crate) struct DeclaredDocument {
     /// Whether the captures of its path are converted to lower case.
     pub(crate) folds_case: bool,
+    /// Whether clients create it at a path with an existence check, so that policies distinguish
+    /// `create` from `update`.
+    pub(crate) is_created_by_clients: bool,
 }
 
 impl DeclaredDocuments {
@@ -23,7 +27,46 @@ impl DeclaredDocuments {
         self.0.entry(type_id).or_insert(document);
     }
 
-    pub(crate) fn find<D: Document>(&self) -> Option<DeclaredDocument> {
-        self.0.get(&TypeId::of::<D>()).copied()
+    /// The declaration of one type, as of an engine with this document only.
+    #[cfg(test)]
+    pub(crate) fn of_document<D: Document>() -> Self {
+        let mut declared = Self::default();
+        let known = DeclaredDocument { folds_case: D::FOLDS_CASE, is_created_by_clients: true };
+        declared.add(TypeId::of::<D>(), known);
+        declared
     }
+
+    /// What is declared about a type of document.
+    ///
+    /// # Errors
+    ///
+    /// An internal error that names the missing declaration.
+    pub(crate) fn find<D: Document>(&self) -> Result<DeclaredDocument, Error> {
+        self.0.get(&TypeId::of::<D>()).copied().ok_or_else(|| {
+            let (path, of_type) = (D::PATH, type_name::<D>());
+            let of_type = of_type.rsplit("::").next().unwrap_or(of_type);
+            Error::internal(format!(
+                "the document at {path:?} {NOT_DECLARED}: add .document::<{of_type}>() to the \
+                 blueprint, or .internal_document::<{of_type}>() if clients have no path to it"
+            ))
+        })
+    }
+}
+
+/// The error for an action that would create a document without the capability `create`.
+pub(crate) fn creation_error<D: Document>() -> Error {
+    let path = D::PATH;
+    Error::internal(format!(
+        "there is no such document at {path:?}, and this action {CREATES_UNCHECKED}: declare a \
+         Blueprint::resource, whose existence check tells policies that a write creates something"
+    ))
+}
+
+const NOT_DECLARED: &str = "is used and not declared";
+const CREATES_UNCHECKED: &str = "can't create one";
+
+/// Whether an error of an engine is one of those above, for the contract suite.
+#[cfg(feature = "testing")]
+pub(crate) fn is_declaration_fault(message: &str) -> bool {
+    message.contains(NOT_DECLARED) || message.contains(CREATES_UNCHECKED)
 }

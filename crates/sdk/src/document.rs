@@ -23,7 +23,7 @@ use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::declared_documents::DeclaredDocuments;
+use crate::declared_documents::{DeclaredDocuments, creation_error};
 use crate::legacy_names::EchoedNames;
 use crate::records::{RecordKey, unchanged_precondition};
 
@@ -135,6 +135,18 @@ pub trait Document: Sized + Send + Sync + 'static {
 }
 
 /// Typed access to the documents of one mount, with a small read cache. Cheap to clone.
+///
+/// It knows the documents that the blueprint declares with
+/// [`Blueprint::document`](crate::Blueprint::document) or
+/// [`Blueprint::internal_document`](crate::Blueprint::internal_document). Using another one is an
+/// internal error that names the missing declaration.
+///
+/// An action of [`Blueprint::read`](crate::Blueprint::read),
+/// [`write`](crate::Blueprint::write) or [`list`](crate::Blueprint::list) can change documents that
+/// clients create, and can't create them: its path has no existence check, so the client may lack the
+/// capability `create`. [`put`](Self::put) and [`change`](Self::change) are then internal errors, also
+/// in tasks that the action spawns. The writes and deletes of a [`Resource`](crate::Resource),
+/// credentials, logins, hooks, and lifecycle functions create what they like.
 #[derive(Clone, Debug)]
 pub struct DocumentStore {
     storage: Arc<dyn Storage>,
@@ -143,6 +155,8 @@ pub struct DocumentStore {
     /// could keep a value that was replaced.
     writes: TaskTracker,
     declared: Arc<DeclaredDocuments>,
+    /// Whether documents that clients create can be created.
+    may_create: bool,
 }
 
 /// A parsed document, and the size of the bytes it was parsed from.
@@ -169,13 +183,25 @@ impl DocumentStore {
         // In memory a document takes about as much again as its stored form.
         let weigh = |cached: &CachedDocument| cached.stored_bytes.saturating_mul(2);
         let cache = Arc::new(ReadCache::new(cache_bytes, weigh));
-        Self { storage, cache, writes, declared: Arc::new(declared) }
+        Self { storage, cache, writes, declared: Arc::new(declared), may_create: true }
+    }
+
+    /// The same store for an action without an existence check, which can't create documents that
+    /// clients create.
+    pub(crate) fn without_creation(&self) -> Self {
+        Self { may_create: false, ..self.clone() }
+    }
+
+    /// Checks that the blueprint declares the document, and returns whether it may be created.
+    pub(crate) fn check_declared<D: Document>(&self) -> Result<bool, Error> {
+        let declared = self.declared.find::<D>()?;
+        Ok(self.may_create || !declared.is_created_by_clients)
     }
 
     /// The name by which a document is stored and listed, and under which requests and policies
     /// know it: in lower case, if the case of names doesn't matter.
     pub(crate) fn canonical_name<'n, D: Document>(&self, name: &'n str) -> Cow<'n, str> {
-        match self.declared.find::<D>().is_some_and(|document| document.folds_case) {
+        match self.declared.find::<D>().is_ok_and(|document| document.folds_case) {
             true => Cow::Owned(name.to_lowercase()),
             false => Cow::Borrowed(name),
         }
@@ -200,8 +226,9 @@ impl DocumentStore {
     /// # Errors
     ///
     /// A storage error, or an internal error if the stored document can't be parsed by this
-    /// version.
+    /// version, or the blueprint doesn't declare it.
     pub async fn get<D: Document>(&self, captures: &[&str]) -> Result<Option<Arc<D>>, Error> {
+        self.check_declared::<D>()?;
         match self.key_of::<D>(captures) {
             Ok(key) => self.get_by_key::<D>(&key).await,
             Err(error @ InvalidName::Count) => Err(name_error(error)),
@@ -214,24 +241,27 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// A user error if a capture isn't a valid name; a storage error: it may or may not have been
-    /// written.
+    /// A user error if a capture isn't a valid name; an internal error if the blueprint doesn't
+    /// declare the document, or an action must not create it; a storage error: it may or may not
+    /// have been written.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future doesn't stop a write that has begun.
     pub async fn put<D: Document>(&self, captures: &[&str], document: &D) -> Result<(), Error> {
+        let may_create = self.check_declared::<D>()?;
         let key = self.key_of::<D>(captures).map_err(name_error)?;
-        self.commit_and_invalidate(
-            key.clone(),
-            StorageBatch::put(
-                key,
-                encode_document(document, &EchoedNames::default()),
-                D::SEAL_WRAP,
-            ),
-        )
-        .await?;
-        Ok(())
+        let value = encode_document(document, &EchoedNames::default());
+        let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);
+        if !may_create && self.storage.is_atomic() {
+            batch.preconditions.push(StoragePrecondition::Exists(key.clone()));
+        } else if !may_create && self.storage.get(&key).await?.is_none() {
+            return Err(creation_error::<D>());
+        }
+        match self.commit_and_invalidate(key, batch).await {
+            Err(StorageError::Precondition(_)) => Err(creation_error::<D>()),
+            done => Ok(done?),
+        }
     }
 
     /// Reads the document, if there is one, passes it to `edit`, and stores the result. On hosts
@@ -240,7 +270,7 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// Whatever `edit` returns; a user error if a capture isn't a valid name; a storage error; or a "try again" error (503) after five concurrent
+    /// Whatever `edit` returns; a user error if a capture isn't a valid name; an internal error as for [`put`](Self::put); a storage error; or a "try again" error (503) after five concurrent
     /// writes, in which case nothing was changed.
     ///
     /// # Cancel safety
@@ -251,6 +281,7 @@ impl DocumentStore {
         captures: &[&str],
         edit: impl Fn(Option<D>) -> Result<D, Error>,
     ) -> Result<(), Error> {
+        let may_create = self.check_declared::<D>()?;
         let key = self.key_of::<D>(captures).map_err(name_error)?;
         for _ in 0..MAX_MERGE_ATTEMPTS {
             let stored = self.storage.get(&key).await?;
@@ -262,6 +293,9 @@ impl DocumentStore {
                 D::from_fields(&fields).map_err(|_| unreadable_document_error(&key))
             };
             let document = edit(stored.as_ref().map(read).transpose()?)?;
+            if stored.is_none() && !may_create {
+                return Err(creation_error::<D>());
+            }
             let value = encode_document(&document, &echoed);
             let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);
             if self.storage.is_atomic() {
@@ -285,7 +319,7 @@ impl DocumentStore {
         other: &str,
         precondition: StoragePrecondition,
     ) -> Result<Option<D>, Error> {
-        let key = storage_key::<D>(&RoutePattern::new(D::PATH).storage_key(captures));
+        let key = self.key_of::<D>(captures).map_err(name_error)?;
         for _ in 0..MAX_MERGE_ATTEMPTS {
             let (stored, fields) = self.read_fields(&key).await?;
             let Some(stored) = stored else { return Ok(None) };
@@ -311,12 +345,14 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// A storage error: it may or may not have been deleted.
+    /// An internal error if the blueprint doesn't declare the document; a storage error: it may or
+    /// may not have been deleted.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future doesn't stop a write that has begun.
     pub async fn delete<D: Document>(&self, captures: &[&str]) -> Result<(), Error> {
+        self.check_declared::<D>()?;
         match self.key_of::<D>(captures) {
             Ok(key) => self.delete_key(&key).await,
             Err(error @ InvalidName::Count) => Err(name_error(error)),
@@ -530,7 +566,7 @@ mod tests {
                 Arc::new(LargeNoteStorage),
                 TaskTracker::new(),
                 &config,
-                DeclaredDocuments::default(),
+                DeclaredDocuments::of_document::<Note>(),
             );
             for n in 0..2000 {
                 let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();

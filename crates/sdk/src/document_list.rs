@@ -93,8 +93,9 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// A storage error; an internal error if the path is no collection or has another number of
-    /// captures; a user error if a capture isn't a valid name.
+    /// A storage error; an internal error if the blueprint doesn't declare the document, or its path
+    /// is no collection or has another number of captures; a user error if a capture isn't a valid
+    /// name.
     pub async fn list<D: Document>(
         &self,
         captures: &[&str],
@@ -120,8 +121,8 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// An internal error if the path is no collection or has another number of captures; a user
-    /// error if a capture isn't a valid name.
+    /// An internal error if the blueprint doesn't declare the document, or its path is no collection
+    /// or has another number of captures; a user error if a capture isn't a valid name.
     pub fn scan<D: Document>(&self, captures: &[&str]) -> Result<DocumentScan<D>, Error> {
         let root = self.folder_of::<D>(captures)?;
         let above = RoutePattern::new(D::PATH).captures().count().saturating_sub(1);
@@ -210,6 +211,7 @@ impl DocumentStore {
 
     /// The storage folder of the documents with these captures above the last one.
     fn folder_of<D: Document>(&self, captures: &[&str]) -> Result<String, Error> {
+        self.check_declared::<D>()?;
         let names: Vec<_> = captures.iter().map(|name| self.canonical_name::<D>(name)).collect();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         let folder = RoutePattern::new(D::PATH).folder_key(&names).map_err(name_error)?;

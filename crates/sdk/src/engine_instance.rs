@@ -202,6 +202,7 @@ impl EngineInstance {
             RouteTarget::Actions(actions) => match &actions.exists {
                 Some(check) if actions.write.is_some() => {
                     let context = Context::for_request(self.services.clone(), request);
+                    let context = context.without_creation();
                     check.exists(context, captures.first_value().to_owned()).await?
                 }
                 _ => return Ok(Existence::NoCheck),
@@ -267,7 +268,11 @@ impl EngineInstance {
                 let Some(action) = actions.for_operation(request.operation) else {
                     return unsupported;
                 };
-                action.handle(context(), request.operation, &request.fields).await
+                let context = match actions.exists {
+                    Some(_) if request.operation != Operation::Read => context(),
+                    _ => context().without_creation(),
+                };
+                action.handle(context, request.operation, &request.fields).await
             }
         }
     }
@@ -319,7 +324,7 @@ impl EngineInstance {
             Some(ListTarget::Action(list, below)) => {
                 let listing = Listing::read(below, &request.fields)?;
                 let context = Context::for_request(self.services.clone(), request);
-                let response = list.list(context, listing).await?;
+                let response = list.list(context.without_creation(), listing).await?;
                 Ok(with_warnings(response, warnings))
             }
             None if self.is_declared_folder(&path) => {

@@ -152,6 +152,18 @@
 //!
 //! Each row has a test case in `tests/compile_fail`, together with the compiler's message.
 //!
+//! # What is refused when it runs
+//!
+//! Mistakes that the compiler can't see are refused when the engine is opened, or by an internal
+//! error that names the declaration that is missing; `contract::check` finds both.
+//!
+//! | mistake | what happens |
+//! |---|---|
+//! | paths that hide each other, documents of two types under one key, names that a path of the same collection doesn't take | the engine can't be opened |
+//! | a document that a credential requires and that isn't declared | the engine can't be opened |
+//! | another document that is used and not declared | an internal error of [`document::DocumentStore`]; see [`Blueprint::internal_document`] for the engine's own state |
+//! | an action that creates a document, although its path has no existence check | an internal error of [`document::DocumentStore`]; declare a [`Resource`] |
+//!
 //! # Add an engine
 //!
 //! 1. Create a crate in `engines/` whose only dependency on this project is `strongroom-sdk`. Add
@@ -203,6 +215,7 @@ mod help;
 #[cfg(feature = "http")]
 pub mod http;
 mod intent;
+mod internal_documents;
 mod key_migration;
 mod lease_fields;
 mod leased_credential;

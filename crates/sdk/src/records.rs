@@ -333,7 +333,7 @@ mod tests {
             Arc::new(ConflictingStorage),
             TaskTracker::new(),
             &BTreeMap::new(),
-            DeclaredDocuments::default(),
+            DeclaredDocuments::of_document::<OwnerSettings>(),
         );
         let context = Context::background(Arc::new(InstanceServices {
             mount: MountContext {

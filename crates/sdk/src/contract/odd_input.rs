@@ -6,6 +6,7 @@ use strongroom_types::Fields;
 
 use super::MARKER;
 use crate::blueprint::{Blueprint, Route, RouteTarget};
+use crate::declared_documents::is_declaration_fault;
 use crate::testing::{TestError, TestHost, Transport};
 
 /// A path to which unusual values are sent.
@@ -98,6 +99,7 @@ pub(super) async fn odd_input_is_refused_and_not_repeated(host: &TestHost, targe
                     format!("{operation} of {:?} with {:?}", truncate(path), truncate(body));
                 ensure!(message != PANIC_MESSAGE, "{asked}: the engine panicked");
                 ensure!(!message.contains(MARKER), "{asked}: the error repeats a value");
+                ensure!(!is_declaration_fault(&message), "{asked}: {message}");
             }
         }
     }

@@ -137,6 +137,9 @@ async fn documents_that_a_credential_needs_must_be_declared() {
     }
     let roles = Resource::new(exists).write(write);
     let by_hand = keys_blueprint().document::<Config>().resource("roles/{x}", "A role.", roles);
+    let refused = open_error(by_hand.clone().credential(DeclaredKey)).await;
+    assert!(refused.contains("internal_document for one that a resource writes"), "{refused}");
+    let by_hand = by_hand.internal_document::<Role>();
     assert_eq!(open_error(by_hand.credential(DeclaredKey)).await, "");
 }
 

@@ -132,7 +132,7 @@ async fn write_marker_late(context: Context, (): ()) -> Result<Response, Error> 
 
 #[tokio::test]
 async fn nothing_of_an_instance_that_crashed_reaches_storage() {
-    let engine = Blueprint::new("late", "1.0.0").document::<MarkerDocument>().write(
+    let engine = Blueprint::new("late", "1.0.0").internal_document::<MarkerDocument>().write(
         "late",
         "Leaves a mark.",
         write_marker_late,

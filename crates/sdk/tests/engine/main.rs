@@ -22,3 +22,4 @@ mod issuing;
 mod key_migration;
 mod lifecycle;
 mod replaced_documents;
+mod undeclared_documents;

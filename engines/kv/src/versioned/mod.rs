@@ -37,6 +37,7 @@ pub fn versioned_blueprint() -> Blueprint {
         .list(metadata::list);
     Blueprint::new("kv", env!("CARGO_PKG_VERSION"))
         .help("Stores versions of arbitrary secrets, encrypted at rest.")
+        .internal_document::<config::Config>()
         .read("config", "Reads the settings of the mount.", config::read)
         .write("config", "Changes the settings of the mount.", config::write)
         .resource(
