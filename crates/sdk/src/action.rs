@@ -91,7 +91,7 @@ impl Response {
     }
 
     /// The response to a list with details: `keys`, and beside it `key_info` with an object for each
-    /// name that has data; folders usually have none. The caller has sorted the names. An empty list
+    /// name that has data, if any has; folders usually have none. The caller has sorted the names. An empty list
     /// is 404, as in Vault.
     ///
     /// ```
@@ -114,13 +114,14 @@ impl Response {
         let names = entries.iter().map(|(name, _)| name.clone()).collect();
         let object = build_object(|out| {
             out.field("keys", &CommaList(names));
-            out.write_object("key_info", |out| {
-                for (name, info) in entries {
-                    if let Some(info) = info {
+            let mut infos = entries.iter().filter_map(|(name, info)| Some((name, info.as_ref()?)));
+            if let Some(first) = infos.next() {
+                out.write_object("key_info", |out| {
+                    for (name, info) in std::iter::once(first).chain(infos) {
                         out.write_object(name, |out| info.write(out));
                     }
-                }
-            });
+                });
+            }
         });
         Self::from_data(DataResponse::new(object))
     }

@@ -191,7 +191,9 @@ impl DocumentStore {
             bytes += name.len() + listed.get().len();
             details.set_raw(name, listed);
         }
-        fields.set_raw("key_info", raw_value(&details.to_object())?);
+        if !details.is_empty() {
+            fields.set_raw("key_info", raw_value(&details.to_object())?);
+        }
         Ok(Some(DataResponse { warnings, ..DataResponse::new(fields.to_object()) }))
     }
 
@@ -303,4 +305,124 @@ impl<D> fmt::Debug for DocumentScan<D> {
 fn raw_value(object: &RawObject) -> Result<Box<RawValue>, Error> {
     let unreadable = |cause| Error::internal_caused_by("a list's details are no JSON", cause);
     serde_json::from_slice(object.as_bytes()).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use strongroom_engine::{Storage, StorageBatch, StorageEntry, StorageError};
+    use strongroom_sdk_derive::Document;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::declared_documents::DeclaredDocuments;
+
+    /// One of many documents.
+    #[derive(Document)]
+    #[document(path = "notes/{name..}")]
+    struct Note {}
+
+    const NOTES: usize = 3000;
+
+    /// Storage with many notes and with a folder, which counts and fails when it is told to.
+    #[derive(Debug, Default)]
+    struct ManyNotes {
+        largest_page: AtomicUsize,
+        reads: AtomicUsize,
+        fails: AtomicBool,
+    }
+
+    impl ManyNotes {
+        fn check(&self) -> Result<(), StorageError> {
+            match self.fails.swap(false, Ordering::Relaxed) {
+                true => Err(StorageError::Failed("injected".to_owned())),
+                false => Ok(()),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl Storage for ManyNotes {
+        async fn get(&self, _: &str) -> Result<Option<StorageEntry>, StorageError> {
+            self.check()?;
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(StorageEntry { value: "{}".into(), version: 1, seal_wrap: false }))
+        }
+
+        async fn list(
+            &self,
+            folder: &str,
+            after: Option<&str>,
+            limit: usize,
+        ) -> Result<Vec<String>, StorageError> {
+            self.check()?;
+            self.largest_page.fetch_max(limit, Ordering::Relaxed);
+            let inner = folder.contains("n1000/");
+            let name = move |number| match number {
+                1000 if !inner => "n1000/".to_owned(),
+                number => format!("n{number:04}"),
+            };
+            let names = (0..if inner { 300 } else { NOTES }).map(name);
+            let names = names.filter(|name| after.is_none_or(|after| name.as_str() > after));
+            Ok(names.take(limit).collect())
+        }
+
+        async fn commit(&self, _: StorageBatch) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn is_atomic(&self) -> bool {
+            true
+        }
+    }
+
+    fn note_store(storage: &Arc<ManyNotes>) -> DocumentStore {
+        let declared = DeclaredDocuments::of_document::<Note>();
+        DocumentStore::new(storage.clone(), TaskTracker::new(), &BTreeMap::new(), declared)
+    }
+
+    #[tokio::test]
+    async fn no_list_and_no_scan_loads_more_than_a_page() {
+        let storage = Arc::new(ManyNotes::default());
+        let notes = note_store(&storage);
+        let (mut names, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = notes.list::<Note>(&[], after.as_deref(), usize::MAX - 1).await.unwrap();
+            assert!(page.names.len() <= MAX_PAGE_NAMES);
+            names.extend(page.names);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(names.len(), NOTES);
+        assert_eq!(storage.largest_page.swap(0, Ordering::Relaxed), MAX_PAGE_NAMES + 1);
+
+        let mut scan = notes.scan::<Note>(&[]).unwrap();
+        let (mut seen, mut failures) = (Vec::new(), 0);
+        loop {
+            // Each attempt fails once: the scan then goes on where it was.
+            storage.fails.store(true, Ordering::Relaxed);
+            match scan.next_document().await {
+                Ok(None) => break,
+                Ok(Some((name, _))) => seen.push(name),
+                Err(error) => {
+                    assert!(error.is_storage());
+                    failures += 1;
+                    let Some((name, _)) = scan.next_document().await.unwrap() else { break };
+                    seen.push(name);
+                }
+            }
+            assert!(scan.names.len() < SCAN_PAGE_NAMES);
+            assert_eq!(storage.reads.load(Ordering::Relaxed), seen.len());
+        }
+        assert_eq!(seen.len(), NOTES - 1 + 300);
+        assert!(seen.is_sorted(), "each document once, in order");
+        assert!(failures >= seen.len());
+        assert_eq!(storage.largest_page.load(Ordering::Relaxed), SCAN_PAGE_NAMES);
+    }
 }

@@ -298,10 +298,12 @@ impl EngineInstance {
                     Some(ListTarget::Impossible)
                 }
                 RouteTarget::FreeForm(_) => Some(ListTarget::StorageFolder(path.clone())),
-                RouteTarget::Actions(actions) => {
+                // A list action isn't told of captures above the folder, so it lists none below one.
+                RouteTarget::Actions(actions) if path.starts_with(route.pattern.list_folder()?) => {
                     Some(ListTarget::Action(actions.list.as_ref()?, below))
                 }
-                RouteTarget::Credential(_)
+                RouteTarget::Actions(_)
+                | RouteTarget::Credential(_)
                 | RouteTarget::Login(_)
                 | RouteTarget::DurableAction(_) => None,
             }

@@ -25,6 +25,7 @@ impl OddTarget {
     pub(super) fn of_blueprint(engine: &Blueprint, samples: &[(&str, &str)]) -> Vec<Self> {
         let declared = engine.routes().iter().map(|route| route.pattern.example_path());
         let paths = declared.chain(sample_paths(samples)).chain(odd_paths());
+        let paths = paths.chain(engine.routes().iter().flat_map(odd_document_paths));
         let of_path = |path: String| {
             let route =
                 engine.routes().iter().find(|route| route.pattern.match_path(&path).is_some());
@@ -72,6 +73,18 @@ impl OddTarget {
 
 fn sample_paths(samples: &[(&str, &str)]) -> impl Iterator<Item = String> {
     samples.iter().flat_map(|(path, _)| [(*path).to_owned(), format!("{path}/")])
+}
+
+/// Paths of documents whose names would leave their folder.
+fn odd_document_paths(route: &Route) -> Vec<String> {
+    let example = route.pattern.example_path();
+    let example = example.strip_suffix(EXAMPLE_OF_MANY).unwrap_or(&example);
+    match (&route.target, example.rsplit_once('/')) {
+        (RouteTarget::Document(_), Some((folder, _))) if route.pattern.list_folder().is_some() => {
+            ODD_NAMES.iter().map(|name| format!("{folder}/{name}")).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn odd_paths() -> impl Iterator<Item = String> {
@@ -145,6 +158,12 @@ const ODD_PATHS: [&str; 18] = [
     "intent/x",
     "config/..",
 ];
+
+/// The end of the example of a path with a capture of several segments, which lies two folders
+/// deeper than other examples.
+const EXAMPLE_OF_MANY: &str = "/of/many";
+
+const ODD_NAMES: [&str; 4] = ["../x", "a//b", "a%2f..%2fb", "@"];
 
 const LONG_PATH_BYTES: usize = 5000;
 const LONG_VALUE_BYTES: usize = 100_000;

@@ -6,7 +6,7 @@ use strongroom_sdk::engine::{Existence, FoldedPaths, Operation};
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost};
 use strongroom_sdk::{
     Blueprint, CommaList, Context, Document, Error, Identity, Input, Login, LoginError, LoginGrant,
-    LoginRenewal, LoginRequest, Response, ResponseData, TokenFields, TokenTerms,
+    LoginRenewal, LoginRequest, Response, ResponseData, TokenFields, TokenTerms, contract,
 };
 
 /// A user, whose name may be an e-mail address in any case.
@@ -273,4 +273,12 @@ async fn a_name_from_a_field_cannot_reach_another_folder() {
         assert_eq!(host.stored_keys(), ["orgs/a/members/x"]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn engines_with_such_names_keep_to_the_contract() {
+    let users = user_blueprint().help("Users.");
+    contract::check(users, &[("users/bob@example.com", r#"{"groups":"a"}"#)]).await;
+    let library = library_blueprint().help("Sets of accounts.");
+    contract::check(library, &[("library/team/b", r#"{"accounts":"a"}"#)]).await;
 }

@@ -138,6 +138,27 @@ async fn cve_2026_89322_a_narrower_rule_in_another_case_than_the_backend_uses_re
     assert!(!is_denied(&bench, &token, Verb::Delete, "sys/policies/acl/admins").await);
 }
 
+/// The case of the names is declared with the document; the path below it follows.
+#[tokio::test]
+async fn a_path_below_a_document_that_folds_case_is_restricted_in_every_case() {
+    let bench = TestCore::new().await;
+    bench.write("sys/mounts/out", r#"{"type":"outside"}"#).await;
+    bench.write("out/folded/Bob@Example.com", r#"{"note":"n"}"#).await;
+    let rules = format!(
+        r#"path "out/folded/*" {{ {ALL} }}
+           path "out/folded/bob@example.com/note" {{ capabilities = ["deny"] }}"#
+    );
+    let token = bench.token_with_policy(&rules, "").await;
+    for name in ["bob@example.com", "Bob@Example.com", "BOB@EXAMPLE.COM"] {
+        let path = format!("out/folded/{name}");
+        assert!(!is_denied(&bench, &token, Verb::Read, &path).await, "{path}");
+        assert!(is_denied(&bench, &token, Verb::Read, &format!("{path}/note")).await, "{path}");
+    }
+    let root = bench.root.clone();
+    let read = bench.succeeds_as(&root, Verb::Read, "out/folded/BOB@example.com/note", "").await;
+    assert_eq!(read.json("note"), "\"n\"");
+}
+
 #[tokio::test]
 async fn cve_2026_93335_grants_stay_exact() {
     let bench = TestCore::new().await;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use strongroom_sdk::{
-    Blueprint, ByName, Credential, CredentialName, Document, DurationSecs, Error, Identifier,
-    IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest, Renewable,
-    RenewedCredential, ResponseData, RevokeContext as Reach, RevokeOutcome, Secret, UndoByName,
-    UndoOutcome,
+    Blueprint, ByName, Context, Credential, CredentialName, Document, DurationSecs, Error,
+    Identifier, Input, IssueRequest, IssuedCredential, Lifetime, Receipt, Renew, RenewRequest,
+    Renewable, RenewedCredential, Response, ResponseData, RevokeContext as Reach, RevokeOutcome,
+    Secret, UndoByName, UndoOutcome,
 };
 use tokio::sync::Notify;
 
@@ -58,7 +58,7 @@ impl FakeOutsideSystem {
             .document::<Config>()
             .document::<Role>()
             .document::<FoldedDocument>()
-            .folds_case()
+            .read("folded/{owner@}/note", "Reads the note alone.", read_note)
             .credential(FakeKeyCredential(self.clone()))
     }
 
@@ -84,9 +84,24 @@ struct Role {
 
 /// A document whose name is case-insensitive.
 #[derive(Document)]
-#[document(path = "folded/{name}")]
+#[document(path = "folded/{owner@}", folds_case)]
 struct FoldedDocument {
     note: String,
+}
+
+#[derive(Input)]
+struct NoteInput {
+    owner: String,
+}
+
+#[derive(ResponseData)]
+struct NoteResponse {
+    note: String,
+}
+
+async fn read_note(context: Context, input: NoteInput) -> Result<Response, Error> {
+    let found = context.named::<FoldedDocument>(&input.owner).await?;
+    Ok(Response::data(&NoteResponse { note: found.note.clone() }))
 }
 
 #[derive(ResponseData)]
