@@ -68,8 +68,10 @@
 //!     }
 //! }
 //!
-//! let engine = Blueprint::new("example", "1.0.0").document::<Config>().durable_action(RotateRoot);
-//! # drop(engine);
+//! fn blueprint() -> Blueprint {
+//!     Blueprint::new("example", "1.0.0").document::<Config>().durable_action(RotateRoot)
+//! }
+//! # fn main() { drop(blueprint()) }
 //! # mod service {
 //! #     use super::*;
 //! #     pub async fn logs_in(_: &Config, _: &Secret<String>) -> Result<bool, Error> { Ok(true) }
