@@ -1,20 +1,19 @@
 //! [`Blueprint`]: an engine as a list of declarations.
 
+mod documents;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
-use strongroom_engine::{
-    EngineDescription, EngineError, FoldedPaths, MountKind, Operation, SpecialPaths,
-};
+use strongroom_engine::{EngineDescription, EngineError, MountKind, Operation, SpecialPaths};
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
-use crate::capture_forms::{capture_error, folding_routes};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
 use crate::durable_action::{ErasedDurableAction, PLAN_BUCKET};
@@ -46,7 +45,7 @@ pub struct Blueprint {
     unknown_path_hint: Option<UnknownPathHint>,
     pub(crate) lifecycle: LifecycleDeclarations,
     routes: Vec<Route>,
-    pub(crate) internal_documents: Vec<InternalDocument>,
+    internal_documents: Vec<InternalDocument>,
     /// Index of the route declared last; a read and a write declared for one path share a route.
     last_declared: usize,
 }
@@ -415,8 +414,7 @@ impl Blueprint {
                 self.check_required_documents(route, Vec::new(), action.target_documents())?;
             }
         }
-        if let Some(fault) = capture_error(&self.routes).or_else(|| self.internal_document_error())
-        {
+        if let Some(fault) = self.document_error() {
             return refused(fault);
         }
         self.check_kind()
@@ -489,12 +487,6 @@ impl Blueprint {
 
     pub(crate) fn has_credentials(&self) -> bool {
         self.routes.iter().any(|route| matches!(route.target, RouteTarget::Credential(_)))
-    }
-
-    pub(crate) fn folded_paths(&self) -> FoldedPaths {
-        let folding = self.routes.iter().zip(folding_routes(&self.routes));
-        let folding = folding.filter(|(_, folds)| *folds);
-        FoldedPaths::Declared(folding.map(|(route, _)| route.pattern.to_special_path()).collect())
     }
 
     pub(crate) fn description(&self) -> EngineDescription {

@@ -1,11 +1,10 @@
-//! [`DeclaredDocuments`]: what a [`DocumentStore`](crate::document::DocumentStore) knows about the
+//! [`DeclaredDocuments`]: what a `DocumentStore` knows about the
 //! documents of its engine, and the errors of code that uses others or creates them unasked.
 
-use std::any::{TypeId, type_name};
+use std::any::TypeId;
 use std::collections::HashMap;
 
 use crate::Error;
-use crate::document::Document;
 
 /// The documents that a blueprint declares, by their Rust types.
 #[derive(Debug, Default)]
@@ -27,23 +26,18 @@ impl DeclaredDocuments {
         self.0.entry(type_id).or_insert(document);
     }
 
-    /// The declaration of one type, as of an engine with this document only.
-    #[cfg(test)]
-    pub(crate) fn of_document<D: Document>() -> Self {
-        let mut declared = Self::default();
-        let known = DeclaredDocument { folds_case: D::FOLDS_CASE, is_created_by_clients: true };
-        declared.add(TypeId::of::<D>(), known);
-        declared
-    }
-
-    /// What is declared about a type of document.
+    /// What is declared about a type of document, given with its path and its name in Rust.
     ///
     /// # Errors
     ///
     /// An internal error that names the missing declaration.
-    pub(crate) fn find<D: Document>(&self) -> Result<DeclaredDocument, Error> {
-        self.0.get(&TypeId::of::<D>()).copied().ok_or_else(|| {
-            let (path, of_type) = (D::PATH, type_name::<D>());
+    pub(crate) fn find(
+        &self,
+        type_id: TypeId,
+        path: &str,
+        of_type: &str,
+    ) -> Result<DeclaredDocument, Error> {
+        self.0.get(&type_id).copied().ok_or_else(|| {
             let of_type = of_type.rsplit("::").next().unwrap_or(of_type);
             Error::internal(format!(
                 "the document at {path:?} {NOT_DECLARED}: add .document::<{of_type}>() to the \
@@ -54,8 +48,7 @@ impl DeclaredDocuments {
 }
 
 /// The error for an action that would create a document without the capability `create`.
-pub(crate) fn creation_error<D: Document>() -> Error {
-    let path = D::PATH;
+pub(crate) fn creation_error(path: &str) -> Error {
     Error::internal(format!(
         "there is no such document at {path:?}, and this action {CREATES_UNCHECKED}: declare a \
          Blueprint::resource, whose existence check tells policies that a write creates something"

@@ -8,7 +8,7 @@
 //! An update merges: fields that are not sent keep their values. A document that is declared with
 //! `replace` is replaced instead: fields that are not sent get their defaults.
 
-use std::any::Any;
+use std::any::{Any, TypeId, type_name};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use strongroom_types::{Fields, ReadCache};
 use tokio_util::task::TaskTracker;
 
 use crate::Error;
-use crate::declared_documents::{DeclaredDocuments, creation_error};
+use crate::declared_documents::{DeclaredDocument, DeclaredDocuments, creation_error};
 use crate::legacy_names::EchoedNames;
 use crate::records::{RecordKey, unchanged_precondition};
 
@@ -186,6 +186,18 @@ impl DocumentStore {
         Self { storage, cache, writes, declared: Arc::new(declared), may_create: true }
     }
 
+    /// A store of one type of document.
+    #[cfg(test)]
+    pub(crate) fn of_document<D: Document>(
+        storage: Arc<dyn Storage>,
+        config: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut declared = DeclaredDocuments::default();
+        let known = DeclaredDocument { folds_case: D::FOLDS_CASE, is_created_by_clients: true };
+        declared.add(TypeId::of::<D>(), known);
+        Self::new(storage, TaskTracker::new(), config, declared)
+    }
+
     /// The same store for an action without an existence check, which can't create documents that
     /// clients create.
     pub(crate) fn without_creation(&self) -> Self {
@@ -194,14 +206,18 @@ impl DocumentStore {
 
     /// Checks that the blueprint declares the document, and returns whether it may be created.
     pub(crate) fn check_declared<D: Document>(&self) -> Result<bool, Error> {
-        let declared = self.declared.find::<D>()?;
+        let declared = self.find_declared::<D>()?;
         Ok(self.may_create || !declared.is_created_by_clients)
+    }
+
+    fn find_declared<D: Document>(&self) -> Result<DeclaredDocument, Error> {
+        self.declared.find(TypeId::of::<D>(), D::PATH, type_name::<D>())
     }
 
     /// The name by which a document is stored and listed, and under which requests and policies
     /// know it: in lower case, if the case of names doesn't matter.
     pub(crate) fn canonical_name<'n, D: Document>(&self, name: &'n str) -> Cow<'n, str> {
-        match self.declared.find::<D>().is_ok_and(|document| document.folds_case) {
+        match self.find_declared::<D>().is_ok_and(|document| document.folds_case) {
             true => Cow::Owned(name.to_lowercase()),
             false => Cow::Borrowed(name),
         }
@@ -256,10 +272,10 @@ impl DocumentStore {
         if !may_create && self.storage.is_atomic() {
             batch.preconditions.push(StoragePrecondition::Exists(key.clone()));
         } else if !may_create && self.storage.get(&key).await?.is_none() {
-            return Err(creation_error::<D>());
+            return Err(creation_error(D::PATH));
         }
         match self.commit_and_invalidate(key, batch).await {
-            Err(StorageError::Precondition(_)) => Err(creation_error::<D>()),
+            Err(StorageError::Precondition(_)) => Err(creation_error(D::PATH)),
             done => Ok(done?),
         }
     }
@@ -294,7 +310,7 @@ impl DocumentStore {
             };
             let document = edit(stored.as_ref().map(read).transpose()?)?;
             if stored.is_none() && !may_create {
-                return Err(creation_error::<D>());
+                return Err(creation_error(D::PATH));
             }
             let value = encode_document(&document, &echoed);
             let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);
@@ -562,12 +578,7 @@ mod tests {
             (told("not a number"), DEFAULT_CACHED_BYTES),
         ];
         for (config, bound) in cases {
-            let documents = DocumentStore::new(
-                Arc::new(LargeNoteStorage),
-                TaskTracker::new(),
-                &config,
-                DeclaredDocuments::of_document::<Note>(),
-            );
+            let documents = DocumentStore::of_document::<Note>(Arc::new(LargeNoteStorage), &config);
             for n in 0..2000 {
                 let note = documents.get::<Note>(&[&n.to_string()]).await.unwrap().unwrap();
                 assert_eq!(note.text.len(), TEXT_BYTES);

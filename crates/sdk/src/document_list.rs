@@ -316,10 +316,8 @@ mod tests {
     use async_trait::async_trait;
     use strongroom_engine::{Storage, StorageBatch, StorageEntry, StorageError};
     use strongroom_sdk_derive::Document;
-    use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::declared_documents::DeclaredDocuments;
 
     /// One of many documents.
     #[derive(Document)]
@@ -381,8 +379,7 @@ mod tests {
     }
 
     fn note_store(storage: &Arc<ManyNotes>) -> DocumentStore {
-        let declared = DeclaredDocuments::of_document::<Note>();
-        DocumentStore::new(storage.clone(), TaskTracker::new(), &BTreeMap::new(), declared)
+        DocumentStore::of_document::<Note>(storage.clone(), &BTreeMap::new())
     }
 
     #[tokio::test]

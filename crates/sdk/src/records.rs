@@ -258,7 +258,6 @@ mod tests {
     use super::*;
     use crate::Context;
     use crate::context::InstanceServices;
-    use crate::declared_documents::DeclaredDocuments;
     use crate::document::DocumentStore;
     use crate::lifecycle::BackgroundTasks;
     use crate::stored_document::merge_sent;
@@ -329,11 +328,9 @@ mod tests {
         let key = RecordKey::new("head", "a");
         let put =
             |_| async { Ok(RecordChange::returning(()).put(RecordKey::new("head", "a"), "mine")) };
-        let documents = DocumentStore::new(
+        let documents = DocumentStore::of_document::<OwnerSettings>(
             Arc::new(ConflictingStorage),
-            TaskTracker::new(),
             &BTreeMap::new(),
-            DeclaredDocuments::of_document::<OwnerSettings>(),
         );
         let context = Context::background(Arc::new(InstanceServices {
             mount: MountContext {
