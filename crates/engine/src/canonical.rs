@@ -14,8 +14,8 @@ pub enum FoldedPaths {
     #[default]
     Unknown,
     /// Patterns. In a matching path, each segment that a `+` stands for, and the segments that a
-    /// `*` stands for, of which only literal segments may follow, are converted to lower case. All other paths are case-sensitive; so
-    /// are all paths if the list is empty.
+    /// `*` stands for, of which only literal segments may follow, are converted to lower case. All
+    /// other paths are case-sensitive; so are all paths if the list is empty.
     Declared(Vec<String>),
 }
 

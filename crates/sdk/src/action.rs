@@ -91,8 +91,8 @@ impl Response {
     }
 
     /// The response to a list with details: `keys`, and beside it `key_info` with an object for each
-    /// name that has data, if any has; folders usually have none. The caller has sorted the names. An empty list
-    /// is 404, as in Vault.
+    /// name that has data, if any has; folders usually have none. The caller has sorted the names.
+    /// An empty list is 404, as in Vault.
     ///
     /// ```
     /// use strongroom_sdk::{Response, ResponseData};

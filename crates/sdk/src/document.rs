@@ -59,12 +59,13 @@ use crate::records::{RecordKey, unchanged_precondition};
 /// In `#[document(...)]`, `path` is required; a capture in it declares a collection, which can be
 /// listed: `{name}` for names of letters, digits, `_`, `-` and `.`, `{name@}` for names with `@` as
 /// well, and `{name..}` at the end for names of several segments. `folds_case` makes the case of
-/// names irrelevant (see [`FOLDS_CASE`](Self::FOLDS_CASE)). `seal_wrap` encrypts the stored value with the seal as well, `local` excludes the
-/// document from replication, `root` requires the `sudo` capability, `internal_key` stores it under
-/// a key that no client can name (for an engine that also has free-form documents or migrates those
-/// of an earlier version), `replace` lets a client's write replace the whole document (see
-/// [`REPLACES`](Self::REPLACES)), and `validate = function` names a `fn(&Self) -> Result<(), String>` that
-/// checks the whole document before a client's write is stored.
+/// names irrelevant (see [`FOLDS_CASE`](Self::FOLDS_CASE)). `seal_wrap` encrypts the stored value
+/// with the seal as well, `local` excludes the document from replication, `root` requires the
+/// `sudo` capability, `internal_key` stores it under a key that no client can name (for an engine
+/// that also has free-form documents or migrates those of an earlier version), `replace` lets a
+/// client's write replace the whole document (see [`REPLACES`](Self::REPLACES)), and
+/// `validate = function` names a `fn(&Self) -> Result<(), String>` that checks the whole document
+/// before a client's write is stored.
 pub trait Document: Sized + Send + Sync + 'static {
     /// The path below the mount, which is also the storage key.
     const PATH: &'static str;
@@ -143,10 +144,11 @@ pub trait Document: Sized + Send + Sync + 'static {
 ///
 /// An action of [`Blueprint::read`](crate::Blueprint::read),
 /// [`write`](crate::Blueprint::write) or [`list`](crate::Blueprint::list) can change documents that
-/// clients create, and can't create them: its path has no existence check, so the client may lack the
-/// capability `create`. [`put`](Self::put) and [`change`](Self::change) are then internal errors, also
-/// in tasks that the action spawns. The writes and deletes of a [`Resource`](crate::Resource),
-/// credentials, logins, hooks, and lifecycle functions create what they like.
+/// clients create, and can't create them: its path has no existence check, so the client may lack
+/// the capability `create`. [`put`](Self::put) and [`change`](Self::change) are then internal
+/// errors, also in tasks that the action spawns. The writes and deletes of a
+/// [`Resource`](crate::Resource), credentials, logins, hooks, and lifecycle functions create what
+/// they like.
 #[derive(Clone, Debug)]
 pub struct DocumentStore {
     storage: Arc<dyn Storage>,
@@ -286,7 +288,8 @@ impl DocumentStore {
     ///
     /// # Errors
     ///
-    /// Whatever `edit` returns; a user error if a capture isn't a valid name; an internal error as for [`put`](Self::put); a storage error; or a "try again" error (503) after five concurrent
+    /// Whatever `edit` returns; a user error if a capture isn't a valid name; an internal error as
+    /// for [`put`](Self::put); a storage error; or a "try again" error (503) after five concurrent
     /// writes, in which case nothing was changed.
     ///
     /// # Cancel safety

@@ -86,9 +86,10 @@ pub trait WriteHook: Document {
     /// none.
     type Input: Input;
 
-    /// Verifies the document as it would be stored, merged or replaced, and may change it or add warnings. [`Document::validate`] is
-    /// called before and after. On hosts with atomic storage the hook runs again if somebody else
-    /// wrote the document meanwhile, so what it does outside must be repeatable.
+    /// Verifies the document as it would be stored, merged or replaced, and may change it or add
+    /// warnings. [`Document::validate`] is called before and after. On hosts with atomic storage
+    /// the hook runs again if somebody else wrote the document meanwhile, so what it does outside
+    /// must be repeatable.
     ///
     /// # Errors
     ///

@@ -68,8 +68,8 @@ pub struct DocumentPage {
 impl DocumentStore {
     /// Lists the names of a collection that sort after `after`, at most `limit` of them and never
     /// more than [`MAX_PAGE_NAMES`], which is also what a limit of 0 means. `captures` are those of
-    /// the path above the last one: none for `roles/{name}`. For names with slashes (`{name..}`), one
-    /// more value is a folder; without it the list begins at the top.
+    /// the path above the last one: none for `roles/{name}`. For names with slashes (`{name..}`),
+    /// one more value is a folder; without it the list begins at the top.
     ///
     /// ```
     /// # use strongroom_sdk::{Context, Document, Error};

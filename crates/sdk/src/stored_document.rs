@@ -139,9 +139,10 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
     }
 }
 
-/// Merges the fields that a client sent into the document at `key`, replaces it or creates it, and runs its
-/// write hook, whose warnings are returned. On hosts with atomic storage no concurrent write is lost:
-/// the merge is repeated over the new document. `name` is the last capture of the path.
+/// Merges the fields that a client sent into the document at `key`, replaces it or creates it, and
+/// runs its write hook, whose warnings are returned. On hosts with atomic storage no concurrent
+/// write is lost: the merge is repeated over the new document. `name` is the last capture of the
+/// path.
 pub(crate) async fn merge_sent<D: DocumentHooks>(
     context: &Context,
     key: &str,

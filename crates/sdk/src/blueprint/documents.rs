@@ -15,10 +15,10 @@ use crate::stored_document::{ErasedDocument, TypedDocument};
 impl Blueprint {
     /// Adds a document, or a collection, that only the engine's code reads and writes: its state, or
     /// what a [`Resource`](crate::Resource) at the same path shows in its own way. Its path is the
-    /// storage key and no path for clients. Seal wrapping and replication follow from its declaration
-    /// as for other documents. Opening the engine fails if clients could reach it through free-form documents or
-    /// a collection; declare it with `internal_key` then. If the names fold case, declare
-    /// [`Blueprint::folds_case`] for the resource too.
+    /// storage key and no path for clients. Seal wrapping and replication follow from its
+    /// declaration as for other documents. Opening the engine fails if clients could reach it
+    /// through free-form documents or a collection; declare it with `internal_key` then. If the
+    /// names fold case, declare [`Blueprint::folds_case`] for the resource too.
     ///
     /// ```
     /// use strongroom_sdk::{Blueprint, Context, Document, Error, Secret};
