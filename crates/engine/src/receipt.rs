@@ -15,7 +15,7 @@ pub enum ReceiptForm {
 }
 
 impl ReceiptForm {
-    /// The value of [`RECEIPT_FIELD`].
+    /// The text by which [`RECEIPT_FIELD`] states this form.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",

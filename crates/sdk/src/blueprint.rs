@@ -16,7 +16,7 @@ use strongroom_schema::pattern::RoutePattern;
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
-use crate::durable_action::{ErasedDurableAction, PLAN_BUCKET};
+use crate::durable_action::ErasedDurableAction;
 use crate::free_form::FreeForm;
 use crate::internal_documents::InternalDocument;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
@@ -44,6 +44,8 @@ pub struct Blueprint {
     migrated_rejection: Option<&'static str>,
     unknown_path_hint: Option<UnknownPathHint>,
     pub(crate) lifecycle: LifecycleDeclarations,
+    /// Buckets of records that are stored under the seal.
+    sealed_buckets: Vec<&'static str>,
     routes: Vec<Route>,
     internal_documents: Vec<InternalDocument>,
     /// Index of the route declared last; a read and a write declared for one path share a route.
@@ -90,6 +92,7 @@ impl Blueprint {
             migrated_rejection: None,
             unknown_path_hint: None,
             lifecycle: LifecycleDeclarations::default(),
+            sealed_buckets: Vec::new(),
             routes: Vec::new(),
             internal_documents: Vec::new(),
             last_declared: 0,
@@ -127,9 +130,20 @@ impl Blueprint {
     /// Adds a document, or a collection of documents, with create, read, update, delete and list.
     #[must_use]
     pub fn document<D: DocumentHooks>(self) -> Self {
-        let target = RouteTarget::Document(Arc::new(TypedDocument::<D>::new()));
+        self.push_document_route::<D>(RouteTarget::Document(Arc::new(TypedDocument::<D>::new())))
+    }
+
+    pub(crate) fn push_document_route<D: DocumentHooks>(self, target: RouteTarget) -> Self {
         let with = self.push_route(D::PATH, D::HELP, D::ROOT, target);
         if D::FOLDS_CASE { with.folds_case() } else { with }
+    }
+
+    /// Announces that records in this bucket are stored under the seal.
+    pub(crate) fn stores_sealed_records(mut self, bucket: &'static str) -> Self {
+        if !self.sealed_buckets.contains(&bucket) {
+            self.sealed_buckets.push(bucket);
+        }
+        self
     }
 
     /// Adds free-form documents: JSON objects from clients, stored and returned unchanged.
@@ -512,9 +526,8 @@ impl Blueprint {
         if self.has_credentials() {
             special.local_storage.push(WAL_FOLDER.to_owned());
         }
-        let is_durable = |route: &Route| matches!(route.target, RouteTarget::DurableAction(_));
-        if self.routes.iter().any(is_durable) {
-            special.seal_wrap_storage.push(RecordKey::new(PLAN_BUCKET, "").as_str().to_owned());
+        for bucket in &self.sealed_buckets {
+            special.seal_wrap_storage.push(RecordKey::new(bucket, "").as_str().to_owned());
         }
         EngineDescription {
             kind: self.kind,

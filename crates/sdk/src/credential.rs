@@ -27,17 +27,19 @@
 //!
 //! [`Sealed`]: crate::Sealed
 
+mod undo;
+
 use std::future::Future;
 use std::time::Duration;
 
 use strongroom_schema::field::{InvalidInput, LeaseSafe, ObjectWriter, build_object};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
+pub use self::undo::{ByName, EndsAlone, EndsByItself, UndoByName, UndoMethod, UndoOutcome};
 use crate::action::{Input, ResponseData};
 pub use crate::credential_lifetime::Lifetime;
 pub use crate::credential_name::{CredentialName, NameFormat};
 pub use crate::required_document::{EitherDocument, RequiredDocument};
-use crate::undo::UndoMethod;
 use crate::{Context, Error};
 
 /// One kind of leased credential: which documents it needs, and how it is issued, revoked and

@@ -11,14 +11,13 @@ use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 use crate::action::{Input, ResponseData};
 use crate::credential::{
     Credential, CredentialName, IssueOperation, IssueRequest, Lifetime, Receipt, RenewRequest,
-    Renewal, RequiredDocument, RevokeContext, RevokeOutcome,
+    Renewal, RequiredDocument, RevokeContext, RevokeOutcome, UndoMethod,
 };
 use crate::credential_lifetime::{REQUESTED_LIFETIME_FIELDS, RequestedLifetime, shorter_ttl};
 use crate::intent::{DueIntent, IntentStore};
 use crate::lease_fields::{self, StoredReceipt};
-use crate::pending_issue::PendingIssue;
+use crate::pending_issue::{PendingIssue, operation_timeout};
 use crate::required_document::RequiredDocumentSpec;
-use crate::undo::UndoMethod;
 use crate::{Context, Error};
 
 /// A credential kind with its type erased.
@@ -305,11 +304,6 @@ impl LeaseTerms {
 /// How many times as long `undo` may take as `issue`: it has to search for the credential first,
 /// and may find several.
 const UNDO_TIMEOUT_FACTOR: u32 = 4;
-
-/// How long one operation may take, with all its calls to the outside system.
-pub(crate) fn operation_timeout<C: Credential>(config: &C::Config) -> Duration {
-    C::timeout(config).saturating_mul(C::CALLS.max(1))
-}
 
 fn read_receipt<C: Credential>(fields: &Fields) -> Result<C::Receipt, EngineError> {
     C::Receipt::from_fields(fields).map_err(|error| {

@@ -120,6 +120,7 @@
 //! - [`login`]: [`Login`], how clients log in at an auth method
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
 //!   crash between the two, such as the rotation of the engine's own password
+//! - [`static_credential`]: existing accounts whose passwords are rotated by period or schedule
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
@@ -231,12 +232,12 @@ mod required_document;
 pub mod resource;
 #[cfg(feature = "serve")]
 mod serve;
+pub mod static_credential;
 mod stored_document;
 mod stored_entries;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_fields;
-mod undo;
 mod versioned_engine;
 
 pub use action::{Input, Response, ResponseData};
@@ -244,9 +245,10 @@ pub use blueprint::Blueprint;
 pub use caller::RequestCaller;
 pub use context::Context;
 pub use credential::{
-    Credential, CredentialName, EitherDocument, IssueOperation, IssueRequest, IssuedCredential,
-    Lifetime, NameFormat, NotRenewable, Receipt, Renew, RenewRequest, Renewable, RenewedCredential,
-    RevokeContext, RevokeOutcome,
+    ByName, Credential, CredentialName, EitherDocument, EndsAlone, EndsByItself, IssueOperation,
+    IssueRequest, IssuedCredential, Lifetime, NameFormat, NotRenewable, Receipt, Renew,
+    RenewRequest, Renewable, RenewedCredential, RevokeContext, RevokeOutcome, UndoByName,
+    UndoMethod, UndoOutcome,
 };
 pub use document::Document;
 pub use engine::{Operation, RawResponse};
@@ -266,7 +268,6 @@ pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receip
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use token_fields::{LoginTokenType, TokenFields, TokenTerms};
-pub use undo::{ByName, EndsAlone, EndsByItself, UndoByName, UndoMethod, UndoOutcome};
 pub use versioned_engine::VersionedEngine;
 
 /// The names that derived code uses.

@@ -1,12 +1,12 @@
 //! [`PendingIssue`]: a call of `issue` in progress, and the intent that was stored before it.
 
+use std::time::Duration;
+
 use strongroom_engine::EngineError;
 use strongroom_types::Timestamp;
 
-use crate::credential::{Credential, CredentialName};
+use crate::credential::{Credential, CredentialName, UndoMethod};
 use crate::intent::{DueIntent, Intent, IntentStore};
-use crate::leased_credential::operation_timeout;
-use crate::undo::UndoMethod;
 use crate::{Context, Error};
 
 /// A call of `issue` that is about to begin.
@@ -89,4 +89,9 @@ async fn delete_wal_entry(
     // It may or may not have been undone already, so restore the entry and let it be undone again.
     intents.restore(&stored.uuid, &stored.intent).await?;
     Err(EngineError::internal("issuing took too long; the credential is undone"))
+}
+
+/// How long one operation may take, with all its calls to the outside system.
+pub(crate) fn operation_timeout<C: Credential>(config: &C::Config) -> Duration {
+    C::timeout(config).saturating_mul(C::CALLS.max(1))
 }

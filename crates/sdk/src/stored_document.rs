@@ -173,6 +173,20 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
     Err(Error::write_conflict())
 }
 
+/// The document that [`merge_sent`] would store for these fields, before its write hook.
+pub(crate) async fn preview_merge<D: DocumentHooks>(
+    documents: &DocumentStore,
+    key: &str,
+    sent: &Fields,
+) -> Result<D, Error> {
+    let (_, mut fields) = documents.read_fields(key).await?;
+    if D::REPLACES {
+        remove_replaced_fields(D::FIELDS, &mut fields);
+    }
+    merge_sent_fields(D::FIELDS, &mut fields, sent);
+    D::from_fields(&fields).map_err(|error| Error::user(error.to_string()))
+}
+
 /// The fields that a client may read, and those that the read hook computes.
 async fn visible_fields<D: DocumentHooks>(
     document: &D,

@@ -20,7 +20,7 @@ use super::{Field, FieldKind, InvalidValue, LeaseSafe};
 pub struct Sealed(Secret<String>);
 
 impl Sealed {
-    /// Takes the secret over.
+    /// Takes over a secret that no client receives.
     pub fn new(secret: Secret<String>) -> Self {
         Self(secret)
     }

@@ -182,7 +182,7 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     }
 }
 
-/// The arguments of [`DurableAction::prepare`].
+/// The arguments of [`DurableAction::prepare`], with the document already loaded.
 #[derive(Debug)]
 pub struct ActionPreparation<'a, A: DurableAction> {
     /// The document as it is stored now.
@@ -195,7 +195,7 @@ pub struct ActionPreparation<'a, A: DurableAction> {
     pub context: &'a Context,
 }
 
-/// The arguments of [`DurableAction::call`].
+/// The arguments of [`DurableAction::call`], with the document already loaded.
 #[derive(Debug)]
 pub struct ActionCall<'a, A: DurableAction> {
     /// The document as it is stored now, without the effect of the plan.
@@ -222,6 +222,8 @@ impl crate::Blueprint {
             async move { completion.complete_interrupted(&context).await }
         };
         let target = RouteTarget::DurableAction(handler);
-        self.push_route(A::PATH, A::HELP, false, target).completion_task(A::PATH, complete)
+        self.push_route(A::PATH, A::HELP, false, target)
+            .stores_sealed_records(PLAN_BUCKET)
+            .completion_task(A::PATH, complete)
     }
 }

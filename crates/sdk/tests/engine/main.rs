@@ -22,4 +22,5 @@ mod issuing;
 mod key_migration;
 mod lifecycle;
 mod replaced_documents;
+mod static_credentials;
 mod undeclared_documents;

@@ -5,8 +5,8 @@ use std::future::Future;
 
 use strongroom_types::Ttl;
 
+use super::{Credential, CredentialName, RevokeContext};
 use crate::Error;
-use crate::credential::{Credential, CredentialName, RevokeContext};
 
 /// The choice of [`Credential::Undo`]: [`ByName`] or [`EndsAlone`].
 pub trait UndoMethod<C: Credential>: Send + Sync + 'static {

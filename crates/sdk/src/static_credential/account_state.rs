@@ -1,0 +1,121 @@
+//! [`AccountState`]: what is stored about the password of one static role.
+
+use std::time::Duration;
+
+use strongroom_types::Timestamp;
+
+use super::RotationFields;
+use crate::field::FieldGroup;
+use crate::{FieldGroup as DeriveFieldGroup, Secret};
+
+/// The delay before a rotation is repeated after its first failure; it doubles with each further one.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
+
+/// The stored state of one account. It is written in one batch with its place in the queue.
+#[derive(DeriveFieldGroup)]
+pub(super) struct AccountState {
+    /// Name of the account.
+    pub(super) account: String,
+    /// The password that the account has, as far as the engine knows.
+    pub(super) present: Option<Secret<String>>,
+    /// A password that may have been set, and whose call hasn't succeeded yet.
+    pub(super) candidate: Option<Secret<String>>,
+    /// When the engine took the account over.
+    #[field(required)]
+    pub(super) adopted: Timestamp,
+    /// When the password was last rotated.
+    pub(super) last_rotation: Option<Timestamp>,
+    /// When the next rotation is planned.
+    #[field(required)]
+    pub(super) planned: Timestamp,
+    /// When the next rotation is tried: as planned, or later after a failure.
+    #[field(required)]
+    pub(super) next_attempt: Timestamp,
+    /// How often the rotation has failed in a row.
+    pub(super) failures: u32,
+    /// The error of the last attempt.
+    pub(super) last_error: String,
+}
+
+impl AccountState {
+    /// The state of a role whose account is taken over now, and whose password is rotated at
+    /// `planned`.
+    pub(super) fn new(
+        account: &str,
+        present: Option<Secret<String>>,
+        now: Timestamp,
+        planned: Timestamp,
+    ) -> Self {
+        Self {
+            account: account.to_owned(),
+            present,
+            candidate: None,
+            adopted: now,
+            last_rotation: None,
+            planned,
+            next_attempt: planned,
+            failures: 0,
+            last_error: String::new(),
+        }
+    }
+
+    /// Plans the next rotation anew, after the role was changed. A rotation that is due stays due.
+    pub(super) fn plan(&mut self, rotation: &RotationFields, now: Timestamp) {
+        if self.planned > now {
+            let last = self.last_rotation.unwrap_or(self.adopted);
+            self.set_next(rotation.next_rotation(last).max(now));
+        }
+    }
+
+    /// Whether a password that a client imports replaces the present one. Once the engine has rotated
+    /// the password, a client that sends the first one again must not undo that.
+    pub(super) fn accepts_import(&self) -> bool {
+        self.last_rotation.is_none() || self.failures > 0
+    }
+
+    /// Makes the candidate the present password.
+    pub(super) fn succeed(&mut self, rotation: &RotationFields, now: Timestamp) {
+        if let Some(set) = self.candidate.take() {
+            self.present = Some(set);
+        }
+        self.last_rotation = Some(now);
+        self.failures = 0;
+        self.last_error.clear();
+        self.set_next(rotation.next_rotation(now));
+    }
+
+    /// Plans another attempt: after a delay, or at the next scheduled time if the window would be
+    /// over by then.
+    pub(super) fn fail(&mut self, rotation: &RotationFields, now: Timestamp, error: &str) {
+        const MAX_ERROR_BYTES: usize = 500;
+        self.last_error = strongroom_types::printable(error, MAX_ERROR_BYTES).into_owned();
+        let doubled = RETRY_DELAY.saturating_mul(2_u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        let retry = now.plus(doubled.min(MAX_RETRY_DELAY));
+        match rotation.latest_start(self.planned) {
+            // A password that may be in effect can't wait for the next window.
+            Some(latest) if retry > latest && self.candidate.is_none() => {
+                self.set_next(rotation.next_rotation(now));
+            }
+            _ => self.next_attempt = retry,
+        }
+    }
+
+    /// Whether a rotation that is due must wait for the next scheduled time, because its window has
+    /// passed.
+    pub(super) fn has_missed_window(&self, rotation: &RotationFields, now: Timestamp) -> bool {
+        let latest = rotation.latest_start(self.planned);
+        self.candidate.is_none() && latest.is_some_and(|latest| now > latest)
+    }
+
+    /// Sets when the next rotation is planned.
+    pub(super) fn set_next(&mut self, planned: Timestamp) {
+        self.planned = planned;
+        self.next_attempt = planned;
+    }
+
+    pub(super) fn encode(&self) -> bytes::Bytes {
+        strongroom_schema::field::build_object(|out| self.write_stored(out)).into_bytes()
+    }
+}

@@ -1,0 +1,385 @@
+//! [`Rotator`]: rotates the passwords of the accounts of one kind.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use strongroom_schema::pattern::RoutePattern;
+use strongroom_types::{KeyedSerialQueue, Timestamp, Ttl, clock};
+
+use super::account_state::AccountState;
+use super::account_store::{AccountStore, QueueEntry, StoredAccount};
+use super::responses::StaticCredentialResponse;
+use super::{PasswordChange, StaticCredential};
+use crate::action::Response;
+use crate::credential::RequiredDocument;
+use crate::document::Document;
+use crate::field::DurationSecs;
+use crate::{Context, Error, Secret};
+
+/// How many rotations may wait for their turn, for all accounts together.
+const MAX_WAITING_ROTATIONS: usize = 1024;
+/// How many passwords are rotated at the same time.
+const MAX_CONCURRENT_ROTATIONS: usize = 8;
+/// How often roles without a state are searched for: those whose document was written just before the
+/// process died or the request was dropped.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(3600);
+/// How many places of the queue are read at a time.
+const QUEUE_PAGE: usize = 100;
+/// How long one run of the queue's task goes on waiting for rotations that will be due. Then the
+/// host's next periodic call goes on.
+const QUEUE_RUN: Duration = Duration::from_secs(55);
+
+/// The accounts of one kind of static credential.
+pub(super) struct Rotator<S> {
+    credential: Arc<S>,
+    /// Serialises the changes to the state of one account, by the path of its role.
+    turns: KeyedSerialQueue<String>,
+    /// When roles without a state were last searched for, by the monotonic clock.
+    last_search: Mutex<Option<Duration>>,
+}
+
+/// What a rotation came to.
+enum RotationOutcome {
+    /// The password was rotated.
+    Rotated,
+    /// It was not due, or its role no longer exists.
+    Skipped,
+    /// Its window has passed, and it is planned for the next scheduled time.
+    Postponed,
+    /// It failed, and is repeated later.
+    Failed(Error),
+}
+
+/// What became of an account whose role was written or found.
+enum Adoption {
+    /// It had no state.
+    New,
+    /// It had one.
+    Known,
+    /// It had one, and the password that the client imports is ignored.
+    PasswordIgnored,
+}
+
+impl<S: StaticCredential> Rotator<S> {
+    pub(super) fn new(credential: S) -> Self {
+        let turns = KeyedSerialQueue::new(MAX_WAITING_ROTATIONS);
+        Self { credential: Arc::new(credential), turns, last_search: Mutex::new(None) }
+    }
+
+    /// The response to a read of a role's password.
+    pub(super) async fn read_credential(
+        &self,
+        context: &Context,
+        name: &str,
+    ) -> Result<Response, Error> {
+        let role = context.named::<S::Role>(name).await?;
+        let rotation = S::rotation(&role);
+        let stored = AccountStore::new(context).get(&role_path::<S>(name)).await?;
+        let state = stored.map(|stored| stored.state).filter(|state| state.present.is_some());
+        let Some(AccountState { present: Some(password), .. }) = &state else {
+            return Err(Error::user(
+                "the password of the account has not been rotated yet; rotate it, or wait until the \
+                 outside system can be reached",
+            ));
+        };
+        let Some(state) = &state else { return Ok(Response::not_found()) };
+        let schedule = rotation.rotation_schedule.as_ref();
+        let period = rotation.rotation_period;
+        let response = Response::data(&StaticCredentialResponse {
+            username: state.account.clone(),
+            password: Secret::from_text(password.expose_secret()),
+            last_vault_rotation: state.last_rotation,
+            ttl: DurationSecs(Ttl::from_duration(state.next_attempt.since(context.now()))),
+            next_vault_rotation: state.next_attempt,
+            rotation_period: (!period.0.is_zero()).then_some(period),
+            rotation_schedule: schedule.map(|schedule| schedule.as_str().to_owned()),
+        });
+        Ok(match state.candidate {
+            Some(_) => response.warn(
+                "a rotation got no response: the account may have its next password already; the \
+                 rotation is repeated",
+            ),
+            None => response,
+        })
+    }
+
+    /// Rotates the password of a role that was requested to be rotated.
+    pub(super) async fn rotate_now(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+    ) -> Result<Response, Error> {
+        let role = context.named::<S::Role>(name).await?;
+        self.adopt(context, name, &role, None, true).await?;
+        match self.rotate(context, name, None).await? {
+            RotationOutcome::Rotated | RotationOutcome::Postponed => Ok(Response::no_content()),
+            RotationOutcome::Skipped => Err(Error::user("the role was deleted meanwhile")),
+            RotationOutcome::Failed(error) => Err(error),
+        }
+    }
+
+    /// Makes the state of an account follow its role, which was just written. Returns a warning for
+    /// the client if the password of a new role could not be rotated.
+    pub(super) async fn follow_role(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+        password: Option<Secret<String>>,
+        skip_import_rotation: bool,
+    ) -> Result<Option<String>, Error> {
+        let role = context.named::<S::Role>(name).await?;
+        match self.adopt(context, name, &role, password, !skip_import_rotation).await? {
+            Adoption::New if !skip_import_rotation => {}
+            Adoption::New | Adoption::Known => return Ok(None),
+            Adoption::PasswordIgnored => {
+                return Ok(Some(
+                    "the password was ignored: the engine has rotated it, and knows the present one"
+                        .to_owned(),
+                ));
+            }
+        }
+        match self.rotate(context, name, None).await? {
+            RotationOutcome::Rotated | RotationOutcome::Skipped | RotationOutcome::Postponed => {
+                Ok(None)
+            }
+            RotationOutcome::Failed(error) => Ok(Some(format!(
+                "the password could not be rotated yet, and is rotated later: {error}"
+            ))),
+        }
+    }
+
+    /// Deletes the state of an account whose role was deleted.
+    pub(super) async fn forget(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+    ) -> Result<(), Error> {
+        let (context, path) = (context.clone(), role_path::<S>(name));
+        let key = path.clone();
+        let work = async move { AccountStore::new(&context).delete(&path).await };
+        self.turns.run(&key, work).await?
+    }
+
+    /// Rotates the passwords that are due, and waits a while for those that will be.
+    pub(super) async fn rotate_due(self: &Arc<Self>, context: &Context) -> Result<(), Error> {
+        self.search_for_roles_without_state(context).await?;
+        let folder = role_folder::<S>();
+        let until = context.now().plus(QUEUE_RUN);
+        let mut failure = None;
+        loop {
+            let now = context.now();
+            let queue = AccountStore::new(context).first_in_queue(&folder, QUEUE_PAGE).await?;
+            let next = queue.iter().map(|entry| entry.due).find(|due| *due > now);
+            let due: Vec<QueueEntry> = queue.into_iter().filter(|entry| entry.due <= now).collect();
+            if due.is_empty() {
+                match next.filter(|next| *next <= until) {
+                    Some(next) => context.clock().sleep_until(next).await,
+                    None => break,
+                }
+                continue;
+            }
+            let rotations = stream::iter(due).map(|entry| self.rotate_entry(context, entry));
+            let mut rotations = rotations.buffer_unordered(MAX_CONCURRENT_ROTATIONS);
+            while let Some(outcome) = rotations.next().await {
+                if let RotationOutcome::Failed(error) = outcome? {
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    async fn rotate_entry(
+        self: &Arc<Self>,
+        context: &Context,
+        entry: QueueEntry,
+    ) -> Result<RotationOutcome, Error> {
+        let outcome = self.rotate(context, &entry.name, Some(entry.due)).await?;
+        if matches!(outcome, RotationOutcome::Skipped) {
+            AccountStore::new(context).delete_place(&entry).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Gives roles a state that have none, because the process died after their document was written.
+    async fn search_for_roles_without_state(
+        self: &Arc<Self>,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let now = context.clock().monotonic_time();
+        let last = *self.last_search.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.saturating_sub(last) < SEARCH_INTERVAL) {
+            return Ok(());
+        }
+        let documents = context.documents();
+        let mut after = None;
+        loop {
+            let page = documents.list::<S::Role>(&[], after.as_deref(), QUEUE_PAGE).await?;
+            for name in &page.names {
+                let is_known =
+                    AccountStore::new(context).get(&role_path::<S>(name)).await?.is_some();
+                if !is_known && let Some(role) = documents.get::<S::Role>(&[name]).await? {
+                    self.adopt(context, name, &role, None, true).await?;
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                *self.last_search.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Creates the state of an account if it has none, or plans its next rotation anew. A password
+    /// that the client imports replaces the present one until the first rotation, and if rotations
+    /// fail.
+    async fn adopt(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+        role: &S::Role,
+        password: Option<Secret<String>>,
+        rotates_at_once: bool,
+    ) -> Result<Adoption, Error> {
+        let (path, context) = (role_path::<S>(name), context.clone());
+        let (account, rotation) = (S::account(role).to_owned(), S::rotation(role).clone());
+        let key = path.clone();
+        let work = async move {
+            let (store, now) = (AccountStore::new(&context), context.now());
+            match store.get(&path).await? {
+                Some(mut stored) => {
+                    let before = stored.state.next_attempt;
+                    stored.state.plan(&rotation, now);
+                    let is_imported = password.is_some();
+                    let accepts = stored.state.accepts_import();
+                    if let Some(password) = password.filter(|_| accepts) {
+                        stored.state.present = Some(password);
+                        store.put(&path, &mut stored).await?;
+                    } else if stored.state.next_attempt != before {
+                        store.put(&path, &mut stored).await?;
+                    }
+                    let is_ignored = is_imported && !accepts;
+                    Ok(if is_ignored { Adoption::PasswordIgnored } else { Adoption::Known })
+                }
+                None => {
+                    let planned = if rotates_at_once { now } else { rotation.next_rotation(now) };
+                    let state = AccountState::new(&account, password, now, planned);
+                    store.put(&path, &mut StoredAccount::new(state)).await?;
+                    Ok(Adoption::New)
+                }
+            }
+        };
+        self.turns.run(&key, work).await?
+    }
+
+    /// Rotates the password of an account: at once, or if it is due since `queued_at` according to the
+    /// queue.
+    async fn rotate(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+        queued_at: Option<Timestamp>,
+    ) -> Result<RotationOutcome, Error> {
+        let (rotator, context, name) = (self.clone(), context.clone(), name.to_owned());
+        let key = role_path::<S>(&name);
+        let work = async move { rotator.rotate_in_turn(&context, &name, queued_at).await };
+        self.turns.run(&key, work).await?
+    }
+
+    async fn rotate_in_turn(
+        &self,
+        context: &Context,
+        name: &str,
+        queued_at: Option<Timestamp>,
+    ) -> Result<RotationOutcome, Error> {
+        let (store, path) = (AccountStore::new(context), role_path::<S>(name));
+        let Some(mut stored) = store.get(&path).await? else { return Ok(RotationOutcome::Skipped) };
+        let Some(role) = context.documents().get::<S::Role>(&[name]).await? else {
+            store.delete(&path).await?;
+            return Ok(RotationOutcome::Skipped);
+        };
+        let rotation = S::rotation(&role);
+        if let Some(queued_at) = queued_at {
+            if stored.state.next_attempt != queued_at {
+                return Ok(RotationOutcome::Skipped);
+            }
+            if stored.state.has_missed_window(rotation, context.now()) {
+                stored.state.set_next(rotation.next_rotation(context.now()));
+                store.put(&path, &mut stored).await?;
+                return Ok(RotationOutcome::Postponed);
+            }
+        }
+        match self.change_password(context, &store, &path, &role, &mut stored).await {
+            Ok(()) => {
+                stored.state.succeed(rotation, context.now());
+                store.put(&path, &mut stored).await?;
+                Ok(RotationOutcome::Rotated)
+            }
+            Err(error) => {
+                stored.state.fail(rotation, context.now(), &error.to_string());
+                store.put(&path, &mut stored).await?;
+                Ok(RotationOutcome::Failed(error))
+            }
+        }
+    }
+
+    /// Stores a new password as the candidate and sets it in the outside system. Afterwards the state
+    /// in memory has the candidate only if it was set, or may have been.
+    async fn change_password(
+        &self,
+        context: &Context,
+        store: &AccountStore<'_>,
+        path: &str,
+        role: &S::Role,
+        stored: &mut StoredAccount,
+    ) -> Result<(), Error> {
+        let config = S::Config::load_required(context, &[]).await?;
+        let is_repeated = stored.state.candidate.is_some();
+        if !is_repeated {
+            let new = self.credential.generate_password(context, &config, role).await?;
+            stored.state.candidate = Some(new);
+            store.put(path, stored).await?;
+        }
+        let Some(new) = &stored.state.candidate else {
+            return Err(Error::internal("a rotation has no new password"));
+        };
+        let change = PasswordChange::<S> {
+            config: &config,
+            role,
+            account: &stored.state.account,
+            new,
+            present: stored.state.present.as_ref(),
+            is_repeated,
+            context,
+        };
+        let call = self.credential.set_password(&change);
+        let timeout = S::timeout(&config);
+        let until = context.now().plus(timeout);
+        let outcome = tokio::select! {
+            biased;
+            () = clock::wait_for_deadline(&**context.clock(), until) => {
+                let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
+                Err(Error::unanswered(S::SYSTEM, "set password", reason))
+            }
+            outcome = call => outcome,
+        };
+        if let Err(error) = &outcome
+            && !error.is_uncertain()
+            && !is_repeated
+        {
+            stored.state.candidate = None;
+        }
+        outcome
+    }
+}
+
+/// The path of a role, by which its account is stored.
+fn role_path<S: StaticCredential>(name: &str) -> String {
+    RoutePattern::new(S::Role::PATH).storage_key(&[name])
+}
+
+/// The folder of the roles.
+fn role_folder<S: StaticCredential>() -> String {
+    role_path::<S>("")
+}
