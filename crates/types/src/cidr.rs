@@ -48,6 +48,11 @@ impl Cidr {
             _ => false,
         }
     }
+
+    /// Whether every address of `other` lies in this network.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.prefix_bits <= other.prefix_bits && self.contains(other.address)
+    }
 }
 
 fn address_bits(address: IpAddr) -> u8 {
@@ -106,6 +111,25 @@ mod tests {
             let network = Cidr::parse(network).unwrap();
             assert!(network.contains(ip(inside)), "{network} {inside}");
             assert!(!network.contains(ip(outside)), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn networks_cover_smaller_ones_of_their_kind() {
+        let network = |text| Cidr::parse(text).unwrap();
+        for (outer, inner, covers) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.9.9.9", true),
+            ("10.9.9.9", "10.9.9.9/32", true),
+            ("10.1.0.0/16", "10.0.0.0/8", false),
+            ("10.0.0.0/8", "11.0.0.0/16", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.0/112", true),
+            ("0.0.0.0/0", "::1", false),
+            ("::/0", "10.0.0.0/8", false),
+            ("2001:db8::/32", "2001:db8:1::/48", true),
+        ] {
+            assert_eq!(network(outer).covers(&network(inner)), covers, "{outer} {inner}");
         }
     }
 

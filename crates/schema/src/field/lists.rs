@@ -25,6 +25,13 @@ impl CidrList {
     pub fn permits(&self, address: IpAddr) -> bool {
         self.0.is_empty() || self.0.iter().any(|network| network.contains(address))
     }
+
+    /// Whether this list permits every address that `other` permits. An empty list permits every
+    /// address, so it covers every list and is covered only by an empty one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_covered = |inner: &Cidr| self.0.iter().any(|outer| outer.covers(inner));
+        self.0.is_empty() || (!other.0.is_empty() && other.0.iter().all(is_covered))
+    }
 }
 
 impl Field for CidrList {
@@ -169,6 +176,21 @@ mod tests {
         assert!(CidrList::default().permits(address));
         assert!(read_field::<CidrList>("\"::1,10.0.0.0/8\"").unwrap().permits(address));
         assert!(!read_field::<CidrList>("\"::1,10.0.0.0/16\"").unwrap().permits(address));
+    }
+
+    #[test]
+    fn a_list_covers_what_it_permits() {
+        let list = |text: &str| read_field::<CidrList>(&format!("\"{text}\"")).unwrap();
+        for (outer, inner, covers) in [
+            ("", "10.0.0.0/8", true),
+            ("", "", true),
+            ("10.0.0.0/8", "", false),
+            ("10.0.0.0/8", "10.1.0.0/16,10.2.3.4", true),
+            ("10.0.0.0/8", "10.1.0.0/16,11.2.3.4", false),
+            ("10.0.0.0/8,::1", "::1,10.9.0.0/16", true),
+        ] {
+            assert_eq!(list(outer).covers(&list(inner)), covers, "{outer:?} {inner:?}");
+        }
     }
 
     #[test]
