@@ -121,14 +121,6 @@ impl RoutePattern {
         rest.is_none().then_some(captures)
     }
 
-    /// The names of the captures, in order.
-    pub fn capture_names(&self) -> impl Iterator<Item = &'static str> {
-        self.segments.iter().filter_map(|segment| match segment {
-            PatternSegment::Literal(_) => None,
-            PatternSegment::Name(name) | PatternSegment::Rest(name) => Some(*name),
-        })
-    }
-
     /// The folder whose names the last capture stands for: `roles/` for `roles/{name}`.
     pub fn list_folder(&self) -> Option<&'static str> {
         match self.segments.last()? {
@@ -454,7 +446,6 @@ mod tests {
     fn patterns_give_keys_folders_and_special_paths() {
         let role = RoutePattern::new("roles/{name}");
         assert_eq!(role.storage_key(&["dev"]), "roles/dev");
-        assert_eq!(role.capture_names().collect::<Vec<_>>(), ["name"]);
         assert_eq!(role.list_folder(), Some("roles/"));
         assert_eq!(role.to_special_path(), "roles/+");
         assert_eq!(RoutePattern::new("{path..}").list_folder(), Some(""));

@@ -104,10 +104,7 @@ fn hook_fns(model: &StructModel) -> TokenStream {
                 stored: ::core::option::Option<&Self>,
                 given: &#names::Fields,
             ) -> impl ::core::future::Future<
-                Output = ::core::result::Result<
-                    ::std::vec::Vec<::std::string::String>,
-                    #names::Error,
-                >,
+                Output = ::core::result::Result<#names::WriteOutcome, #names::Error>,
             > + ::core::marker::Send {
                 #names::run_write_hook(self, context, name, stored, given)
             }
@@ -122,9 +119,9 @@ fn hook_fns(model: &StructModel) -> TokenStream {
                 context: &#names::Context,
                 name: &str,
             ) -> impl ::core::future::Future<
-                Output = ::core::result::Result<(), #names::Error>,
+                Output = ::core::result::Result<#names::LinkedRecords, #names::Error>,
             > + ::core::marker::Send {
-                #names::DeleteHook::before_delete(self, context, name)
+                #names::run_delete_hook(self, context, name)
             }
         });
     }

@@ -130,6 +130,35 @@ impl Response {
         Self(ResponseKind::Data(data))
     }
 
+    /// 202 with a warning: the request was accepted, and the work goes on in the background.
+    pub fn accepted(context: &Context, warning: impl Into<String>) -> Self {
+        // Servers offer engines no other way to choose the status of a success, so the engine writes
+        // the envelope itself, as engines in Go do.
+        let mut envelope = Fields::new();
+        envelope.set("request_id", &context.request_id());
+        envelope.set("lease_id", &"");
+        envelope.set("renewable", &false);
+        envelope.set("lease_duration", &0);
+        for name in ["data", "wrap_info", "auth"] {
+            envelope.set(name, &());
+        }
+        envelope.set("warnings", &[warning.into()]);
+        Self::raw(RawResponse {
+            status: 202,
+            content_type: "application/json".to_owned(),
+            body: envelope.to_object().into_bytes().to_vec(),
+            headers: std::collections::BTreeMap::new(),
+        })
+    }
+
+    /// 404 with a message in `data.error`, as some of Vault's engines answer. It must not contain
+    /// secrets. Usually [`Error::not_found`] is right.
+    pub fn not_found_with_error(message: impl Into<String>) -> Self {
+        let mut data = Fields::new();
+        data.set("error", &message.into());
+        Self(ResponseKind::NotFoundWithData(DataResponse::new(data.to_object())))
+    }
+
     /// A complete HTTP response outside the usual envelope.
     pub fn raw(raw: RawResponse) -> Self {
         Self(ResponseKind::Raw(raw))
@@ -182,7 +211,7 @@ fn empty_response(status: u16) -> EngineResponse {
 /// An action with its types erased.
 #[async_trait]
 pub(crate) trait ErasedAction: Send + Sync {
-    fn fields(&self) -> &'static [FieldSpec];
+    fn fields(&self) -> Vec<&'static FieldSpec>;
     fn check_defaults(&self) -> Result<(), InvalidInput>;
     async fn handle(
         &self,
@@ -211,8 +240,8 @@ where
     F: Fn(Context, I) -> Fut + Send + Sync,
     Fut: Future<Output = Result<Response, Error>> + Send,
 {
-    fn fields(&self) -> &'static [FieldSpec] {
-        I::FIELDS
+    fn fields(&self) -> Vec<&'static FieldSpec> {
+        I::FIELDS.iter().collect()
     }
 
     fn check_defaults(&self) -> Result<(), InvalidInput> {

@@ -16,6 +16,7 @@ use strongroom_schema::pattern::RoutePattern;
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
+use crate::document_part::DocumentPart;
 use crate::durable_action::ErasedDurableAction;
 use crate::free_form::FreeForm;
 use crate::internal_documents::InternalDocument;
@@ -26,7 +27,9 @@ use crate::login_handler::{ErasedLogin, LoginHandler};
 use crate::migration::Migration;
 use crate::records::RecordKey;
 use crate::required_document::RequiredDocumentSpec;
-use crate::resource::{ErasedListAction, ListHandler, Listing, Resource, RouteActions};
+use crate::resource::{
+    ErasedListAction, ListHandler, ListHereHandler, Listing, Resource, RouteActions,
+};
 use crate::stored_document::{ErasedDocument, TypedDocument};
 use crate::{Context, Error};
 
@@ -46,6 +49,8 @@ pub struct Blueprint {
     pub(crate) lifecycle: LifecycleDeclarations,
     /// Buckets of records that are stored under the seal.
     sealed_buckets: Vec<&'static str>,
+    /// The buckets of records that are excluded from replication.
+    local_buckets: Vec<&'static str>,
     routes: Vec<Route>,
     internal_documents: Vec<InternalDocument>,
     /// Index of the route declared last; a read and a write declared for one path share a route.
@@ -93,6 +98,7 @@ impl Blueprint {
             unknown_path_hint: None,
             lifecycle: LifecycleDeclarations::default(),
             sealed_buckets: Vec::new(),
+            local_buckets: Vec::new(),
             routes: Vec::new(),
             internal_documents: Vec::new(),
             last_declared: 0,
@@ -171,6 +177,50 @@ impl Blueprint {
         self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
     }
 
+    /// Adds a path at which some fields of a document are read, written and reset; see
+    /// [`DocumentPart`].
+    #[must_use]
+    pub fn document_part(self, path: &'static str, help: &'static str, part: DocumentPart) -> Self {
+        self.push_route(path, help, false, RouteTarget::Actions(Box::new(part.into_actions())))
+    }
+
+    /// Adds an action for lists of `path` itself, such as `role/{name}/secret-id`, where
+    /// [`list`](Self::list) and [`Resource::list`] are for the folder that the last capture of a path
+    /// is in. The captures are the input of the action. The [`Listing`] has an empty folder. A read
+    /// and a write of the same path may be declared too.
+    #[must_use]
+    pub fn list_at<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I, Listing) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
+    {
+        let list: Arc<dyn ErasedAction> = Arc::new(ListHereHandler::new(action));
+        let actions = RouteActions { list_here: Some(list), ..RouteActions::default() };
+        self.push_actions(path, help, actions)
+    }
+
+    /// Adds an action for deletes of `path`. A read and a write of the same path may be declared too.
+    #[must_use]
+    pub fn delete<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
+    {
+        let action: Arc<dyn ErasedAction> = Arc::new(ActionHandler::new(action));
+        let actions = RouteActions { delete: Some(action), ..RouteActions::default() };
+        self.push_actions(path, help, actions)
+    }
+
+    /// Excludes the records in a bucket from replication to other clusters. `bucket` is what
+    /// [`RecordKey::new`] is called with.
+    #[must_use]
+    pub fn local_records(mut self, bucket: &'static str) -> Self {
+        self.local_buckets.push(bucket);
+        self
+    }
+
     /// Migrates mounts that contain free-form documents, for an engine that stores records instead.
     ///
     /// `convert` returns the records that replace a document, the one that represents it first.
@@ -231,7 +281,8 @@ impl Blueprint {
         Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let action: Arc<dyn ErasedAction> = Arc::new(ActionHandler::new(action));
-        self.push_action(path, help, Some(action), None)
+        let actions = RouteActions { read: Some(action), ..RouteActions::default() };
+        self.push_actions(path, help, actions)
     }
 
     /// Adds an action for writes to `path`, which need the `update` capability. An object that can
@@ -246,7 +297,8 @@ impl Blueprint {
         Fut: Future<Output = Result<Response, Error>> + Send + 'static,
     {
         let action: Arc<dyn ErasedAction> = Arc::new(ActionHandler::new(action));
-        self.push_action(path, help, None, Some(action))
+        let actions = RouteActions { write: Some(action), ..RouteActions::default() };
+        self.push_actions(path, help, actions)
     }
 
     /// Allows requests without a token to the path declared last.
@@ -279,26 +331,21 @@ impl Blueprint {
         self
     }
 
-    fn push_action(
-        mut self,
-        path: &'static str,
-        help: &'static str,
-        new_read: Option<Arc<dyn ErasedAction>>,
-        new_write: Option<Arc<dyn ErasedAction>>,
-    ) -> Self {
-        // A read and a write of one path share a route.
+    fn push_actions(mut self, path: &'static str, help: &'static str, added: RouteActions) -> Self {
+        // The actions of one path share a route.
         let same = self.routes.iter_mut().enumerate().find(|(_, r)| r.pattern.as_str() == path);
         if let Some((index, Route { target: RouteTarget::Actions(actions), .. })) = same
             && actions.exists.is_none()
             && actions.list.is_none()
         {
-            actions.read = new_read.or(actions.read.take());
-            actions.write = new_write.or(actions.write.take());
+            actions.read = added.read.or(actions.read.take());
+            actions.write = added.write.or(actions.write.take());
+            actions.delete = added.delete.or(actions.delete.take());
+            actions.list_here = added.list_here.or(actions.list_here.take());
             self.last_declared = index;
             return self;
         }
-        let actions = RouteActions { read: new_read, write: new_write, ..RouteActions::default() };
-        self.push_route(path, help, false, RouteTarget::Actions(Box::new(actions)))
+        self.push_route(path, help, false, RouteTarget::Actions(Box::new(added)))
     }
 
     pub(crate) fn push_route(
@@ -523,6 +570,9 @@ impl Blueprint {
                 special.local_storage.push(key);
             }
         }
+        for bucket in &self.local_buckets {
+            special.local_storage.push(RecordKey::new(bucket, "").as_str().to_owned());
+        }
         if self.has_credentials() {
             special.local_storage.push(WAL_FOLDER.to_owned());
         }
@@ -605,7 +655,7 @@ impl Route {
             RouteTarget::Actions(actions) => {
                 let verbs = PathVerbs {
                     read: actions.read.is_some(),
-                    list: actions.list.is_some(),
+                    list: actions.list.is_some() || actions.list_here.is_some(),
                     write: actions.write.is_some(),
                     patch: actions.patch.is_some(),
                     delete: actions.delete.is_some(),

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::Error;
 use crate::declared_documents::{DeclaredDocument, DeclaredDocuments, creation_error};
 use crate::legacy_names::EchoedNames;
+use crate::linked_records::LinkedRecords;
 use crate::records::{RecordKey, unchanged_precondition};
 
 /// A stored document. Derive it:
@@ -406,12 +407,33 @@ impl DocumentStore {
         document: &D,
         echoed: &EchoedNames,
         stored: Option<&StorageEntry>,
+        records: LinkedRecords,
     ) -> Result<bool, Error> {
         let value = encode_document(document, echoed);
         let mut batch = StorageBatch::put(key, value, D::SEAL_WRAP);
         if self.storage.is_atomic() {
             batch.preconditions.push(unchanged_precondition(key, stored));
         }
+        self.commit_unless_changed(key, records.join(batch, self.storage.is_atomic())).await
+    }
+
+    /// Deletes the document at `key` and changes the records that belong to it. Returns false,
+    /// without a change, if somebody else wrote one of them meanwhile; hosts without atomic storage
+    /// can't tell.
+    pub(crate) async fn delete_seen(
+        &self,
+        key: &str,
+        stored: &StorageEntry,
+        records: LinkedRecords,
+    ) -> Result<bool, Error> {
+        let mut batch = StorageBatch::delete(key);
+        if self.storage.is_atomic() {
+            batch.preconditions.push(unchanged_precondition(key, Some(stored)));
+        }
+        self.commit_unless_changed(key, records.join(batch, self.storage.is_atomic())).await
+    }
+
+    async fn commit_unless_changed(&self, key: &str, batch: StorageBatch) -> Result<bool, Error> {
         match self.commit_and_invalidate(key.to_owned(), batch).await {
             Err(StorageError::Precondition(_)) => Ok(false),
             Err(error) => Err(error.into()),

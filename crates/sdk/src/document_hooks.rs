@@ -6,7 +6,9 @@
 //! itself writes with [`DocumentStore`](crate::document::DocumentStore).
 //!
 //! ```
-//! use strongroom_sdk::document_hooks::{DeleteHook, DocumentWrite, ReadHook, WriteHook};
+//! use strongroom_sdk::document_hooks::{
+//!     DeleteHook, DocumentDelete, DocumentWrite, ReadHook, WriteHook,
+//! };
 //! use strongroom_sdk::{BaseUrl, Context, Document, Error, Input, ResponseData, Secret};
 //!
 //! /// How to reach the service.
@@ -62,7 +64,7 @@
 //! }
 //!
 //! impl DeleteHook for Config {
-//!     async fn before_delete(&self, _: &Context, _: &str) -> Result<(), Error> {
+//!     async fn before_delete(&self, _: &mut DocumentDelete<'_>) -> Result<(), Error> {
 //!         Err(Error::user("disable the mount instead"))
 //!     }
 //! }
@@ -72,12 +74,19 @@
 //! #     pub async fn version(_: &impl Document) -> Result<String, Error> { Ok("1".to_owned()) }
 //! # }
 //! ```
+//!
+//! A hook may also change [records](crate::records) in one batch with its document, such as an index
+//! by which the document is found: see [`DocumentWrite::put_record`].
 
+use bytes::Bytes;
 use strongroom_schema::field::{FieldSpec, build_object};
 use strongroom_types::{Fields, RawObject};
 
 use crate::action::{Input, ResponseData};
 use crate::document::Document;
+use crate::linked_records::LinkedRecords;
+pub use crate::linked_records::SeenRecord;
+use crate::records::RecordKey;
 use crate::{Context, Error};
 
 /// Code that runs before a client's write of a document is stored.
@@ -107,16 +116,20 @@ pub trait WriteHook: Document {
 
 /// Code that runs before a client's delete of a document.
 pub trait DeleteHook: Document {
-    /// Refuses the delete, or does what must be done before. `name` is the last capture of the
-    /// path; empty if it has none. Not called if there is no such document.
+    /// Refuses the delete, or does what must be done before. Not called if there is no such
+    /// document. On hosts with atomic storage the hook runs again if somebody else wrote the document
+    /// meanwhile, so what it does outside must be repeatable.
     ///
     /// # Errors
     ///
     /// Any [`Error`]: nothing is deleted, and the client receives it.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any await; nothing is deleted then.
     fn before_delete(
         &self,
-        context: &Context,
-        name: &str,
+        delete: &mut DocumentDelete<'_>,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
@@ -149,24 +162,25 @@ pub trait DocumentHooks: Document {
     /// Whether a delete has to load the document first, for its hook.
     const HAS_DELETE_HOOK: bool = false;
 
-    /// Calls the [`WriteHook`], if the document declares one, and returns its warnings.
+    /// Calls the [`WriteHook`], if the document declares one.
     fn run_write_hook(
         &mut self,
         _context: &Context,
         _name: &str,
         _stored: Option<&Self>,
         _given: &Fields,
-    ) -> impl Future<Output = Result<Vec<String>, Error>> + Send {
-        std::future::ready(Ok(Vec::new()))
+    ) -> impl Future<Output = Result<WriteOutcome, Error>> + Send {
+        std::future::ready(Ok(WriteOutcome::default()))
     }
 
-    /// Calls the [`DeleteHook`], if the document declares one.
+    /// Calls the [`DeleteHook`], if the document declares one, and returns what it changes with the
+    /// document.
     fn run_delete_hook(
         &self,
         _context: &Context,
         _name: &str,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
-        std::future::ready(Ok(()))
+    ) -> impl Future<Output = Result<LinkedRecords, Error>> + Send {
+        std::future::ready(Ok(LinkedRecords::default()))
     }
 
     /// Calls the [`ReadHook`], if the document declares one, and returns its fields.
@@ -185,12 +199,20 @@ pub struct DocumentWrite<'a, D> {
     context: &'a Context,
     name: &'a str,
     stored: Option<&'a D>,
-    warnings: Vec<String>,
+    outcome: WriteOutcome,
+}
+
+/// What a write hook adds to a write.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct WriteOutcome {
+    pub(crate) warnings: Vec<String>,
+    pub(crate) records: LinkedRecords,
 }
 
 impl<'a, D> DocumentWrite<'a, D> {
     pub(crate) fn new(context: &'a Context, name: &'a str, stored: Option<&'a D>) -> Self {
-        Self { context, name, stored, warnings: Vec::new() }
+        Self { context, name, stored, outcome: WriteOutcome::default() }
     }
 
     /// The instance's services and the caller's details.
@@ -211,7 +233,118 @@ impl<'a, D> DocumentWrite<'a, D> {
 
     /// Adds a warning to the client's response. It must not contain secrets.
     pub fn warn(&mut self, warning: impl Into<String>) {
-        self.warnings.push(warning.into());
+        self.outcome.warnings.push(warning.into());
+    }
+
+    /// Reads a record that may have to be changed together with the document.
+    ///
+    /// # Errors
+    ///
+    /// A storage error, for example if the entry is damaged.
+    pub async fn read_record(&self, key: &RecordKey) -> Result<SeenRecord, Error> {
+        SeenRecord::read(self.context, key).await
+    }
+
+    /// Writes a record in one batch with the document: both are written or neither. If the record
+    /// isn't as it was seen any more, the hook runs again.
+    ///
+    /// Hosts without batches write the record first; if the process dies in between, only the record
+    /// is there. So an engine that finds a document by a record checks that the document agrees.
+    ///
+    /// ```
+    /// # use strongroom_sdk::document_hooks::{DocumentWrite, WriteHook};
+    /// # use strongroom_sdk::records::RecordKey;
+    /// # use strongroom_sdk::{Document, Error};
+    /// /// A machine, which is also found by its serial number.
+    /// #[derive(Document)]
+    /// #[document(path = "machines/{name}", WriteHook)]
+    /// struct Machine {
+    ///     /// The serial number.
+    ///     #[field(required)]
+    ///     serial: String,
+    /// }
+    ///
+    /// impl WriteHook for Machine {
+    ///     type Input = ();
+    ///
+    ///     async fn before_write(
+    ///         &mut self,
+    ///         write: &mut DocumentWrite<'_, Self>,
+    ///         _: (),
+    ///     ) -> Result<(), Error> {
+    ///         let seen = write.read_record(&RecordKey::new("serial", &self.serial)).await?;
+    ///         if seen.value().is_some_and(|name| name != write.name().as_bytes()) {
+    ///             return Err(Error::user("another machine has this serial number"));
+    ///         }
+    ///         write.put_record(seen, write.name().as_bytes().to_vec());
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    pub fn put_record(&mut self, seen: SeenRecord, value: impl Into<Bytes>) {
+        self.outcome.records.put(seen, value);
+    }
+
+    /// Removes a record in one batch with the write of the document; does nothing if there was none.
+    /// If the record isn't as it was seen any more, the hook runs again. Hosts without batches remove
+    /// it last.
+    pub fn delete_record(&mut self, seen: SeenRecord) {
+        self.outcome.records.delete(seen);
+    }
+
+    /// Requires that a record is still as it was seen when the document is changed. If it isn't, the
+    /// hook runs again. Hosts without batches don't check it.
+    pub fn require_unchanged(&mut self, seen: &SeenRecord) {
+        self.outcome.records.require_unchanged(seen);
+    }
+}
+
+/// The circumstances of a client's delete.
+#[derive(Debug)]
+pub struct DocumentDelete<'a> {
+    context: &'a Context,
+    name: &'a str,
+    records: LinkedRecords,
+}
+
+impl<'a> DocumentDelete<'a> {
+    /// The instance's services and the caller's details.
+    pub fn context(&self) -> &'a Context {
+        self.context
+    }
+
+    /// The last capture of the path, which names a document of a collection; empty if the path has
+    /// none.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Reads a record that may have to be changed together with the delete.
+    ///
+    /// # Errors
+    ///
+    /// A storage error, for example if the entry is damaged.
+    pub async fn read_record(&self, key: &RecordKey) -> Result<SeenRecord, Error> {
+        SeenRecord::read(self.context, key).await
+    }
+
+    /// Writes a record in one batch with the delete of the document, for example a note of what is
+    /// left to be cleaned up. If the record isn't as it was seen any more, the hook runs again. Hosts
+    /// without batches write it first.
+    pub fn put_record(&mut self, seen: SeenRecord, value: impl Into<Bytes>) {
+        self.records.put(seen, value);
+    }
+
+    /// Removes a record in one batch with the document; does nothing if there was none. If the record
+    /// isn't as it was seen any more, the hook runs again. Hosts without batches remove it last.
+    pub fn delete_record(&mut self, seen: SeenRecord) {
+        self.records.delete(seen);
+    }
+
+    /// Requires that a record is still as it was seen when the document is changed. If it isn't, the
+    /// hook runs again. Hosts without batches don't check it.
+    pub fn require_unchanged(&mut self, seen: &SeenRecord) {
+        self.records.require_unchanged(seen);
     }
 }
 
@@ -229,11 +362,23 @@ pub async fn run_write_hook<D: WriteHook>(
     name: &str,
     stored: Option<&D>,
     given: &Fields,
-) -> Result<Vec<String>, Error> {
+) -> Result<WriteOutcome, Error> {
     let input = D::Input::from_fields(given).map_err(|error| Error::user(error.to_string()))?;
     let mut write = DocumentWrite::new(context, name, stored);
     document.before_write(&mut write, input).await?;
-    Ok(write.warnings)
+    Ok(write.outcome)
+}
+
+/// Runs a delete hook, for derived code.
+#[doc(hidden)]
+pub async fn run_delete_hook<D: DeleteHook>(
+    document: &D,
+    context: &Context,
+    name: &str,
+) -> Result<LinkedRecords, Error> {
+    let mut delete = DocumentDelete { context, name, records: LinkedRecords::default() };
+    document.before_delete(&mut delete).await?;
+    Ok(delete.records)
 }
 
 /// Runs a read hook and returns its fields, for derived code.

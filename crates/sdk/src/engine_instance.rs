@@ -329,11 +329,34 @@ impl EngineInstance {
                 let response = list.list(context.without_creation(), listing).await?;
                 Ok(with_warnings(response, warnings))
             }
-            None if self.is_declared_folder(&path) => {
-                Err(EngineError::Status(StatusKind::UnsupportedOperation))
-            }
-            None => self.respond_unknown_path(request),
+            None => match self.list_path_itself(&path, request).await? {
+                Some(response) => Ok(with_warnings(response, warnings)),
+                None if self.is_declared_folder(&path) => {
+                    Err(EngineError::Status(StatusKind::UnsupportedOperation))
+                }
+                None => self.respond_unknown_path(request),
+            },
         }
+    }
+
+    /// The response of the path's own list action; `None` if the path has none.
+    async fn list_path_itself(
+        &self,
+        path: &str,
+        request: &EngineRequest,
+    ) -> Result<Option<EngineResponse>, EngineError> {
+        let Some((Route { target: RouteTarget::Actions(actions), .. }, captures)) =
+            self.match_route(path.trim_end_matches('/'))
+        else {
+            return Ok(None);
+        };
+        let Some(list) = &actions.list_here else { return Ok(None) };
+        let mut fields = request.fields.clone();
+        for (name, value) in captures.iter() {
+            fields.set(name, &value);
+        }
+        let context = Context::for_request(self.services.clone(), request);
+        list.handle(context, request.operation, &fields).await.map(Some)
     }
 
     /// Whether a folder is, or lies below, a declared path.

@@ -12,6 +12,8 @@ const BUSY_STATUS: u16 = 503;
 /// The HTTP statuses of [`Error::denied`] and [`Error::conflict`].
 const DENIED_STATUS: u16 = 403;
 const CONFLICT_STATUS: u16 = 409;
+/// The HTTP status of [`Error::not_found`].
+const NOT_FOUND_STATUS: u16 = 404;
 
 /// An error returned by an engine's code. The constructor decides what the client receives.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -74,6 +76,14 @@ impl Error {
     /// [`Error::denied`].
     pub fn conflict(message: impl Into<String>) -> Self {
         Self(ErrorRepr::Refused { status: CONFLICT_STATUS, message: message.into() })
+    }
+
+    /// The request needs an object that doesn't exist, for example the role that a secret is to be
+    /// issued for. The client receives the message with status 404, in the same form as that of
+    /// [`Error::denied`]. For the object that the path itself names, return
+    /// [`Response::not_found`](crate::Response::not_found).
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self(ErrorRepr::Refused { status: NOT_FOUND_STATUS, message: message.into() })
     }
 
     /// Something failed that isn't the user's fault. The message must not contain secrets.

@@ -74,6 +74,22 @@ pub(crate) fn merge_sent_fields(
     echoed
 }
 
+/// Removes fields from those of a stored document, under all of their names, so that they get the
+/// values of a new document. Returns the legacy names that the result is shown with.
+pub(crate) fn reset_fields(
+    specs: &'static [FieldSpec],
+    stored: &mut Fields,
+    names: &[&str],
+) -> EchoedNames {
+    let current = |spec: &'static FieldSpec| spec.legacy_name_of().unwrap_or(spec.name);
+    let named = specs.iter().filter(|spec| names.contains(&spec.name)).map(current);
+    let named: Vec<&str> = named.collect();
+    for spec in specs.iter().filter(|spec| !spec.internal && named.contains(&current(spec))) {
+        stored.remove(spec.name);
+    }
+    EchoedNames::of_stored(specs, stored)
+}
+
 fn is_echoed(spec: &FieldSpec) -> bool {
     !spec.secret && spec.legacy.is_some_and(|legacy| legacy.echo)
 }

@@ -116,6 +116,7 @@
 //! - [`document`]: [`Document`], a typed object that operators write and the engine stores
 //! - [`document_hooks`]: code that runs when a client writes, reads or deletes a document
 //! - [`document_list`]: the names of a collection in pages, and its documents one after the other
+//! - [`document_part`]: paths for single fields of a document
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
 //! - [`login`]: [`Login`], how clients log in at an auth method
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
@@ -124,6 +125,7 @@
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
+//! - `lookup` (feature `lookup`, on by default): secrets that are found again without being stored
 //! - [`field`]: field kinds, which parse every form in which clients send a value; the attributes of
 //!   fields are in the book, `docs/src/reference/derive-attributes.md`
 //! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
@@ -206,6 +208,7 @@ mod derive_attributes_page {}
 pub mod document;
 pub mod document_hooks;
 pub mod document_list;
+pub mod document_part;
 pub mod durable_action;
 pub mod engine;
 mod engine_instance;
@@ -222,8 +225,11 @@ mod lease_fields;
 mod leased_credential;
 mod legacy_names;
 pub mod lifecycle;
+mod linked_records;
 pub mod login;
 mod login_handler;
+#[cfg(feature = "lookup")]
+pub mod lookup;
 mod migration;
 mod pending_issue;
 pub mod records;
@@ -264,6 +270,7 @@ pub use login::{
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
+pub use strongroom_engine::TokenTypeSetting;
 pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
@@ -285,12 +292,13 @@ pub mod __private {
     pub use crate::credential::{Receipt, ReceiptWriter};
     pub use crate::document::Document;
     pub use crate::document_hooks::{
-        DeleteHook, DocumentHooks, ReadHook, WriteHook, run_read_hook, run_write_hook,
-        write_hook_fields,
+        DeleteHook, DocumentHooks, ReadHook, WriteHook, WriteOutcome, run_delete_hook,
+        run_read_hook, run_write_hook, write_hook_fields,
     };
     pub use crate::field::{
         Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe,
         LegacyName, ObjectWriter,
     };
+    pub use crate::linked_records::LinkedRecords;
     pub use crate::{Context, Error, RawObject};
 }

@@ -247,6 +247,31 @@ impl<D> VerifiedAccount<D> {
     pub fn name(&self) -> &VerifiedName {
         &self.name
     }
+
+    /// A name from a field of the stored account, for a method whose alias isn't the name that the
+    /// account is stored under. The name must be one that no other account has, or logins of two
+    /// accounts would be those of one entity.
+    ///
+    /// ```
+    /// # use strongroom_sdk::Document;
+    /// # use strongroom_sdk::login::{Identity, VerifiedAccount};
+    /// /// A role, which clients name by its id.
+    /// #[derive(Document)]
+    /// #[document(path = "role/{name}")]
+    /// struct Role {
+    ///     /// The id of the role, which no other role has.
+    ///     role_id: String,
+    /// }
+    ///
+    /// fn identity_of(role: &VerifiedAccount<Role>) -> Identity {
+    ///     Identity::new(&role.name_from(|role| &role.role_id)).with_metadata("role", role.name())
+    /// }
+    /// # let _ = identity_of;
+    /// ```
+    #[must_use]
+    pub fn name_from(&self, field: fn(&D) -> &str) -> VerifiedName {
+        VerifiedName(field(&self.account).to_owned())
+    }
 }
 
 impl<D> Deref for VerifiedAccount<D> {
@@ -391,6 +416,8 @@ pub(crate) enum LoginFailure {
     Refused,
     /// The login could not be decided.
     Failed(Error),
+    /// The request lacks this field.
+    Missing(&'static str),
 }
 
 impl LoginError {
@@ -398,6 +425,15 @@ impl LoginError {
     /// status 400, and the failure counts towards the lock of its alias.
     pub fn refused() -> Self {
         Self(LoginFailure::Refused)
+    }
+
+    /// The request lacks a field that accounts of this kind need. The client receives
+    /// `missing <field>` with status 400, and the failure doesn't count towards the lock of its alias,
+    /// because nothing was guessed. A method that needs the field of some accounts only returns it
+    /// for accounts that don't exist as well; otherwise a client learns which ones exist. A field that
+    /// every login needs is checked by [`Login::check_input`].
+    pub fn missing(field: &'static str) -> Self {
+        Self(LoginFailure::Missing(field))
     }
 
     pub(crate) fn into_failure(self) -> LoginFailure {

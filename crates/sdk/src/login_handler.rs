@@ -71,6 +71,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
                 return Err(match error.into_failure() {
                     LoginFailure::Refused => refused::<L>(),
                     LoginFailure::Failed(error) => undecided_error(error),
+                    LoginFailure::Missing(field) => EngineError::user(format!("missing {field}")),
                 });
             }
         };

@@ -50,7 +50,7 @@ use crate::Error;
 
 /// The key of a record: a name within a bucket. Buckets keep kinds of records apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordKey(String);
+pub struct RecordKey(pub(crate) String);
 
 impl RecordKey {
     /// The key of `name` in a bucket. A bucket's name consists of at most 32 ASCII letters and

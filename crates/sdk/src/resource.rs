@@ -31,6 +31,7 @@
 //! ```
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -54,6 +55,8 @@ pub(crate) struct RouteActions {
     pub(crate) patch: Option<Arc<dyn ErasedAction>>,
     pub(crate) delete: Option<Arc<dyn ErasedAction>>,
     pub(crate) list: Option<Arc<dyn ErasedListAction>>,
+    /// The action for lists of the path itself, not of the folder that its last capture is in.
+    pub(crate) list_here: Option<Arc<dyn ErasedAction>>,
 }
 
 /// The parameters of a list request.
@@ -168,7 +171,7 @@ impl Resource {
 impl RouteActions {
     /// The declared fields of all actions, each name once.
     pub(crate) fn all_fields(&self) -> Vec<&'static FieldSpec> {
-        let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
+        let all = self.all_actions();
         let mut fields: Vec<&'static FieldSpec> = Vec::new();
         for spec in all.flat_map(|action| action.fields()) {
             if !fields.iter().any(|known| known.name == spec.name) {
@@ -180,8 +183,12 @@ impl RouteActions {
 
     /// Parses the defaults of all actions' fields.
     pub(crate) fn check_defaults(&self) -> Result<(), InvalidInput> {
-        let all = [&self.read, &self.write, &self.patch, &self.delete].into_iter().flatten();
-        all.into_iter().try_for_each(|action| action.check_defaults())
+        self.all_actions().try_for_each(|action| action.check_defaults())
+    }
+
+    fn all_actions(&self) -> impl Iterator<Item = &Arc<dyn ErasedAction>> {
+        let all = [&self.read, &self.write, &self.patch, &self.delete, &self.list_here];
+        all.into_iter().flatten()
     }
 
     /// The action for an operation, if there is one.
@@ -236,5 +243,44 @@ where
         listing: Listing,
     ) -> Result<EngineResponse, EngineError> {
         Ok((self.0)(context, listing).await?.into_engine_response(Operation::List))
+    }
+}
+
+/// A list action of a path with captures, which are its input.
+pub(crate) struct ListHereHandler<I, F> {
+    function: F,
+    input: PhantomData<fn() -> I>,
+}
+
+impl<I, F> ListHereHandler<I, F> {
+    pub(crate) fn new(function: F) -> Self {
+        Self { function, input: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<I, F, Fut> ErasedAction for ListHereHandler<I, F>
+where
+    I: Input,
+    F: Fn(Context, I, Listing) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Response, Error>> + Send,
+{
+    fn fields(&self) -> Vec<&'static FieldSpec> {
+        I::FIELDS.iter().collect()
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        I::check_defaults()
+    }
+
+    async fn handle(
+        &self,
+        context: Context,
+        operation: Operation,
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError> {
+        let listing = Listing::read("", fields)?;
+        let input = I::from_fields(fields).map_err(|error| EngineError::user(error.to_string()))?;
+        Ok((self.function)(context, input, listing).await?.into_engine_response(operation))
     }
 }

@@ -11,8 +11,8 @@ use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 use strongroom_types::{Fields, RawObject};
 
 use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
-use crate::document_hooks::DocumentHooks;
-use crate::legacy_names::{merge_sent_fields, remove_replaced_fields};
+use crate::document_hooks::{DocumentHooks, WriteOutcome};
+use crate::legacy_names::{merge_sent_fields, remove_replaced_fields, reset_fields};
 use crate::{Context, Error, Listing};
 
 /// A document with its type erased.
@@ -126,12 +126,10 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
                 None => Ok(EngineResponse::Nothing),
             },
             Operation::Delete => {
-                if D::HAS_DELETE_HOOK
-                    && let Some(document) = documents.get_by_key::<D>(key).await?
-                {
-                    document.run_delete_hook(context, name).await?;
+                match D::HAS_DELETE_HOOK {
+                    true => delete_with_hook::<D>(context, key, name).await?,
+                    false => documents.delete_key(key).await?,
                 }
-                documents.delete_key(key).await?;
                 Ok(EngineResponse::Nothing)
             }
             _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
@@ -149,25 +147,90 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
     name: &str,
     sent: &Fields,
 ) -> Result<Vec<String>, Error> {
+    let change = FieldChange::Set(sent.clone());
+    let merged = merge_fields::<D>(context, key, name, &change, MergeTarget::Any).await?;
+    Ok(merged.unwrap_or_default())
+}
+
+/// What a client changes of a document.
+pub(crate) enum FieldChange {
+    /// Fields that replace the stored ones.
+    Set(Fields),
+    /// Names of fields that get the values of a new document.
+    Reset(&'static [&'static str]),
+}
+
+/// Which documents a merge may write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MergeTarget {
+    /// A document that exists, or a new one.
+    Any,
+    /// Only a document that exists.
+    Existing,
+}
+
+/// Like [`merge_sent`]; `None` if there is no document and the target must exist.
+pub(crate) async fn merge_fields<D: DocumentHooks>(
+    context: &Context,
+    key: &str,
+    name: &str,
+    change: &FieldChange,
+    target: MergeTarget,
+) -> Result<Option<Vec<String>>, Error> {
     let documents = context.documents();
+    let nothing = Fields::new();
+    let sent = match change {
+        FieldChange::Set(sent) => sent,
+        FieldChange::Reset(_) => &nothing,
+    };
     for _ in 0..MAX_MERGE_ATTEMPTS {
         let (stored, mut fields) = documents.read_fields(key).await?;
+        if stored.is_none() && target == MergeTarget::Existing {
+            return Ok(None);
+        }
         let before = stored.as_ref().filter(|_| D::HAS_WRITE_HOOK);
         let before = before.map(|_| D::from_fields(&fields)).transpose();
         let before = before.map_err(|_| unreadable_document_error(key))?;
-        if D::REPLACES {
-            remove_replaced_fields(D::FIELDS, &mut fields);
-        }
-        let echoed = merge_sent_fields(D::FIELDS, &mut fields, sent);
+        let echoed = match change {
+            FieldChange::Set(sent) => {
+                if D::REPLACES {
+                    remove_replaced_fields(D::FIELDS, &mut fields);
+                }
+                merge_sent_fields(D::FIELDS, &mut fields, sent)
+            }
+            FieldChange::Reset(names) => reset_fields(D::FIELDS, &mut fields, names),
+        };
         let mut document = D::from_fields(&fields).map_err(|e| Error::user(e.to_string()))?;
         document.validate().map_err(Error::user)?;
-        let mut warnings = Vec::new();
+        let mut hook = WriteOutcome::default();
         if D::HAS_WRITE_HOOK {
-            warnings = document.run_write_hook(context, name, before.as_ref(), sent).await?;
+            hook = document.run_write_hook(context, name, before.as_ref(), sent).await?;
             document.validate().map_err(Error::user)?;
         }
-        if documents.store_merged(key, &document, &echoed, stored.as_ref()).await? {
-            return Ok(warnings);
+        let WriteOutcome { warnings, records } = hook;
+        if documents.store_merged(key, &document, &echoed, stored.as_ref(), records).await? {
+            return Ok(Some(warnings));
+        }
+    }
+    Err(Error::write_conflict())
+}
+
+/// Runs the delete hook of the document at `key`, and deletes the document in one batch with the
+/// records that the hook changes. On hosts with atomic storage the document that is deleted is the
+/// one that the hook has seen.
+async fn delete_with_hook<D: DocumentHooks>(
+    context: &Context,
+    key: &str,
+    name: &str,
+) -> Result<(), Error> {
+    let documents = context.documents();
+    for _ in 0..MAX_MERGE_ATTEMPTS {
+        let (stored, fields) = documents.read_fields(key).await?;
+        let Some(stored) = stored else { return Ok(()) };
+        let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
+        let records = document.run_delete_hook(context, name).await?;
+        if documents.delete_seen(key, &stored, records).await? {
+            return Ok(());
         }
     }
     Err(Error::write_conflict())
@@ -188,7 +251,7 @@ pub(crate) async fn preview_merge<D: DocumentHooks>(
 }
 
 /// The fields that a client may read, and those that the read hook computes.
-async fn visible_fields<D: DocumentHooks>(
+pub(crate) async fn visible_fields<D: DocumentHooks>(
     document: &D,
     context: &Context,
     name: &str,

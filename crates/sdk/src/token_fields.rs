@@ -7,7 +7,7 @@ use strongroom_engine::TokenTypeSetting;
 use strongroom_schema::field::{Field, FieldKind, InvalidValue};
 use strongroom_types::fields::write_string;
 
-use crate::{CidrList, DurationSecs, FieldGroup, PolicyNames};
+use crate::{CidrList, DurationSecs, FieldGroup, LoginError, PolicyNames};
 
 /// The token fields that all auth methods have in common; a document embeds them with
 /// `#[field(embed)]`. Names and meaning are those of Vault and OpenBao.
@@ -100,6 +100,31 @@ impl TokenTerms {
     pub fn with_policies(mut self, more: &PolicyNames) -> Self {
         self.0.token_policies = self.0.token_policies.with(more);
         self
+    }
+
+    /// Restricts the addresses from which the client may log in and use the token, for example to
+    /// those of the secret that it presents; an empty list restricts nothing. Nothing permits an
+    /// address that the terms don't permit already.
+    ///
+    /// # Errors
+    ///
+    /// A refusal if the terms don't permit every address of the list, because they were restricted
+    /// after the list was set. The method can't tell which of the two was meant.
+    pub fn restricted_to(mut self, networks: &CidrList) -> Result<Self, LoginError> {
+        if networks.0.is_empty() {
+            return Ok(self);
+        }
+        if !self.0.token_bound_cidrs.covers(networks) {
+            return Err(LoginError::refused());
+        }
+        self.0.token_bound_cidrs = networks.clone();
+        Ok(self)
+    }
+
+    /// Whether a client may log in from this address, as far as the terms say it. The SDK checks
+    /// that itself; a method asks before it uses up something of the client's.
+    pub fn permits_login_from(&self, address: Option<IpAddr>) -> bool {
+        self.bound_cidrs(address).is_some()
     }
 
     /// The networks from which the token may be used, for a login from this address; `None` if the

@@ -1,6 +1,7 @@
 //! [`BackgroundTasks`]: the tasks that one instance owns.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -17,11 +18,32 @@ pub(crate) struct BackgroundTasks {
     closing: CancellationToken,
     /// One permit for each task that [`Context::spawn`](crate::Context::spawn) may start.
     permits: Arc<Semaphore>,
+    /// The names of the running tasks of [`Context::spawn_single`](crate::Context::spawn_single).
+    /// They are declared in code, so there are few.
+    single: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+/// Marks a task as running until it is dropped.
+#[derive(Debug)]
+pub(super) struct SingleTaskMark {
+    name: &'static str,
+    running: Arc<Mutex<BTreeSet<&'static str>>>,
+}
+
+impl Drop for SingleTaskMark {
+    fn drop(&mut self) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(self.name);
+    }
 }
 
 impl BackgroundTasks {
     pub(crate) fn new(tracker: TaskTracker, closing: CancellationToken) -> Self {
-        Self { tracker, closing, permits: Arc::new(Semaphore::new(MAX_BACKGROUND_TASKS)) }
+        Self {
+            tracker,
+            closing,
+            permits: Arc::new(Semaphore::new(MAX_BACKGROUND_TASKS)),
+            single: Arc::default(),
+        }
     }
 
     /// A permit for a task of [`Context::spawn`](crate::Context::spawn), which the task holds until
@@ -36,6 +58,12 @@ impl BackgroundTasks {
         }
         let too_many = |_| Error::busy("too many background tasks are running; try again");
         self.permits.clone().try_acquire_owned().map_err(too_many)
+    }
+
+    /// Marks the task of this name as running; `None` if it is running already.
+    pub(super) fn begin_single(&self, name: &'static str) -> Option<SingleTaskMark> {
+        let mut running = self.single.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(name).then(|| SingleTaskMark { name, running: self.single.clone() })
     }
 
     /// Runs the task until it completes or the instance closes.

@@ -36,4 +36,27 @@ impl Context {
         });
         Ok(())
     }
+
+    /// Like [`Context::spawn`], unless a task of this name that was started in the same way is still
+    /// running in this instance. Returns whether the task was started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::spawn`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Context::spawn`].
+    pub fn spawn_single(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), Error>> + Send + 'static,
+    ) -> Result<bool, Error> {
+        let Some(running) = self.services().tasks.begin_single(name) else { return Ok(false) };
+        self.spawn(name, async move {
+            let _running = running;
+            task.await
+        })?;
+        Ok(true)
+    }
 }

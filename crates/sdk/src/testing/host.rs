@@ -388,6 +388,11 @@ impl TestHost {
         self.0.memory.read_count()
     }
 
+    /// How many batches the engine has tried to write so far, a single change being a batch of one.
+    pub fn storage_writes(&self) -> usize {
+        self.0.memory.write_count()
+    }
+
     /// How many of the engine's writes have failed because of an injected fault.
     pub fn failed_writes(&self) -> usize {
         self.0.memory.failed_writes()

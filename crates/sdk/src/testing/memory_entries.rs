@@ -25,6 +25,8 @@ struct MemoryState {
     faults: InjectedFaults,
     /// How many entries the engine has read.
     reads: usize,
+    /// How many batches the engine has written.
+    writes: usize,
     /// The number of changes in the engine's largest batch.
     largest_batch: usize,
     /// How many of the engine's writes failed because of an injected fault.
@@ -98,6 +100,10 @@ impl MemoryEntries {
         self.lock_state().reads
     }
 
+    pub(super) fn write_count(&self) -> usize {
+        self.lock_state().writes
+    }
+
     pub(super) fn failed_writes(&self) -> usize {
         self.lock_state().failed_writes
     }
@@ -105,6 +111,7 @@ impl MemoryEntries {
     /// Records the number of changes in a batch of the engine.
     pub(super) fn count_batch(&self, changes: usize) {
         let mut state = self.lock_state();
+        state.writes += 1;
         state.largest_batch = state.largest_batch.max(changes);
     }
 

@@ -1,7 +1,7 @@
 //! Names of documents: with `@`, with slashes, and in any case.
 
 use serde_json::json;
-use strongroom_sdk::document_hooks::{DeleteHook, DocumentWrite, WriteHook};
+use strongroom_sdk::document_hooks::{DeleteHook, DocumentDelete, DocumentWrite, WriteHook};
 use strongroom_sdk::engine::{Existence, FoldedPaths, Operation};
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost};
 use strongroom_sdk::{
@@ -134,8 +134,8 @@ impl WriteHook for AccountSet {
 }
 
 impl DeleteHook for AccountSet {
-    async fn before_delete(&self, _: &Context, name: &str) -> Result<(), Error> {
-        if name == "team/kept" { Err(Error::user("it is kept")) } else { Ok(()) }
+    async fn before_delete(&self, delete: &mut DocumentDelete<'_>) -> Result<(), Error> {
+        if delete.name() == "team/kept" { Err(Error::user("it is kept")) } else { Ok(()) }
     }
 }
 
