@@ -1,6 +1,7 @@
 //! The whole, from outside: programs of this repository as processes, clients and plug-ins of
 //! others, and death at any moment.
 //!
+//! - [`approle`]: logins of machines with secret ids
 //! - [`api_token_engine`]: the engine most of them use
 //! - [`crate_dependencies`]: which crate may import which
 //! - [`book`]: what the book links to is there
@@ -28,6 +29,7 @@
 )]
 
 mod api_token_engine;
+mod approle;
 mod book;
 mod control_plane_attack;
 mod crash_issuing;
