@@ -137,8 +137,16 @@ impl Role {
         write.warn(format!("default-{given} has no useful meaning; adjusting to {given}"));
     }
 
+    /// Warns if this write sets a lifetime that the mount doesn't allow.
     async fn warn_of_lifetimes(&self, write: &mut DocumentWrite<'_, Self>) -> Result<(), Error> {
-        let (max_ttl, period) = (self.token.token_max_ttl.0, self.token.token_period.0);
+        let stored = write.stored().map(|stored| &stored.token);
+        let is_new = |field: fn(&TokenFields) -> DurationSecs| {
+            stored.is_none_or(|stored| field(stored) != field(&self.token))
+        };
+        let set = |field: fn(&TokenFields) -> DurationSecs| {
+            Some(field(&self.token).0).filter(|_| is_new(field)).unwrap_or_default()
+        };
+        let (max_ttl, period) = (set(|token| token.token_max_ttl), set(|token| token.token_period));
         if max_ttl.is_zero() && period.is_zero() {
             return Ok(());
         }

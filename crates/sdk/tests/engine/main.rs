@@ -12,6 +12,7 @@ mod contract;
 mod declarations;
 mod document_lists;
 mod document_names;
+mod document_parts;
 mod durable_actions;
 mod fake_system;
 mod field_attributes;
