@@ -81,7 +81,13 @@ impl BareServer {
         let access = like.access.at_address(&self.address)?;
         let (name, pid) = (NAME.to_owned(), Some(self.child.id()));
         let target = BenchTarget { name, root: access.clone(), pid };
-        let mounts = BenchMounts { kv: like.mounts.kv.clone(), kv2: None, rust: None, go: None };
+        let mounts = BenchMounts {
+            kv: like.mounts.kv.clone(),
+            kv2: None,
+            rust: None,
+            go: None,
+            approle: None,
+        };
         Ok(PreparedTarget { target, mounts, access })
     }
 }

@@ -63,6 +63,12 @@ pub(crate) fn evaluate_goals(
             let rounds = rate_ratios(samples(part), samples(whole));
             all.extend(median_goal(what, &rounds, GoalBound::AtLeast(0.6)));
         }
+        for other in others.iter().filter(|server| server.name != bare::NAME) {
+            let theirs = other.samples(Workload::AppRoleLogin, count);
+            let rounds = rate_ratios(samples(Workload::AppRoleLogin), theirs);
+            let what = format!("approle-login by that of {} at {count}", other.name);
+            all.extend(median_goal(what, &rounds, GoalBound::AtLeast(3.0)));
+        }
         if let Some(limit) = limit {
             let rounds =
                 rate_ratios(samples(Workload::KvRead), limit.samples(Workload::KvRead, count));

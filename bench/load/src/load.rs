@@ -265,7 +265,8 @@ mod tests {
             }
             std::io::Result::Ok(())
         });
-        let mounts = BenchMounts { kv: "kv".to_owned(), kv2: None, rust: None, go: None };
+        let mounts =
+            BenchMounts { kv: "kv".to_owned(), kv2: None, rust: None, go: None, approle: None };
         let target = BenchTarget { name: "t".to_owned(), root: root.clone(), pid: None };
         PreparedTarget { target, mounts, access: root }
     }

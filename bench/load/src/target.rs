@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::error::Error;
 use crate::http_client::{BenchConnection, PreparedRequest, ServerAccess, unexpected_response};
-use crate::workload::{BenchMounts, DataSize, Workload};
+use crate::workload::{BenchMounts, DataSize, LOGIN_ROLE_ID, LOGIN_SECRET_ID, Workload};
 
 /// A running server to measure.
 #[derive(Debug)]
@@ -77,9 +77,10 @@ impl BenchTarget {
         self.mount(&kv2, json!({ "type": "kv", "options": { "version": "2" } })).await?;
         let rust = self.mount_plugin(&run, "rust", plugins.rust.as_deref()).await?;
         let go = self.mount_plugin(&run, "go", plugins.go.as_deref()).await?;
+        let approle = self.enable_approle(&run).await?;
         let access = self.client_token(&run).await?;
         self.wait_for_mount(&format!("{kv2}/config")).await?;
-        let mounts = BenchMounts { kv, kv2: Some(kv2), rust, go };
+        let mounts = BenchMounts { kv, kv2: Some(kv2), rust, go, approle: Some(approle) };
         send_all(&access, Workload::preparation_requests(&mounts, size)?).await?;
         Ok(PreparedTarget { target: self, mounts, access })
     }
@@ -127,6 +128,25 @@ impl BenchTarget {
         self.root.call_successfully(Method::PUT, &entry, Some(body)).await?;
         self.mount(&path, json!({ "type": name })).await?;
         Ok(Some(path))
+    }
+
+    /// Enables AppRole with a role, and a secret id that neither expires nor is used up.
+    async fn enable_approle(&self, run: &str) -> Result<String, Error> {
+        let path = format!("{run}-approle");
+        for (at, body) in [
+            (format!("sys/auth/{path}"), json!({ "type": "approle" })),
+            (
+                format!("auth/{path}/role/bench"),
+                json!({ "role_id": LOGIN_ROLE_ID, "token_policies": run, "token_ttl": "1h" }),
+            ),
+            (
+                format!("auth/{path}/role/bench/custom-secret-id"),
+                json!({ "secret_id": LOGIN_SECRET_ID }),
+            ),
+        ] {
+            self.root.call_successfully(Method::POST, &at, Some(body)).await?;
+        }
+        Ok(path)
     }
 
     async fn client_token(&self, run: &str) -> Result<ServerAccess, Error> {

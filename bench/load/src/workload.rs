@@ -19,7 +19,13 @@ pub(crate) struct BenchMounts {
     pub(crate) kv2: Option<String>,
     pub(crate) rust: Option<String>,
     pub(crate) go: Option<String>,
+    /// The auth method AppRole, with a role of [`LOGIN_ROLE_ID`]; the bare server has none.
+    pub(crate) approle: Option<String>,
 }
+
+/// The role id and the secret id of the logins. The secret id has no limits.
+pub(crate) const LOGIN_ROLE_ID: &str = "bench-role";
+pub(crate) const LOGIN_SECRET_ID: &str = "bench-secret-id";
 
 /// A kind of request to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,6 +51,9 @@ pub(crate) enum Workload {
     Kv2Create,
     /// Reads a secret of KV version 2 while a quarter as many additional connections write.
     Kv2ReadMixed,
+    /// Logs in with a role id and a secret id without limits, and gets a new token.
+    #[serde(rename = "approle-login")]
+    AppRoleLogin,
     /// Reads a stored value through the Rust plug-in.
     CallRust,
     /// Reads a stored value through the Go plug-in.
@@ -98,7 +107,7 @@ impl UniqueRequests {
 
 impl Workload {
     /// All workloads in the order of the tables.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::KvRead,
         Self::KvReadUncached,
         Self::KvReadAbsent,
@@ -109,6 +118,7 @@ impl Workload {
         Self::Kv2Write,
         Self::Kv2Create,
         Self::Kv2ReadMixed,
+        Self::AppRoleLogin,
         Self::CallRust,
         Self::CallGo,
         Self::LeasedRust,
@@ -128,6 +138,7 @@ impl Workload {
             Self::Kv2Write => "kv2-write",
             Self::Kv2Create => "kv2-create",
             Self::Kv2ReadMixed => "kv2-read-mixed",
+            Self::AppRoleLogin => "approle-login",
             Self::CallRust => "call-rust",
             Self::CallGo => "call-go",
             Self::LeasedRust => "leased-rust",
@@ -144,6 +155,7 @@ impl Workload {
     pub(crate) fn is_supported_by(self, mounts: &BenchMounts) -> bool {
         match self {
             Self::KvRead => true,
+            Self::AppRoleLogin => mounts.approle.is_some(),
             Self::CallRust | Self::LeasedRust => mounts.rust.is_some(),
             Self::CallGo | Self::LeasedGo => mounts.go.is_some(),
             _ => mounts.kv2.is_some(),
@@ -177,6 +189,7 @@ impl Workload {
                 "{\"errors\":[]}".to_owned()
             }
             Self::Kv2Write | Self::Kv2Create => "\"version\":".to_owned(),
+            Self::AppRoleLogin => "\"client_token\":\"".to_owned(),
             Self::LeasedRust | Self::LeasedGo => "\"lease_id\":\"".to_owned(),
             _ => random_text(0, size.value_bytes),
         }
@@ -232,6 +245,13 @@ impl Workload {
                 folder: format!("{}/data/created", kv2()?),
                 body: Bytes::from(kv2_body(0).to_string()),
             })),
+            Self::AppRoleLogin => {
+                let mount = mounts.approle.as_deref().ok_or_else(missing)?;
+                let ids = json!({ "role_id": LOGIN_ROLE_ID, "secret_id": LOGIN_SECRET_ID });
+                let (path, body) = (format!("auth/{mount}/login"), Bytes::from(ids.to_string()));
+                PreparedRequest::new(Method::PUT, &path, body)
+                    .map(|login| WorkloadRequests::Fixed(vec![login]))
+            }
             Self::CallRust => one(&mounts.rust, "static/one"),
             Self::CallGo => one(&mounts.go, "static"),
             Self::LeasedRust => one(&mounts.rust, "leased"),
@@ -287,7 +307,8 @@ mod tests {
 
     fn test_mounts() -> BenchMounts {
         let (kv2, rust) = (Some("kv2".to_owned()), Some("r".to_owned()));
-        BenchMounts { kv: "kv".to_owned(), kv2, rust, go: None }
+        let approle = Some("approle".to_owned());
+        BenchMounts { kv: "kv".to_owned(), kv2, rust, go: None, approle }
     }
 
     fn fixed_requests(workload: Workload) -> Vec<PreparedRequest> {
@@ -350,7 +371,8 @@ mod tests {
         assert!(!Workload::CallGo.is_supported_by(&test_mounts()));
         assert!(Workload::CallGo.requests(&test_mounts(), SIZE).is_err());
         assert!(Workload::LeasedRust.is_supported_by(&test_mounts()));
-        let bare = BenchMounts { kv2: None, rust: None, ..test_mounts() };
+        assert!(Workload::AppRoleLogin.is_supported_by(&test_mounts()));
+        let bare = BenchMounts { kv2: None, rust: None, approle: None, ..test_mounts() };
         let fitting: Vec<_> =
             Workload::ALL.into_iter().filter(|w| w.is_supported_by(&bare)).collect();
         assert_eq!(fitting, [Workload::KvRead]);
