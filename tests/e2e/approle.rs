@@ -1,9 +1,12 @@
 //! Logins of machines at a whole server, with the command line's own login among them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::{ApiClient, ServerFolder, wait_until};
+use strongroom_testkit::{ApiClient, ServerFolder, program_path, wait_until};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 use tokio::task::JoinSet;
 
 const REFUSED: &str = "invalid role or secret ID";
@@ -135,5 +138,37 @@ async fn expired_secret_ids_are_removed_on_request() {
         (api.list(list).await.status == 404).then_some(())
     })
     .await;
+    assert_eq!(server.stop().await, Some(0));
+}
+
+/// The command line reads the secret id from standard input or a file, so that it is in no process
+/// list.
+#[tokio::test]
+async fn the_command_line_logs_in_with_a_secret_id_from_outside_of_its_arguments() {
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let role_id = write_role(&api, json!({ "secret_id_num_uses": 2 })).await;
+    let secret_id = issue(&api, json!({})).await;
+    let file = site.root_path().join("secret-id");
+    std::fs::write(&file, format!("{secret_id}\n")).unwrap();
+    for (source, input) in
+        [("-".to_owned(), secret_id.as_str()), (format!("@{}", file.display()), "")]
+    {
+        let mut login = Command::new(program_path("strongroom"))
+            .args(["login", "-method=approle", "-token-only", &format!("role_id={role_id}")])
+            .arg(format!("secret_id={source}"))
+            .env("VAULT_ADDR", api.address())
+            .env("HOME", site.root_path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        login.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+        let output = login.wait_with_output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let token = String::from_utf8(output.stdout).unwrap();
+        let own = api.as_token(token.trim()).read("auth/token/lookup-self").await.assert_ok();
+        assert_eq!(own.data_field("meta"), &json!({ "role_name": "ci" }));
+    }
     assert_eq!(server.stop().await, Some(0));
 }

@@ -3,8 +3,8 @@
 //!
 //! Guide and API reference: `docs/src/auth/approle.md`. The modules, in reading order:
 //!
-//! - [`role`]: the stored document of a role, and what is written and deleted with it
-//! - [`role_index`]: how a role is found by its role id
+//! - [`role`]: the stored document of a role, and what is written and deleted with it: the index by
+//!   which it is found by its role id, and the note of secret ids to be removed
 //! - [`role_fields`]: the paths of single fields of a role
 //! - [`secret_id_entry`], [`secret_id_keys`]: what is stored of a secret id, and where
 //! - [`secret_id_store`]: issuing, finding, using up and destroying secret ids
@@ -14,7 +14,6 @@
 
 mod role;
 mod role_fields;
-mod role_index;
 mod role_login;
 mod secret_id_entry;
 mod secret_id_keys;

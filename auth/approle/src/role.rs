@@ -1,12 +1,13 @@
 //! [`Role`]: the stored document of a role, and what is written and deleted with it.
 
+pub(crate) mod deleted;
+pub(crate) mod index;
+
 use strongroom_sdk::document_hooks::{DeleteHook, DocumentDelete, DocumentWrite, WriteHook};
 use strongroom_sdk::lookup::LookupKey;
 use strongroom_sdk::*;
 
-use crate::role_index;
 use crate::secret_id_keys::SecretIdKeys;
-use crate::tidy;
 
 /// A role: what a login with its role id needs, and what the tokens of its logins may do.
 #[derive(Document)]
@@ -119,7 +120,7 @@ impl WriteHook for Role {
             let text = format!("role_id has at most {MAX_ROLE_ID_BYTES} printable bytes");
             return Err(Error::user(text));
         }
-        role_index::claim(write, &self.role_id).await?;
+        index::claim(write, &self.role_id).await?;
         self.settle_token_type(write);
         self.warn_of_lifetimes(write).await
     }
@@ -172,7 +173,7 @@ impl DeleteHook for Role {
     /// have to be removed. They are useless from then on: without the role there is neither a key to
     /// compute their digests nor the generation that they are stored under.
     async fn before_delete(&self, delete: &mut DocumentDelete<'_>) -> Result<(), Error> {
-        role_index::release(delete, &self.role_id).await?;
-        tidy::note_deleted_role(delete, &self.secret_id_keys()).await
+        index::release(delete, &self.role_id).await?;
+        deleted::note_deleted_role(delete, &self.secret_id_keys()).await
     }
 }

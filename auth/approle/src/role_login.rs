@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use strongroom_sdk::*;
 
-use crate::role::Role;
-use crate::role_index;
+use crate::role::{Role, index};
 use crate::secret_id_entry::SecretIdEntry;
 use crate::secret_id_store::{self, SecretIdPlace};
 
@@ -50,11 +49,11 @@ impl Login for RoleLogin {
     ) -> Result<LoginGrant, LoginError> {
         let LoginInput { role_id, secret_id } = input;
         let secret_id = secret_id.filter(|it| !it.expose_secret().trim().is_empty());
-        let name = role_index::find_role_name(request.context(), role_id.trim()).await?;
+        let name = index::find_role_name(request.context(), role_id.trim()).await?;
         let mut outcome = ProofOutcome::Refused;
-        let found = &mut outcome;
+        let (found, role_id) = (&mut outcome, role_id.trim());
         let proves = move |role: Arc<Role>| async move {
-            *found = check_proof(request, &role, secret_id.as_ref()).await?;
+            *found = check_proof(request, &role, role_id, secret_id.as_ref()).await?;
             Ok(matches!(found, ProofOutcome::Accepted { .. }))
         };
         // No role has the empty name, so an unknown role id is checked against the decoy.
@@ -104,20 +103,22 @@ enum ProofOutcome {
 async fn check_proof(
     request: &LoginRequest<'_>,
     role: &Role,
+    role_id: &str,
     secret_id: Option<&Secret<String>>,
 ) -> Result<ProofOutcome, Error> {
     let (context, address) = (request.context(), request.address());
     let terms = TokenTerms::from(&role.token);
+    // False for the decoy, and for a role that got another role id since it was found by this one.
+    let has_role_id = role.role_id == role_id;
     if !role.bind_secret_id {
         let is_inside = permits(&role.secret_id_bound_cidrs, address);
         let accepted = ProofOutcome::Accepted { terms, metadata: BTreeMap::new() };
-        return Ok(if is_inside { accepted } else { ProofOutcome::Refused });
+        return Ok(if is_inside && has_role_id { accepted } else { ProofOutcome::Refused });
     }
     let Some(secret_id) = secret_id else { return Ok(ProofOutcome::SecretIdMissing) };
     let place = SecretIdPlace::of(role, secret_id)?;
-    let Some(entry) = secret_id_store::find(context, &place).await? else {
-        return Ok(ProofOutcome::Refused);
-    };
+    let found = secret_id_store::find(context, &place).await?;
+    let Some(entry) = found.filter(|_| has_role_id) else { return Ok(ProofOutcome::Refused) };
     let Some(terms) = terms_with(role, &entry, terms, address) else {
         tracing::info!(
             "a login with a valid secret id was refused because of the client's address"
@@ -143,7 +144,7 @@ fn terms_with(
     if !is_part || !permits(of_role, address) || !permits(&own, address) {
         return None;
     }
-    let terms = terms.restricted_to(&entry.token_cidrs()).ok()?;
+    let terms = terms.restricted_to(&entry.token_cidrs())?;
     terms.permits_login_from(address).then_some(terms)
 }
 

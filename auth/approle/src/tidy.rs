@@ -3,17 +3,17 @@
 //!
 //! Both are found without looking at the secret ids that are valid: expired ones by the records of
 //! their expiry times, which are in the order of time, and those of deleted roles by the record that
-//! [`note_deleted_role`] writes in one batch with the deletion. The work is done in pieces of bounded
+//! [`note_deleted_role`](crate::role::deleted::note_deleted_role) writes in one batch with the deletion. The work is done in pieces of bounded
 //! size, each of which leaves nothing that the next can't continue.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use strongroom_sdk::document_hooks::DocumentDelete;
 use strongroom_sdk::records::{RecordChange, RecordKey};
 use strongroom_sdk::*;
 
-use crate::secret_id_entry::{AccessorEntry, ExpiryEntry, decode_entry, encode_entry};
+use crate::role::Role;
+use crate::role::deleted::{DELETED_ROLES, DeletedRole};
+use crate::secret_id_entry::{AccessorEntry, ExpiryEntry, decode_entry};
 use crate::secret_id_keys::{
     ExpiryName, LOCAL, REPLICATED, SecretIdBuckets, SecretIdKeys, is_future_folder,
 };
@@ -28,8 +28,6 @@ const PIECE: usize = 128;
 /// How long the note about a deleted role is kept after everything was removed: longer than a request
 /// that still issues a secret id of the role may take.
 const NOTE_LIFETIME: Duration = Duration::from_secs(3600);
-
-const DELETED_ROLES: &str = "deletedrole";
 
 /// Declares the path and the periodic task.
 pub(crate) fn declare(method: Blueprint) -> Blueprint {
@@ -74,38 +72,6 @@ async fn remove_useless(context: &Context, limit: usize) -> Result<usize, Error>
     Ok(removed)
 }
 
-/// What is noted of a deleted role, under its generation.
-#[derive(Debug, Serialize, Deserialize)]
-struct DeletedRole {
-    is_local: bool,
-    /// When it was deleted, in nanoseconds since 1970.
-    deleted: i64,
-}
-
-/// Notes, in one batch with the deletion of a role, that its secret ids have to be removed, if it has
-/// ever had any.
-///
-/// # Errors
-///
-/// A storage error if the note can't be read.
-pub(crate) async fn note_deleted_role(
-    delete: &mut DocumentDelete<'_>,
-    keys: &SecretIdKeys,
-) -> Result<(), Error> {
-    let generation = delete.read_record(&keys.generation_record()).await?;
-    if generation.value().is_none() {
-        // If the first one is issued meanwhile, this runs again.
-        delete.require_unchanged(&generation);
-        return Ok(());
-    }
-    delete.delete_record(generation);
-    let seen = delete.read_record(&RecordKey::new(DELETED_ROLES, keys.generation())).await?;
-    let deleted = delete.context().now().as_nanos();
-    let note = encode_entry(&DeletedRole { is_local: keys.is_local(), deleted })?;
-    delete.put_record(seen, note);
-    Ok(())
-}
-
 async fn remove_of_deleted_roles(context: &Context, limit: usize) -> Result<usize, Error> {
     let (mut removed, mut after) = (0, None);
     while removed < limit {
@@ -126,25 +92,31 @@ async fn remove_of_role(context: &Context, generation: &str, limit: usize) -> Re
     let Some(note) = context.records().get(&note_key).await? else { return Ok(0) };
     let note: DeletedRole = decode_entry(&note)?;
     let keys = SecretIdKeys::new(generation, note.is_local);
+    // On hosts without batches the note is there first, and the role may not be deleted after all.
+    let role = context.documents().get::<Role>(&[&note.name]).await?;
+    let is_deleted = role.is_none_or(|role| role.generation != generation);
     let mut removed = 0;
-    while removed < limit {
+    while is_deleted && removed < limit {
         let piece = PIECE.min(limit - removed);
-        let count = remove_piece(context, &note_key, &keys, piece).await?;
-        if count == 0 {
-            let ends = Timestamp::from_nanos(note.deleted).plus(NOTE_LIFETIME);
-            if ends <= context.now() {
-                let forget = move |_| {
-                    let change = RecordChange::returning(()).delete(note_key.clone());
-                    async move { Ok(change) }
-                };
-                let key = RecordKey::new(DELETED_ROLES, generation);
-                context.records().change(key, forget).await?;
-            }
-            break;
+        match remove_piece(context, &note_key, &keys, piece).await? {
+            0 => break,
+            count => removed += count,
         }
-        removed += count;
+    }
+    let ends = Timestamp::from_nanos(note.deleted).plus(NOTE_LIFETIME);
+    if removed == 0 && ends <= context.now() {
+        remove_record(context, note_key).await?;
     }
     Ok(removed)
+}
+
+async fn remove_record(context: &Context, record: RecordKey) -> Result<(), Error> {
+    let key = record.clone();
+    let remove = move |_| {
+        let change = RecordChange::returning(()).delete(key.clone());
+        async move { Ok(change) }
+    };
+    context.records().change(record, remove).await
 }
 
 /// Removes one piece of a deleted role's secret ids in one batch, and returns how many they were.
@@ -238,12 +210,7 @@ async fn remove_if_expired(
     }
     // Removed with the secret id, unless that was gone already.
     if context.records().get(&record).await?.is_some() {
-        let key = record.clone();
-        let remove = move |_| {
-            let change = RecordChange::returning(()).delete(key.clone());
-            async move { Ok(change) }
-        };
-        context.records().change(record, remove).await?;
+        remove_record(context, record).await?;
     }
     Ok(true)
 }

@@ -242,7 +242,7 @@ impl<'a, D> DocumentWrite<'a, D> {
     ///
     /// A storage error, for example if the entry is damaged.
     pub async fn read_record(&self, key: &RecordKey) -> Result<SeenRecord, Error> {
-        SeenRecord::read(self.context, key).await
+        SeenRecord::read(self.context.records(), key).await
     }
 
     /// Writes a record in one batch with the document: both are written or neither. If the record
@@ -325,7 +325,7 @@ impl<'a> DocumentDelete<'a> {
     ///
     /// A storage error, for example if the entry is damaged.
     pub async fn read_record(&self, key: &RecordKey) -> Result<SeenRecord, Error> {
-        SeenRecord::read(self.context, key).await
+        SeenRecord::read(self.context.records(), key).await
     }
 
     /// Writes a record in one batch with the delete of the document, for example a note of what is

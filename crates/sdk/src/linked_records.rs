@@ -3,8 +3,8 @@
 
 use strongroom_engine::{StorageBatch, StorageChange, StorageEntry, StoragePrecondition};
 
-use crate::records::{RecordKey, unchanged_precondition};
-use crate::{Context, Error};
+use crate::Error;
+use crate::records::{RecordKey, RecordStore, unchanged_precondition};
 
 /// A record as a hook has read it. It may be changed only as long as it is as it was read.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub struct SeenRecord {
 }
 
 impl SeenRecord {
-    pub(crate) async fn read(context: &Context, key: &RecordKey) -> Result<Self, Error> {
-        let stored = context.records().storage.get(key.as_str()).await?;
+    pub(crate) async fn read(records: &RecordStore, key: &RecordKey) -> Result<Self, Error> {
+        let stored = records.storage.get(key.as_str()).await?;
         Ok(Self { key: key.clone(), stored })
     }
 

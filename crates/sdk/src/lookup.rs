@@ -43,7 +43,7 @@ pub struct LookupKey(Secret<String>);
 const KEY_CHARACTERS: usize = 43;
 
 impl LookupKey {
-    /// A new random key.
+    /// A new random key, of 256 bits, which no other document has.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(Secret::new(entropy.base62(KEY_CHARACTERS)))
     }

@@ -7,7 +7,7 @@ use strongroom_engine::TokenTypeSetting;
 use strongroom_schema::field::{Field, FieldKind, InvalidValue};
 use strongroom_types::fields::write_string;
 
-use crate::{CidrList, DurationSecs, FieldGroup, LoginError, PolicyNames};
+use crate::{CidrList, DurationSecs, FieldGroup, PolicyNames};
 
 /// The token fields that all auth methods have in common; a document embeds them with
 /// `#[field(embed)]`. Names and meaning are those of Vault and OpenBao.
@@ -104,21 +104,19 @@ impl TokenTerms {
 
     /// Restricts the addresses from which the client may log in and use the token, for example to
     /// those of the secret that it presents; an empty list restricts nothing. Nothing permits an
-    /// address that the terms don't permit already.
-    ///
-    /// # Errors
-    ///
-    /// A refusal if the terms don't permit every address of the list, because they were restricted
-    /// after the list was set. The method can't tell which of the two was meant.
-    pub fn restricted_to(mut self, networks: &CidrList) -> Result<Self, LoginError> {
+    /// address that the terms don't permit already: the result is `None` if the terms don't permit
+    /// every address of the list, because they were restricted after the list was set. The login has
+    /// to be refused then.
+    #[must_use]
+    pub fn restricted_to(mut self, networks: &CidrList) -> Option<Self> {
         if networks.0.is_empty() {
-            return Ok(self);
+            return Some(self);
         }
         if !self.0.token_bound_cidrs.covers(networks) {
-            return Err(LoginError::refused());
+            return None;
         }
         self.0.token_bound_cidrs = networks.clone();
-        Ok(self)
+        Some(self)
     }
 
     /// Whether a client may log in from this address, as far as the terms say it. The SDK checks

@@ -10,7 +10,7 @@ use strongroom_sdk::lookup::digest_of_name;
 use strongroom_sdk::records::RecordKey;
 use strongroom_sdk::{Context, Error};
 
-use crate::role::Role;
+use super::Role;
 
 const INDEX_BUCKET: &str = "roleid";
 
