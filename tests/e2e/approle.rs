@@ -4,7 +4,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
-use strongroom_testkit::{ApiClient, ServerFolder, program_path, wait_until};
+use strongroom_testkit::programs::program_path;
+use strongroom_testkit::wait::wait_until;
+use strongroom_testkit::{ApiClient, ServerFolder};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;

@@ -79,7 +79,13 @@ pub(crate) const LOGIN_METHODS: [LoginMethod; 9] = [
         name: "approle",
         flow: LoginFlow::Fields(&["role_id"]),
         description: "A role's id and a secret id, for machines.",
-        parameters: &[("role_id", "the role's id"), ("secret_id", "a secret id of the role")],
+        parameters: &[
+            ("role_id", "the role's id"),
+            (
+                "secret_id",
+                "a secret id of the role; @FILE or - (standard input) keeps it out of the process list",
+            ),
+        ],
         example: "login -method=approle role_id=… secret_id=@secret-id",
     },
     LoginMethod {
