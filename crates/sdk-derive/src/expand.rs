@@ -194,9 +194,14 @@ pub(crate) fn derive_response_data(model: &StructModel) -> TokenStream {
     let (name, names, specs) = (&model.name, model.names.path(), field_specs(model));
     let write = model.fields.iter().map(write_field);
     let secret_names = check_secret_names(model, FieldUse::Exchanged);
+    let types = model.fields.iter().map(|field| &field.ty);
     quote! {
         impl #names::ResponseData for #name {
             const FIELDS: &'static [#names::FieldSpec] = #specs;
+
+            type Secrecy = <#names::SecretPresence<
+                { false #(| <#types as #names::Field>::SECRET)* },
+            > as #names::SecrecyOf>::Secrecy;
 
             fn write(&self, out: &mut #names::ObjectWriter) {
                 #(#write)*

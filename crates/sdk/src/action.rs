@@ -39,9 +39,34 @@ pub trait ResponseData: Send + 'static {
     /// The declared fields, in the order in which they are written.
     const FIELDS: &'static [FieldSpec];
 
+    /// Whether a field is a [`Secret`](crate::Secret): [`WithSecrets`] or [`WithoutSecrets`].
+    type Secrecy: 'static;
+
     /// Writes all fields, including secrets.
     fn write(&self, out: &mut ObjectWriter);
 }
+
+/// The [`ResponseData::Secrecy`] of a response without secrets.
+#[derive(Debug)]
+pub struct WithoutSecrets;
+
+/// The [`ResponseData::Secrecy`] of a response with at least one field that is a
+/// [`Secret`](crate::Secret). A credential returns it with a lease, which revokes it;
+/// [`Response::unleased_secret`] says that there is none.
+#[derive(Debug)]
+pub struct WithSecrets;
+
+/// The secrecy of responses that need no lease: that of [`WithoutSecrets`].
+#[diagnostic::on_unimplemented(
+    message = "this response contains a secret, and nothing revokes it",
+    label = "a secret without a lease",
+    note = "issue it by a `Credential`, whose lease revokes it",
+    note = "or call `Response::unleased_secret` if it belongs to no lease, as a password that the \
+            engine rotates itself"
+)]
+pub trait NeedsNoLease {}
+
+impl NeedsNoLease for WithoutSecrets {}
 
 /// The result of a successful action. It can't carry a lease: that takes a [`crate::Credential`],
 /// which can also revoke what it issued.
@@ -69,7 +94,17 @@ impl Response {
     }
 
     /// A response with data: 200, with warnings if [`warn`](Self::warn) adds any.
-    pub fn data(answer: &impl ResponseData) -> Self {
+    /// Data with a [`Secret`](crate::Secret) doesn't compile; see
+    /// [`unleased_secret`](Self::unleased_secret).
+    pub fn data<T: ResponseData<Secrecy: NeedsNoLease>>(answer: &T) -> Self {
+        Self::unleased_secret(answer)
+    }
+
+    /// A response with data that contains a secret for which there is no lease: nothing revokes it
+    /// when the client's token ends. Use it for a secret that the engine rotates itself, or that
+    /// clients delete by a request of their own. For others declare a
+    /// [`Credential`](crate::Credential).
+    pub fn unleased_secret(answer: &impl ResponseData) -> Self {
         Self(ResponseKind::Data(DataResponse::new(build_object(|out| answer.write(out)))))
     }
 
@@ -107,7 +142,9 @@ impl Response {
     /// let response = Response::keys_with_info(&entries);
     /// # drop(response);
     /// ```
-    pub fn keys_with_info<T: ResponseData>(entries: &[(String, Option<T>)]) -> Self {
+    pub fn keys_with_info<T: ResponseData<Secrecy: NeedsNoLease>>(
+        entries: &[(String, Option<T>)],
+    ) -> Self {
         if entries.is_empty() {
             return Self::not_found();
         }

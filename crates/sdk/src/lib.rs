@@ -149,6 +149,7 @@
 //! | a secret in the lease | the fields of a [`Receipt`] must be [`LeaseSafe`](field::LeaseSafe), and none of their names may suggest a secret |
 //! | a secret in a plain text | a text whose name is or ends with `password`, `token`, `key`, `secret` or a similar word must be a [`Secret`], or be marked `#[field(public)]` |
 //! | a credential without `revoke`, `undo` or a choice on renewal | [`Credential`] requires all three |
+//! | a secret without a lease | [`Response::data`] takes no data with a [`Secret`]; [`Response::unleased_secret`] says that there is no lease |
 //! | a lease without a credential | an action returns a [`Response`], which can't carry a lease |
 //! | a guessable name | only the SDK can create a [`CredentialName`] |
 //! | a foreign error passed on unchanged | no error of another library converts into [`Error`]: the engine must say whether the user or the engine is at fault |
@@ -236,6 +237,7 @@ pub mod records;
 mod request_context;
 mod required_document;
 pub mod resource;
+mod secret_presence;
 #[cfg(feature = "serve")]
 mod serve;
 pub mod static_credential;
@@ -300,5 +302,6 @@ pub mod __private {
         LegacyName, ObjectWriter,
     };
     pub use crate::linked_records::LinkedRecords;
+    pub use crate::secret_presence::{SecrecyOf, SecretPresence};
     pub use crate::{Context, Error, RawObject};
 }

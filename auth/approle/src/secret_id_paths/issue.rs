@@ -119,7 +119,7 @@ async fn issue_secret_id(
         secret_id_store::destroy(context, place, DestroyTarget::Any).await?;
         return Err(Error::not_found(unknown_role(&role_name)));
     }
-    Ok(Response::data(&IssuedSecretId {
+    Ok(Response::unleased_secret(&IssuedSecretId {
         secret_id,
         secret_id_accessor: entry.accessor,
         secret_id_num_uses: entry.num_uses,

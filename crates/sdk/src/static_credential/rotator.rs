@@ -86,7 +86,7 @@ impl<S: StaticCredential> Rotator<S> {
         let Some(state) = &state else { return Ok(Response::not_found()) };
         let schedule = rotation.rotation_schedule.as_ref();
         let period = rotation.rotation_period;
-        let response = Response::data(&StaticCredentialResponse {
+        let response = Response::unleased_secret(&StaticCredentialResponse {
             username: state.account.clone(),
             password: Secret::from_text(password.expose_secret()),
             last_vault_rotation: state.last_rotation,

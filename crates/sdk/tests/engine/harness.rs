@@ -588,7 +588,7 @@ struct PasswordResponse {
 
 async fn make_password(context: Context, which: NamedPolicyInput) -> Result<Response, Error> {
     let password = context.system().generate_password(&which.policy).await?;
-    Ok(Response::data(&PasswordResponse { password }))
+    Ok(Response::unleased_secret(&PasswordResponse { password }))
 }
 
 #[tokio::test]

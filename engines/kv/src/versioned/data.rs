@@ -70,7 +70,7 @@ async fn read_version(
     let shown = |content| VersionResponse { field_name: field, content, metadata: about };
     let number = version_or_current(&entry, version);
     match entry.version(number).is_some_and(|version| version.is_readable(context.now())) {
-        true => Ok(Response::data(&shown(data.map(view).transpose()?))),
+        true => Ok(Response::unleased_secret(&shown(data.map(view).transpose()?))),
         false => Ok(Response::not_found_with_data(&shown(None))),
     }
 }

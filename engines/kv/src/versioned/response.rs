@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_sdk::action::{WithSecrets, WithoutSecrets};
 use strongroom_sdk::field::{FieldSpec, ObjectWriter};
 use strongroom_sdk::{KeyValues, NullableField, ResponseData, Timestamp, Ttl, Verbatim};
 
@@ -30,6 +31,8 @@ impl VersionMetadata {
 impl ResponseData for VersionMetadata {
     const FIELDS: &'static [FieldSpec] = &[];
 
+    type Secrecy = WithoutSecrets;
+
     fn write(&self, out: &mut ObjectWriter) {
         out.field("created_time", &self.version.created.to_rfc3339());
         out.field("custom_metadata", &self.custom_metadata);
@@ -50,6 +53,8 @@ pub(crate) struct VersionResponse {
 impl ResponseData for VersionResponse {
     const FIELDS: &'static [FieldSpec] = &[];
 
+    type Secrecy = WithSecrets;
+
     fn write(&self, out: &mut ObjectWriter) {
         out.field(self.field_name, &NullableField::from(self.content.clone()));
         out.write_object("metadata", |out| self.metadata.write(out));
@@ -61,6 +66,8 @@ pub(crate) struct MetadataResponse(pub(crate) KvEntry);
 
 impl ResponseData for MetadataResponse {
     const FIELDS: &'static [FieldSpec] = &[];
+
+    type Secrecy = WithoutSecrets;
 
     fn write(&self, out: &mut ObjectWriter) {
         let (entry, settings) = (&self.0, &self.0.metadata.settings);
@@ -95,6 +102,8 @@ pub(crate) struct DetailedMetadataResponse {
 
 impl ResponseData for DetailedMetadataResponse {
     const FIELDS: &'static [FieldSpec] = &[];
+
+    type Secrecy = WithoutSecrets;
 
     fn write(&self, out: &mut ObjectWriter) {
         out.write_object("key_info", |out| {
