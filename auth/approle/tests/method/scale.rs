@@ -39,7 +39,7 @@ async fn check_costs_with(count: usize) {
             issue(&host, "web", json!({})).await;
         }
         assert_eq!(costs().await, expected, "with {count} more");
-        // A page costs as many reads as it has names at most.
+        // A page of accessors reads no entries.
         let page = cost(&host, host.list_page("role/web/secret-id", json!({ "limit": 10 }))).await;
         assert_eq!(page, (0, 0));
         // The role is deleted in one batch, however many secret ids it has.
@@ -54,7 +54,7 @@ async fn requests_cost_the_same_however_many_secret_ids_there_are() {
     check_costs_with(2000).await;
 }
 
-/// Takes minutes and a gigabyte; run it with `--ignored`.
+/// Takes some ten minutes without optimisation, and a gigabyte; run it with `--ignored`.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn requests_cost_the_same_with_a_million_secret_ids() {
