@@ -10,6 +10,7 @@
 //! - [`openapi`]: the OpenAPI document, as a validator reads it
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
+//! - [`python_plugin`]: the example of a plug-in in Python
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
 //! - [`rust_client`]: a Rust client of others
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
@@ -41,6 +42,7 @@ mod interop;
 mod key_shares;
 mod openapi;
 mod plugins;
+mod python_plugin;
 mod resident_memory;
 mod rust_client;
 mod sealed_memory;

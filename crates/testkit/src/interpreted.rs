@@ -1,4 +1,4 @@
-//! Runs the Python and Node programs below `tests/interop`. Each gets the packages its lock file
+//! Runs the Python and Node programs below `tests/interop` and `examples`. Each gets the packages its lock file
 //! names, in an environment of its own beside the binaries.
 
 use std::fs;
@@ -10,26 +10,40 @@ use crate::programs::{binaries_folder, repository_root, skip_test};
 /// The command for a Python program. `None` if there is no Python, with a message; with
 /// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test instead.
 pub fn python_interop_command(test: &str, name: &str) -> Option<Command> {
+    let source = repository_root().join("tests/interop").join(name);
+    let python =
+        python_environment(test, name, &source.join("requirements.txt"), &["--require-hashes"])?;
+    let mut program = Command::new(python);
+    // Write no bytecode beside the source.
+    program.arg("-B").arg(source.join("walk.py"));
+    Some(program)
+}
+
+/// The interpreter of an environment with the packages of a requirements file that lists all of
+/// them. `options` are added to those of pip. `None` as in [`python_interop_command`].
+pub fn python_environment(
+    test: &str,
+    name: &str,
+    requirements: &Path,
+    options: &[&str],
+) -> Option<PathBuf> {
     // Some systems package these two apart from the interpreter.
     let modules = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
     if !modules.is_ok_and(|it| it.status.success()) {
         skip_test(test, "Python 3 with venv is not installed");
         return None;
     }
-    let source = repository_root().join("tests/interop").join(name);
-    let lock = source.join("requirements.txt");
     let home = binaries_folder().join("interop").join(format!("{name}-env"));
     let python = home.join("bin/python");
-    prepare_environment(&home, &lock, || {
+    prepare_environment(&home, requirements, || {
         run_to_success(Command::new("python3").args(["-m", "venv"]).arg(&home));
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes"]);
-        run_to_success(pip.args(["--disable-pip-version-check", "--requirement"]).arg(&lock));
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps"]).args(options);
+        run_to_success(
+            pip.args(["--disable-pip-version-check", "--requirement"]).arg(requirements),
+        );
     });
-    let mut program = Command::new(python);
-    // Write no bytecode beside the source.
-    program.arg("-B").arg(source.join("walk.py"));
-    Some(program)
+    Some(python)
 }
 
 /// The command for a Node program; `None` as in [`python_interop_command`].

@@ -56,6 +56,13 @@ impl ServerFolder {
         Self { folder, keys: None }
     }
 
+    /// Lets servers that are started later run scripts as plug-ins, as `plugin_allow_scripts` does.
+    pub fn allow_scripts(&self) {
+        let file = self.folder.path().join("listener.hcl");
+        let settings = fs::read_to_string(&file).unwrap();
+        fs::write(&file, settings + "plugin_allow_scripts = true\n").unwrap();
+    }
+
     /// The folder that plug-in binaries are loaded from. It is the subfolder `plugins` of this
     /// server's temporary folder.
     pub fn plugins_folder(&self) -> PathBuf {
