@@ -4,7 +4,7 @@ CARGO ?= cargo
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 CARGO_DENY ?= $(TOOLS)/bin/cargo-deny
 
-.PHONY: demo test check deny proto
+.PHONY: demo test test-long check deny proto
 
 ## Builds everything, faster than a release is built, and plays the guide of the api-token engine for
 ## real.
@@ -16,6 +16,10 @@ demo:
 ## Runs all tests. Those that need Go, Python or Node are skipped by name where there is none.
 test:
 	$(CARGO) test --workspace --all-features --locked
+
+## Runs the tests that take minutes, which `make test` leaves out.
+test-long:
+	$(CARGO) test --workspace --all-features --locked --test e2e -- --ignored
 
 ## Formatting, dependencies, lints and documentation, as CI checks them.
 check: deny

@@ -3,6 +3,7 @@
 mod deregister;
 mod info;
 mod list;
+mod new;
 mod register;
 mod reload;
 
@@ -18,11 +19,12 @@ pub(crate) enum PluginCommand {
     Deregister(Box<deregister::PluginDeregister>),
     Info(Box<info::PluginInfo>),
     List(Box<list::PluginList>),
+    New(Box<new::PluginNew>),
     Register(Box<register::PluginRegister>),
     Reload(Box<reload::PluginReload>),
 }
 
-run_given_command!(PluginCommand: Deregister, Info, List, Register, Reload);
+run_given_command!(PluginCommand: Deregister, Info, List, New, Register, Reload);
 
 /// Parses the type and name of a plug-in; the type is optional, as in old versions of Vault.
 fn type_and_name(arguments: &[String]) -> CliResult<(String, String)> {

@@ -1,0 +1,79 @@
+//! The crates that `strongroom plugin new` creates: they are formatted, have no warnings, and pass
+//! their tests. They are built offline, with the versions of this repository.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use strongroom_testkit::programs::{binaries_folder, program_path, repository_root};
+
+/// Creates a crate with the SDK of this repository.
+fn create_crate(place: &Path, kind: &str, name: &str) {
+    let output = Command::new(program_path("strongroom"))
+        .args(["plugin", "new", &format!("-kind={kind}")])
+        .arg(format!("-sdk-path={}", repository_root().join("crates/sdk").display()))
+        .arg(name)
+        .current_dir(place)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, format!("Success! Created the plug-in {name} in: {name}\n"));
+    fs::copy(repository_root().join("Cargo.lock"), place.join(name).join("Cargo.lock")).unwrap();
+}
+
+/// Runs cargo in a crate, and returns what it printed. The dependencies of all crates are built once.
+fn run_cargo(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(words)
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", binaries_folder().join("interop/plugin-new"))
+        // Those of the repository, so that its tests compile no slower than they run.
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {words:?}: {said}\n{wrong}");
+    said
+}
+
+/// The number of tests that passed.
+fn passed_tests(said: &str) -> usize {
+    let results = said.lines().filter_map(|line| line.strip_prefix("test result: ok. "));
+    results.filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn a_crate_has_the_files_of_its_kind_and_is_formatted() {
+    let place = tempfile::tempdir().unwrap();
+    // The longest name that is accepted makes the longest lines.
+    for name in ["a", "acme-tokens", &"a".repeat(40)] {
+        for (kind, test) in [("secrets", "tests/engine.rs"), ("auth", "tests/method.rs")] {
+            let name = format!("{}{name}", if kind == "auth" { "m" } else { "" });
+            let name = name.get(..name.len().min(40)).unwrap();
+            create_crate(place.path(), kind, name);
+            let folder = place.path().join(name);
+            for file in ["src/lib.rs", "src/main.rs", "README.md", ".github/workflows/ci.yml", test]
+            {
+                assert!(folder.join(file).is_file(), "{kind}: {file}");
+            }
+            run_cargo(&folder, &["fmt", "--check"]);
+            fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: make test-long"]
+fn both_kinds_of_crate_build_without_warnings_and_pass_their_tests() {
+    let place = tempfile::tempdir().unwrap();
+    for (kind, name, least) in [("secrets", "acme-tokens", 8), ("auth", "acme-machines", 5)] {
+        create_crate(place.path(), kind, name);
+        let folder = place.path().join(name);
+        let passed = passed_tests(&run_cargo(&folder, &["test", "--offline"]));
+        assert!(passed >= least, "{kind}: {passed} tests");
+        let clippy = ["clippy", "--offline", "--all-targets", "--", "-D", "warnings"];
+        run_cargo(&folder, &clippy);
+    }
+}
