@@ -36,7 +36,7 @@ pub enum DevKvVersion {
 }
 
 /// Initialises and unseals a fresh server, mounts KV at `secret/`, and registers every program in
-/// `plugin_dir` under its own name. A file that is not a program is skipped with a log message; a
+/// `plugin_dir` under its own name, as a secrets engine or an auth method. A file that is not a program is skipped with a log message; a
 /// program that can't be registered is an error.
 pub fn set_up<'a>(
     running: &'a RunningServer,
@@ -75,11 +75,7 @@ async fn set_up_now(
     let mut plugins = Vec::new();
     if let Some(folder) = plugin_dir {
         for (name, sha256) in list_programs(folder, running.allows_scripts())? {
-            let mut plugin = Fields::new();
-            plugin.set("command", &name);
-            plugin.set("sha256", &sha256);
-            let path = format!("sys/plugins/catalog/secret/{name}");
-            write_as_root(running, root, &path, plugin).await.map_err(|error| {
+            register_plugin(running, root, &name, &sha256).await.map_err(|error| {
                 let text = format!("the plug-in {name:?} can't be registered: {error}");
                 Error::with_message(error.kind(), text)
             })?;
@@ -87,6 +83,25 @@ async fn set_up_now(
         }
     }
     Ok(DevKeys { unseal_key, root_token: made.root_token, plugins })
+}
+
+/// Registers a program as the kind of plug-in that it is. A program that is neither has the error of
+/// a secrets engine.
+async fn register_plugin(
+    running: &RunningServer,
+    root: &Secret<String>,
+    name: &str,
+    sha256: &str,
+) -> Result<(), Error> {
+    let register = async |kind: &str| {
+        let mut plugin = Fields::new();
+        plugin.set("command", &name);
+        plugin.set("sha256", &sha256);
+        let path = format!("sys/plugins/catalog/{kind}/{name}");
+        write_as_root(running, root, &path, plugin).await
+    };
+    let Err(error) = register("secret").await else { return Ok(()) };
+    register("auth").await.map_err(|_| error)
 }
 
 async fn write_as_root(
