@@ -10,6 +10,7 @@
 //! - [`openapi`]: the OpenAPI document, as a validator reads it
 //! - [`demo`]: the founding guide, as `make demo` plays it
 //! - [`plugins`]: engines in processes: crash, reload, what the log shows
+//! - [`plugin_docs`]: the pages that `strongroom plugin docs` writes
 //! - [`plugin_new`]: the crates that `strongroom plugin new` creates
 //! - [`python_plugin`]: the example of a plug-in in Python
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
@@ -42,6 +43,7 @@ mod deploy;
 mod interop;
 mod key_shares;
 mod openapi;
+mod plugin_docs;
 mod plugin_new;
 mod plugins;
 mod python_plugin;

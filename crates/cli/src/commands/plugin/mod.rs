@@ -1,6 +1,7 @@
 //! `plugin`
 
 mod deregister;
+mod docs;
 mod info;
 mod list;
 mod new;
@@ -17,6 +18,7 @@ use crate::error::{CliError, CliResult};
 #[command(defer = true)]
 pub(crate) enum PluginCommand {
     Deregister(Box<deregister::PluginDeregister>),
+    Docs(Box<docs::PluginDocs>),
     Info(Box<info::PluginInfo>),
     List(Box<list::PluginList>),
     New(Box<new::PluginNew>),
@@ -24,7 +26,7 @@ pub(crate) enum PluginCommand {
     Reload(Box<reload::PluginReload>),
 }
 
-run_given_command!(PluginCommand: Deregister, Info, List, New, Register, Reload);
+run_given_command!(PluginCommand: Deregister, Docs, Info, List, New, Register, Reload);
 
 /// Parses the type and name of a plug-in; the type is optional, as in old versions of Vault.
 fn type_and_name(arguments: &[String]) -> CliResult<(String, String)> {
