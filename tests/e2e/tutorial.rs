@@ -1,4 +1,5 @@
-//! The book's tutorial, as a reader types it: its commands run in order, and what it shows comes.
+//! The book's tutorial and other pages, as a reader types them: their commands run in order, and what
+//! they show comes.
 //!
 //! Blocks marked `sh` are run, one after the other in one shell. A block marked `text` after one is
 //! what is seen of it: each line of it comes in this order, with anything where it has `…`. Other
@@ -6,6 +7,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -27,21 +29,65 @@ struct TutorialStep {
 
 #[tokio::test]
 async fn the_tutorial_works_as_it_is_written() {
-    let page = fs::read_to_string(repository_root().join("docs/src/tutorial.md")).unwrap();
+    let server = ("127.0.0.1:8200", free_address());
+    let service = ("127.0.0.1:8090", free_address());
+    let variables = [("TOKEN_SERVICE_ADDR", service.1.clone())];
+    play_page("tutorial.md", &[server, service], &variables, TIMEOUT).await;
+}
+
+/// Where the long tests build crates; their dependencies are built once.
+fn crate_variables() -> [(&'static str, String); 3] {
+    [
+        ("STRONGROOM_SOURCE", repository_root().display().to_string()),
+        ("CARGO_NET_OFFLINE", "true".to_owned()),
+        (
+            "CARGO_BUILD_BUILD_DIR",
+            binaries_folder().join("interop/plugin-new").display().to_string(),
+        ),
+    ]
+}
+
+/// Building all dependencies takes minutes.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(1800);
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn the_first_engine_works_as_it_is_written() {
+    let server = ("127.0.0.1:8200", free_address());
+    let service = ("127.0.0.1:8090", free_address());
+    let mut variables = crate_variables().to_vec();
+    variables.push(("TOKEN_SERVICE_ADDR", service.1.clone()));
+    play_page("howto/first-engine.md", &[server, service], &variables, BUILD_TIMEOUT).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn the_first_auth_method_works_as_it_is_written() {
+    let server = ("127.0.0.1:8200", free_address());
+    play_page("howto/first-auth-method.md", &[server], &crate_variables(), BUILD_TIMEOUT).await;
+}
+
+/// Runs the commands of a page in an empty folder, and compares what they show. `addresses` are those
+/// in the page and the free ones that take their place.
+async fn play_page(
+    page: &str,
+    addresses: &[(&str, String)],
+    variables: &[(&str, String)],
+    limit: Duration,
+) {
+    let page = fs::read_to_string(repository_root().join("docs/src").join(page)).unwrap();
     let steps = parse_steps(&page);
-    assert!(steps.len() > 10, "only {} steps were found", steps.len());
+    assert!(steps.len() > 3, "only {} steps were found", steps.len());
     let place = tempfile::tempdir().unwrap();
     let mut script = SCRIPT_PROLOGUE.to_owned();
     for (number, step) in steps.iter().enumerate() {
         script.push_str(&format!("echo '{STEP_MARKER}{number}'\n{}\n", step.commands));
     }
-    // The ports of the page may be taken here.
-    let ports = [("127.0.0.1:8200", free_address()), ("127.0.0.1:8090", free_address())];
-    for (written, free) in &ports {
+    for (written, free) in addresses {
         assert!(script.contains(written), "{written} isn't in the page any more");
         script = script.replace(written, free);
     }
-    let file = place.path().join("tutorial.sh");
+    let file = place.path().join("page.sh");
     fs::write(&file, script).unwrap();
     let path = format!("{}:{}", binaries_folder().display(), std::env::var("PATH").unwrap());
     let running = Command::new("bash")
@@ -49,24 +95,37 @@ async fn the_tutorial_works_as_it_is_written() {
         .current_dir(place.path())
         .env("PATH", path)
         .env("HOME", place.path())
-        .env("TOKEN_SERVICE_ADDR", &ports[1].1)
+        .envs(tool_homes())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .env_remove("VAULT_TOKEN")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(TIMEOUT, running).await.expect("it ends").unwrap();
+    let output = tokio::time::timeout(limit, running).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let log = fs::read_to_string(place.path().join("server.log")).unwrap_or_default();
     let told = format!("{said}\n{}\n{log}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
     let mut shown = said.split(STEP_MARKER).skip(1);
     for (number, step) in steps.iter().enumerate() {
-        let shown = shown.next().unwrap_or_default().replace(&ports[0].1, ports[0].0);
-        let shown = shown.replace(&ports[1].1, ports[1].0);
+        let mut shown = shown.next().unwrap_or_default().to_owned();
+        for (written, free) in addresses {
+            shown = shown.replace(free, written);
+        }
         if let Err(missing) = check_order(&step.expected_output, &shown) {
             panic!("step {number} doesn't show {missing:?} but\n{shown}\nafter\n{}", step.commands);
         }
     }
+}
+
+/// The folders of Cargo and rustup, which are below the home folder unless they are set.
+fn tool_homes() -> Vec<(&'static str, PathBuf)> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")]
+        .map(|(name, folder)| {
+            (name, std::env::var_os(name).map_or_else(|| home.join(folder), PathBuf::from))
+        })
+        .to_vec()
 }
 
 #[test]
