@@ -1,11 +1,16 @@
 //! The crates that `strongroom plugin new` creates: they are formatted, have no warnings, and pass
 //! their tests. They are built offline, with the versions of this repository.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use strongroom_testkit::programs::{binaries_folder, program_path, repository_root};
+use serde_json::json;
+use strongroom_testkit::ServerFolder;
+use strongroom_testkit::programs::{
+    binaries_folder, print_to_stderr, program_path, repository_root,
+};
 
 /// Creates a crate with the SDK of this repository.
 fn create_crate(place: &Path, kind: &str, name: &str) {
@@ -22,12 +27,17 @@ fn create_crate(place: &Path, kind: &str, name: &str) {
     fs::copy(repository_root().join("Cargo.lock"), place.join(name).join("Cargo.lock")).unwrap();
 }
 
-/// Runs cargo in a crate, and returns what it printed. The dependencies of all crates are built once.
+/// Where all crates are built, so that their dependencies are built once.
+fn build_folder() -> PathBuf {
+    binaries_folder().join("interop/plugin-new")
+}
+
+/// Runs cargo in a crate, and returns what it printed.
 fn run_cargo(folder: &Path, words: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(words)
         .current_dir(folder)
-        .env("CARGO_TARGET_DIR", binaries_folder().join("interop/plugin-new"))
+        .env("CARGO_TARGET_DIR", build_folder())
         // Those of the repository, so that its tests compile no slower than they run.
         .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
         .output()
@@ -76,4 +86,41 @@ fn both_kinds_of_crate_build_without_warnings_and_pass_their_tests() {
         let clippy = ["clippy", "--offline", "--all-targets", "--", "-D", "warnings"];
         run_cargo(&folder, &clippy);
     }
+}
+
+/// The limits of what a plug-in costs with the release profile of the template: its file, its memory
+/// that isn't backed by a file, and the crates that are compiled into it.
+const MAX_FILE_BYTES: u64 = 6_000_000;
+const MAX_ANONYMOUS_KIB: u64 = 1536;
+const MAX_CRATES: usize = 130;
+
+#[tokio::test]
+#[ignore = "takes minutes: make test-long"]
+async fn a_release_build_is_small_in_file_and_memory() {
+    let place = tempfile::tempdir().unwrap();
+    create_crate(place.path(), "secrets", "acme-tokens");
+    let folder = place.path().join("acme-tokens");
+    let tree = ["tree", "--offline", "--edges", "normal", "--prefix", "none", "--no-dedupe"];
+    let tree = run_cargo(&folder, &tree);
+    let crates = tree.lines().collect::<BTreeSet<_>>().len() - 1;
+    run_cargo(&folder, &["build", "--release", "--offline"]);
+    let program = build_folder().join("release/acme-tokens");
+    let bytes = fs::metadata(&program).unwrap().len();
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let sha256 = site.install_plugin(&program);
+    let body = json!({ "sha256": sha256, "command": "acme-tokens" });
+    api.write("sys/plugins/catalog/secret/acme-tokens", body).await.assert_ok();
+    api.write("sys/mounts/acme", json!({ "type": "acme-tokens" })).await.assert_ok();
+    assert_eq!(api.read("acme/config").await.status, 404, "it answers");
+    let processes = server.child_processes();
+    assert_eq!(processes.len(), 1);
+    let status = fs::read_to_string(format!("/proc/{}/status", processes[0])).unwrap();
+    let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let anonymous_kib: u64 = anonymous.trim().trim_end_matches(" kB").parse().unwrap();
+    print_to_stderr(&format!(
+        "FIGURES of an engine: {crates} crates, {bytes} bytes, {anonymous_kib} KiB of anonymous memory"
+    ));
+    assert!(crates <= MAX_CRATES && bytes <= MAX_FILE_BYTES && anonymous_kib <= MAX_ANONYMOUS_KIB);
+    assert_eq!(server.stop().await, Some(0));
 }
