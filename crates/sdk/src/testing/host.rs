@@ -591,8 +591,10 @@ impl TestHost {
     async fn register_lease(
         &self,
         path: &str,
-        leased: LeasedResponse,
+        mut leased: LeasedResponse,
     ) -> Result<TestResponse, TestError> {
+        // Vault and OpenBao don't know receipts, and store the client's data with every lease.
+        leased.keep_data |= self.transport() == Transport::Foreign;
         if std::mem::take(&mut *lock_mutex(&self.0.crash_at_next_lease)) {
             self.crash().await;
             return Err(TestError::new(ErrorKind::Unavailable, "the server died"));
