@@ -37,7 +37,7 @@ use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 pub use self::undo::{ByName, EndsAlone, EndsByItself, UndoByName, UndoMethod, UndoOutcome};
 use crate::action::{Input, ResponseData};
-pub use crate::credential_lifetime::Lifetime;
+pub use crate::credential_lifetime::{Lifetime, LifetimeFields};
 pub use crate::credential_name::{CredentialName, NameFormat};
 pub use crate::required_document::{EitherDocument, RequiredDocument};
 use crate::{Context, Error};

@@ -1,10 +1,11 @@
-//! [`Lifetime`]: how long a credential's lease lasts, as its role and the client ask for.
+//! [`Lifetime`]: how long a credential's lease lasts, as its role and the client ask for;
+//! [`LifetimeFields`]: the fields of a role for it.
 
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_types::{Fields, Ttl};
 
 use crate::field::DurationSecs;
-use crate::{Error, Input};
+use crate::{Error, FieldGroup, Input};
 
 /// The lifetimes that a role sets. Zero means "not set": then
 /// [`Credential::usual_lifetime`](crate::Credential::usual_lifetime) applies, and after that
@@ -37,6 +38,47 @@ impl Lifetime {
             return Err("ttl must not be longer than max_ttl".to_owned());
         }
         Ok(())
+    }
+}
+
+/// The fields `ttl` and `max_ttl` of a role, or of a document such as Vault's `config/lease`; a
+/// document embeds them with `#[field(embed)]`. A write is refused if `ttl` is longer than a
+/// `max_ttl` that is set.
+///
+/// ```
+/// use strongroom_sdk::{CommaList, Document, LifetimeFields};
+///
+/// /// The permissions and lifetimes of a token.
+/// #[derive(Document)]
+/// #[document(path = "roles/{name}")]
+/// struct Role {
+///     /// Permissions of the token.
+///     permissions: CommaList,
+///     #[field(embed)]
+///     lifetime: LifetimeFields,
+/// }
+///
+/// // In the credential: `fn lifetime(role: &Role) -> Lifetime { role.lifetime.to_lifetime() }`
+/// ```
+#[derive(Clone, Debug, Default, FieldGroup)]
+#[document(validate = LifetimeFields::check)]
+pub struct LifetimeFields {
+    /// Lifetime of a lease until it is renewed; 0 for the usual one of the engine or the mount.
+    pub ttl: DurationSecs,
+    /// Lifetime beyond which a lease can't be renewed; 0 for the usual one of the engine or the
+    /// mount.
+    pub max_ttl: DurationSecs,
+}
+
+impl LifetimeFields {
+    /// The lifetimes, for [`Credential::lifetime`](crate::Credential::lifetime) and
+    /// [`Credential::usual_lifetime`](crate::Credential::usual_lifetime).
+    pub fn to_lifetime(&self) -> Lifetime {
+        Lifetime { ttl: self.ttl.0, max_ttl: self.max_ttl.0 }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.to_lifetime().check()
     }
 }
 
@@ -87,10 +129,22 @@ pub(crate) fn shorter_ttl(one: Ttl, other: Ttl) -> Ttl {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_schema::field::FieldGroup;
+
     use super::*;
 
     fn lifetime(ttl: u64, max_ttl: u64) -> Lifetime {
         Lifetime { ttl: Ttl::from_secs(ttl), max_ttl: Ttl::from_secs(max_ttl) }
+    }
+
+    #[test]
+    fn embedded_lifetimes_are_checked_and_taken_over() {
+        let read = |json: &[u8]| LifetimeFields::from_fields(&Fields::from_trusted(json).unwrap());
+        let fields = read(br#"{"ttl":"1m","max_ttl":"1h"}"#).unwrap();
+        assert_eq!(fields.to_lifetime(), lifetime(60, 3600));
+        assert!(fields.validate().is_ok() && read(b"{}").unwrap().validate().is_ok());
+        let wrong = read(br#"{"ttl":"2h","max_ttl":"1h"}"#).unwrap();
+        assert_eq!(wrong.validate().unwrap_err(), "ttl must not be longer than max_ttl");
     }
 
     #[test]

@@ -254,8 +254,8 @@ pub use caller::RequestCaller;
 pub use context::Context;
 pub use credential::{
     ByName, Credential, CredentialName, EitherDocument, EndsAlone, EndsByItself, IssueOperation,
-    IssueRequest, IssuedCredential, Lifetime, NameFormat, NotRenewable, Receipt, Renew,
-    RenewRequest, Renewable, RenewedCredential, RevokeContext, RevokeOutcome, UndoByName,
+    IssueRequest, IssuedCredential, Lifetime, LifetimeFields, NameFormat, NotRenewable, Receipt,
+    Renew, RenewRequest, Renewable, RenewedCredential, RevokeContext, RevokeOutcome, UndoByName,
     UndoMethod, UndoOutcome,
 };
 pub use document::Document;
