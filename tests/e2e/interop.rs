@@ -293,15 +293,18 @@ async fn our_engine_lives_under_the_hosts_of_others() {
 }
 
 /// A whole server of others, where there is one.
-struct PeerServer {
-    server: tokio::process::Child,
-    api: strongroom_testkit::ApiClient,
+pub(crate) struct PeerServer {
+    pub(crate) server: tokio::process::Child,
+    pub(crate) api: strongroom_testkit::ApiClient,
     _site: ServerFolder,
 }
 
 impl PeerServer {
     /// Starts it with plug-ins in its folder, and gives their digests.
-    async fn start<const N: usize>(test: &str, plugins: [&str; N]) -> Option<(Self, [String; N])> {
+    pub(crate) async fn start<const N: usize>(
+        test: &str,
+        plugins: [&str; N],
+    ) -> Option<(Self, [String; N])> {
         let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
             // Nothing in the repository can install one, so this is never a failure.
             let why = "STRONGROOM_PEER names no server binary";

@@ -13,6 +13,7 @@
 //! - [`plugin_docs`]: the pages that `strongroom plugin docs` writes
 //! - [`plugin_new`]: the crates that `strongroom plugin new` creates
 //! - [`python_plugin`]: the example of a plug-in in Python
+//! - [`rabbitmq_engine`]: users of a real RabbitMQ, under our server and under those of others
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
 //! - [`rust_client`]: a Rust client of others
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
@@ -47,6 +48,7 @@ mod plugin_docs;
 mod plugin_new;
 mod plugins;
 mod python_plugin;
+mod rabbitmq_engine;
 mod resident_memory;
 mod rust_client;
 mod sealed_memory;

@@ -171,7 +171,10 @@ async fn what_is_no_plug_in_is_refused_with_its_reason() {
         assert!(answer.body.to_string().contains(text), "{answer:?}");
         assert!(!answer.body.to_string().contains("hunter2"), "{answer:?}");
     }
-    assert_eq!(api.list("sys/plugins/catalog/secret").await.list_keys(), ["kv", "nomad"]);
+    assert_eq!(
+        api.list("sys/plugins/catalog/secret").await.list_keys(),
+        ["kv", "nomad", "rabbitmq"]
+    );
     assert!(server.child_processes().is_empty());
 }
 

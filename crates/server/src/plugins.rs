@@ -29,11 +29,12 @@ pub struct EngineLauncher {
 impl EngineLauncher {
     /// The built-in engines, and plug-ins if a plug-in folder is configured.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let factories: [Arc<dyn EngineFactory>; 4] = [
+        let factories: [Arc<dyn EngineFactory>; 5] = [
             Arc::new(strongroom_auth_approle::blueprint()),
             Arc::new(strongroom_auth_userpass::blueprint()),
             Arc::new(strongroom_engine_kv::engine()),
             Arc::new(strongroom_engine_nomad::blueprint()),
+            Arc::new(strongroom_engine_rabbitmq::blueprint()),
         ];
         let place = |factory: &Arc<dyn EngineFactory>| {
             (PluginKind::from(factory.kind()), factory.name().to_owned())

@@ -7,6 +7,7 @@
 //! - [`features`]: which features are implemented, and which ones tests wait for
 //! - [`interpreted`]: programs in Python and Node
 //! - [`external_service`]: the token service, with counters
+//! - [`rabbitmq`]: a real RabbitMQ
 //! - [`wait`]: waiting for a condition
 //!
 //! It is only for tests, so it panics if something other than the tested behaviour fails.
@@ -23,9 +24,11 @@ pub mod external_service;
 pub mod features;
 pub mod interpreted;
 pub mod programs;
+pub mod rabbitmq;
 pub mod server;
 pub mod wait;
 
 pub use api::{ApiClient, ApiResponse};
 pub use external_service::ExternalTokenService;
+pub use rabbitmq::RabbitMq;
 pub use server::{ServerFolder, ServerProcess};
