@@ -30,13 +30,14 @@ const ADMIN: &str = "admin";
 const ADMIN_PASSWORD: &str = "password-of-the-admin";
 
 /// `$1` is the program and `$2` the folder of the server. `epmd` finds Erlang's nodes; it is started
-/// here, since Erlang would start one that never ends.
+/// here, since Erlang would start one that never ends. The server is killed, because one that is still
+/// starting ignores the request to stop, and because nobody needs its data.
 const SCRIPT: &str = r#"
 epmd & epmd=$!
 "$1" & server=$!
 cat > /dev/null
-kill "$server"; wait "$server"
-kill "$epmd"; wait "$epmd"
+kill -KILL "$server"; wait "$server"
+kill -KILL "$epmd"; wait "$epmd"
 rm -rf "$2"
 "#;
 
@@ -65,7 +66,7 @@ impl RabbitMq {
         fs::write(path("enabled_plugins"), "[rabbitmq_management].").unwrap();
         let log = fs::File::create(path("log")).unwrap();
         let erlang = format!(
-            "-setcookie cookie-{distribution} -start_epmd false +S 1:1 \
+            "-noinput -setcookie cookie-{distribution} -start_epmd false +S 1:1 \
              -kernel inet_dist_use_interface {{127,0,0,1}}"
         );
         let script = Command::new("sh")
@@ -77,6 +78,8 @@ impl RabbitMq {
             .env("RABBITMQ_DIST_PORT", distribution.to_string())
             .env("RABBITMQ_NODENAME", format!("test-{distribution}@localhost"))
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", erlang)
+            // With this the program becomes the server, instead of waiting for it as its child.
+            .env("RABBITMQ_ALLOW_INPUT", "1")
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", path("rabbitmq.conf"))
             .env("RABBITMQ_CONFIG_FILES", path("conf.d"))
