@@ -1,7 +1,8 @@
 //! Requests to RabbitMQ's management API, and the meaning of its responses.
 
 use serde::Serialize;
-use strongroom_sdk::http::{HttpRequest, serialize_exposed};
+use serde_json::Value;
+use strongroom_sdk::http::{HttpRequest, HttpService, serialize_exposed};
 use strongroom_sdk::{Error, Secret};
 
 /// The body that creates a user, or changes its password.
@@ -32,4 +33,18 @@ pub(crate) async fn finds_user(request: HttpRequest<'_>) -> Result<bool, Error> 
         404 => Err(response.unexpected_status().into()),
         _ => Ok(true),
     }
+}
+
+/// Sets the password of a user that exists. This sets the tags as well, so they are read first: a
+/// list, and a text before RabbitMQ 3.9.
+pub(crate) async fn set_password(
+    service: &HttpService<'_>,
+    name: &str,
+    password: &Secret<String>,
+) -> Result<(), Error> {
+    let user = service.get("/api/users/:user").path_value("user", name).send().await?;
+    let tags: Value = user.read_json_field("tags")?;
+    let request = service.put("/api/users/:user").path_value("user", name);
+    request.json(&UserBody { password, tags }).send().await?;
+    Ok(())
 }

@@ -95,7 +95,12 @@ impl WriteHook for ConnectionConfig {
 }
 
 fn validate_connection(connection: &ConnectionConfig) -> Result<(), String> {
-    match connection.username.as_str() {
+    check_user_name(&connection.username)
+}
+
+/// Checks that requests can name a user, and that it can log in.
+pub(crate) fn check_user_name(name: &str) -> Result<(), String> {
+    match name {
         "" | "." | ".." => Err("username must be the name of a RabbitMQ user".to_owned()),
         name if name.contains(':') => Err("username must not contain a colon".to_owned()),
         _ => Ok(()),

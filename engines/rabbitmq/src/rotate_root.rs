@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use strongroom_sdk::durable_action::{ActionCall, ActionPreparation, DurableAction};
 use strongroom_sdk::http::HttpClient;
 use strongroom_sdk::{Error, FieldGroup, Secret};
 
 use crate::SYSTEM;
-use crate::api::UserBody;
+use crate::api::set_password;
 use crate::connection::ConnectionConfig;
 
 /// What is stored before the password is changed.
@@ -50,14 +49,7 @@ impl DurableAction for RotateRoot {
                 return Ok(());
             }
         }
-        let service = service(&connection.password);
-        let name = connection.username.as_str();
-        // Setting a password sets the tags as well: a list, and a text before RabbitMQ 3.9.
-        let own = service.get("/api/users/:user").path_value("user", name).send().await?;
-        let tags: Value = own.read_json_field("tags")?;
-        let request = service.put("/api/users/:user").path_value("user", name);
-        request.json(&UserBody { password, tags }).send().await?;
-        Ok(())
+        set_password(&service(&connection.password), &connection.username, password).await
     }
 
     fn settle(&self, plan: &NewPassword, connection: ConnectionConfig) -> ConnectionConfig {

@@ -13,7 +13,13 @@ async fn the_engine_keeps_the_contract() {
     let role = r#"{"tags":"management","vhosts":"{\"/\":{\"read\":\".*\"}}","vhost_topics":{},
         "limits":{"max-channels":1}}"#;
     let lease = r#"{"ttl":"1h","max_ttl":"2h"}"#;
-    let samples = [("config/connection", connection), ("config/lease", lease), ("roles/dev", role)];
+    let user = r#"{"username":"app","rotation_period":"1h","skip_import_rotation":true}"#;
+    let samples = [
+        ("config/connection", connection),
+        ("config/lease", lease),
+        ("roles/dev", role),
+        ("static-roles/app", user),
+    ];
     contract::check(blueprint(), &samples).await;
 }
 

@@ -5,6 +5,7 @@
 mod connection;
 mod failures;
 mod rotate_root;
+mod static_users;
 mod users;
 
 use serde_json::Value;
