@@ -472,7 +472,14 @@ impl Blueprint {
                 self.check_required_documents(route, configs, roles)?;
             }
             if let RouteTarget::DurableAction(action) = &route.target {
-                self.check_required_documents(route, Vec::new(), action.target_documents())?;
+                let targets = action.target_documents();
+                let captures = route.pattern.captures().count();
+                if targets.iter().any(|target| target.capture_count() != captures) {
+                    return refused(format!(
+                        "the path {path:?} and the document that it changes have different captures"
+                    ));
+                }
+                self.check_required_documents(route, Vec::new(), targets)?;
             }
         }
         if let Some(fault) = self.document_error() {

@@ -331,11 +331,11 @@ impl DocumentStore {
 
     /// Passes the document to `edit`, stores the result, and deletes another entry in the same batch,
     /// which applies only under the precondition. Returns the new document; `None`, without a change,
-    /// if there is no document. On hosts without atomic storage the other entry is deleted last.
+    /// if there is no document or `edit` returns none. On hosts without atomic storage the other entry is deleted last.
     pub(crate) async fn replace_and_delete<D: Document>(
         &self,
         captures: &[&str],
-        edit: impl Fn(D) -> D,
+        edit: impl Fn(D) -> Option<D>,
         other: &str,
         precondition: StoragePrecondition,
     ) -> Result<Option<D>, Error> {
@@ -344,7 +344,7 @@ impl DocumentStore {
             let (stored, fields) = self.read_fields(&key).await?;
             let Some(stored) = stored else { return Ok(None) };
             let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(&key))?;
-            let document = edit(document);
+            let Some(document) = edit(document) else { return Ok(None) };
             let echoed = EchoedNames::of_stored(D::FIELDS, &fields);
             let value = encode_document(&document, &echoed);
             let mut batch = StorageBatch::put(&key, value, D::SEAL_WRAP);

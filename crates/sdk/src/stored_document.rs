@@ -193,7 +193,8 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
         let before = before.map_err(|_| unreadable_document_error(key))?;
         let echoed = match change {
             FieldChange::Set(sent) => {
-                if D::REPLACES {
+                // The path of a part of the document never replaces the rest.
+                if D::REPLACES && target == MergeTarget::Any {
                     remove_replaced_fields(D::FIELDS, &mut fields);
                 }
                 merge_sent_fields(D::FIELDS, &mut fields, sent)

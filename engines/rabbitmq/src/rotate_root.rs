@@ -30,6 +30,10 @@ impl DurableAction for RotateRoot {
     type Input = ();
     type Plan = NewPassword;
 
+    fn account(connection: &ConnectionConfig) -> String {
+        format!("{} at {}", connection.username, connection.connection_uri.as_str())
+    }
+
     /// Three calls of 10 seconds.
     fn timeout(_: &ConnectionConfig) -> Duration {
         Duration::from_secs(30)

@@ -124,9 +124,11 @@ impl Blueprint {
                     let roles = credential.role_documents().into_iter();
                     PathSubject::Credential { roles: roles.map(|role| role.path).collect() }
                 }
-                RouteTarget::Login(_) | RouteTarget::DurableAction(_) => {
-                    PathSubject::Calls { checks_existence: false }
+                RouteTarget::DurableAction(action) => {
+                    let targets = action.target_documents().into_iter();
+                    PathSubject::Credential { roles: targets.map(|target| target.path).collect() }
                 }
+                RouteTarget::Login(_) => PathSubject::Calls { checks_existence: false },
                 RouteTarget::Actions(actions) => {
                     PathSubject::Calls { checks_existence: actions.exists.is_some() }
                 }

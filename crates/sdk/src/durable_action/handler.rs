@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_engine::{
-    EngineError, EngineResponse, Operation, StorageError, StoragePrecondition,
-};
+use strongroom_engine::{EngineError, EngineResponse, Operation, StorageBatch, StorageError};
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Fields, clock};
@@ -78,7 +76,7 @@ impl<A: DurableAction> DurableActionHandler<A> {
 
     async fn complete_if_stale(&self, context: &Context, key: &str) -> Result<(), Error> {
         match StoredPlan::<A>::load(context, key).await? {
-            Some(stored) if !stored.may_be_running(context.now()) => {
+            Some(stored) if stored.is_due(context.now()) => {
                 complete(&*self.0, context, stored).await.map(|_| ())
             }
             _ => Ok(()),
@@ -136,19 +134,20 @@ pub(super) async fn run<A: DurableAction>(
     captures: &[&str],
     input: A::Input,
 ) -> Result<Response, Error> {
-    let target = A::Target::load_required(context, captures).await?;
     let key = StoredPlan::<A>::storage_key(captures);
     if let Some(interrupted) = StoredPlan::<A>::load(context, &key).await? {
         if interrupted.may_be_running(context.now()) {
             return Err(in_progress());
         }
-        return complete(action, context, interrupted).await;
+        complete(action, context, interrupted).await?;
     }
+    let target = A::Target::load_required(context, captures).await?;
     let name = captures.last().copied().unwrap_or_default();
     let preparation = ActionPreparation { target: &*target, name, input: &input, context };
     let plan = action.prepare(&preparation).await?;
     let stale_at = stale_after(context.now(), A::timeout(&target));
-    let mut stored = StoredPlan::<A>::new(key, captures, stale_at, plan);
+    let account = A::account(&target);
+    let mut stored = StoredPlan::<A>::new(key, captures, account, stale_at, plan);
     store(context, &mut stored).await?;
     match call_with_deadline(action, context, &target, &stored, false).await {
         Ok(()) => settle(action, context, stored).await,
@@ -176,15 +175,12 @@ async fn complete<A: DurableAction>(
 ) -> Result<Response, Error> {
     let captures: Vec<&str> = stored.captures.iter().map(String::as_str).collect();
     let documents = context.documents();
-    let Some(target) = documents.get::<A::Target>(&captures).await? else {
-        tracing::warn!(
-            path = A::PATH,
-            "the document of an interrupted action was deleted; its plan is deleted too"
-        );
+    let found = documents.get::<A::Target>(&captures).await?;
+    let Some(target) = found.filter(|target| A::account(target) == stored.account) else {
         discard(context, &stored).await?;
-        return Err(Error::user("the document of the action was deleted"));
+        return Err(abandoned::<A>());
     };
-    stored.extend(context.now(), A::timeout(&target));
+    stored.begin_repetition(context.now(), A::timeout(&target));
     store(context, &mut stored).await?;
     call_with_deadline(action, context, &target, &stored, true).await?;
     settle(action, context, stored).await
@@ -206,15 +202,26 @@ async fn store<A: DurableAction>(
         Err(StorageError::Precondition(_)) => return Err(in_progress()),
         Err(error) => return Err(error.into()),
     }
-    stored.entry = storage.get(&stored.key).await?;
+    let entry = storage.get(&stored.key).await?;
+    // Another run may have stored its plan in between, on a host without preconditions.
+    match entry.filter(|entry| entry.value == stored.encode()) {
+        Some(entry) => stored.entry = Some(entry),
+        None => return Err(in_progress()),
+    }
     Ok(())
 }
 
-/// Deletes a plan that wasn't carried out.
+/// Deletes a plan that wasn't carried out, unless another run has replaced it.
 async fn discard<A: DurableAction>(context: &Context, stored: &StoredPlan<A>) -> Result<(), Error> {
     let storage = &context.services().mount.storage;
-    let batch = strongroom_engine::StorageBatch::delete(stored.key.clone());
-    Ok(storage.commit(batch).await?)
+    let mut batch = StorageBatch::delete(stored.key.clone());
+    if storage.is_atomic() {
+        batch.preconditions.push(unchanged_precondition(&stored.key, stored.entry.as_ref()));
+    }
+    match storage.commit(batch).await {
+        Err(StorageError::Precondition(_)) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// Stores the changed document and deletes the plan in one batch. On hosts without atomic storage
@@ -225,15 +232,17 @@ async fn settle<A: DurableAction>(
     stored: StoredPlan<A>,
 ) -> Result<Response, Error> {
     let captures: Vec<&str> = stored.captures.iter().map(String::as_str).collect();
-    let edit = |target| action.settle(&stored.plan, target);
-    let plan = StoragePrecondition::Exists(stored.key.clone());
+    let edit = |target: A::Target| {
+        (A::account(&target) == stored.account).then(|| action.settle(&stored.plan, target))
+    };
+    let plan = unchanged_precondition(&stored.key, stored.entry.as_ref());
     let documents = context.documents();
     let settled = documents.replace_and_delete::<A::Target>(&captures, edit, &stored.key, plan);
     match settled.await? {
         Some(target) => Ok(action.respond(&stored.plan, &target)),
         None => {
             discard(context, &stored).await?;
-            Err(Error::user("the document of the action was deleted meanwhile"))
+            Err(abandoned::<A>())
         }
     }
 }
@@ -257,6 +266,19 @@ async fn call_with_deadline<A: DurableAction>(
         }
         outcome = action.call(&call) => outcome,
     }
+}
+
+/// The error for an action whose document was deleted, or names another account now.
+fn abandoned<A: DurableAction>() -> Error {
+    tracing::warn!(
+        path = A::PATH,
+        "an action was abandoned, because its document was deleted or names another account now; it \
+         may have taken effect on the earlier one"
+    );
+    Error::conflict(
+        "an earlier run was abandoned, because the account was changed or deleted; it may have taken \
+         effect there",
+    )
 }
 
 fn in_progress() -> Error {

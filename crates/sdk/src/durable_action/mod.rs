@@ -11,11 +11,14 @@
 //! 3. [`settle`](DurableAction::settle) changes the document of the engine. The changed document is
 //!    stored, and the plan is deleted, in one batch.
 //!
-//! If the process dies, or the outside system doesn't respond, the plan stays. From about a minute
-//! later on, the engine repeats steps 2 and 3 until they succeed, and the help of the mount, the log
+//! If the process dies, or the outside system doesn't respond, the plan stays. From the host's next
+//! periodic call on, about a minute later, the engine repeats steps 2 and 3 until they succeed, with
+//! growing pauses up to an hour, and the help of the mount, the log
 //! and the metric of the task show that it does. So `call` may run several times with the same plan,
 //! and must succeed if the plan has been carried out already. If the outside system certainly
-//! rejects the first call, the plan is deleted, and nothing has changed.
+//! rejects the first call, the plan is deleted, and nothing has changed. If the document is deleted, or
+//! changed so that it names another account ([`account`](DurableAction::account)), the plan is deleted
+//! without a further call.
 //!
 //! ```
 //! use strongroom_sdk::durable_action::{ActionCall, ActionPreparation, DurableAction};
@@ -49,6 +52,10 @@
 //!     type Target = Config;
 //!     type Input = ();
 //!     type Plan = NewPassword;
+//!
+//!     fn account(config: &Config) -> String {
+//!         config.url.to_string()
+//!     }
 //!
 //!     async fn prepare(&self, action: &ActionPreparation<'_, Self>) -> Result<NewPassword, Error> {
 //!         Ok(NewPassword { password: Secret::new(action.context.entropy().base62(32)) })
@@ -94,7 +101,7 @@ use std::time::Duration;
 pub(crate) use handler::{DurableActionHandler, ErasedDurableAction};
 pub(crate) use stored_plan::PLAN_BUCKET;
 #[cfg(feature = "testing")]
-pub(crate) use stored_plan::stale_time;
+pub(crate) use stored_plan::repetition_time;
 use strongroom_schema::field::FieldGroup;
 
 use crate::action::{Input, Response};
@@ -120,6 +127,12 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     /// What is stored before the outside system is called. Derive
     /// [`FieldGroup`](crate::FieldGroup) for it; it may contain secrets.
     type Plan: FieldGroup;
+
+    /// What the call is addressed to: the address of the outside system and the name of the account,
+    /// as text. It is stored with the plan. If the document names something else when the call is
+    /// repeated, the plan is deleted and nothing is called: otherwise the next password of one account
+    /// would be sent to another one, or to another system. It must not contain secrets.
+    fn account(target: &Self::Target) -> String;
 
     /// How long one run of [`call`](Self::call) may take; then it is aborted. The default is 10
     /// seconds.
@@ -162,7 +175,7 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     }
 
     /// Carries the action out, as a write to its path does. `captures` are those of the path, none
-    /// for `config/rotate-root`.
+    /// for `config/rotate-root`. If an earlier run was interrupted, it is completed first.
     ///
     /// # Errors
     ///
@@ -212,7 +225,7 @@ pub struct ActionCall<'a, A: DurableAction> {
 
 impl crate::Blueprint {
     /// Adds an action whose outside call survives a crash. A task with the name of its path completes
-    /// runs that were interrupted: at the start of an instance, and about once a minute.
+    /// runs that were interrupted, at the host's periodic call.
     #[must_use]
     pub fn durable_action<A: DurableAction>(self, action: impl Into<Arc<A>>) -> Self {
         let handler = Arc::new(DurableActionHandler::new(action.into()));

@@ -21,21 +21,37 @@ const CAPTURES_FIELD: &str = "captures";
 /// When the call can no longer be running, in nanoseconds since 1970.
 const STALE_FIELD: &str = "stale_at";
 const PLAN_FIELD: &str = "plan";
+/// What the call is addressed to.
+const ACCOUNT_FIELD: &str = "account";
+/// How often the call was repeated.
+const REPEATS_FIELD: &str = "repeats";
+
+/// The pause after the first repetition that failed; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A plan with the version of its record.
 pub(super) struct StoredPlan<A: DurableAction> {
     pub(super) key: String,
     pub(super) captures: Vec<String>,
     stale_at: Timestamp,
+    pub(super) account: String,
+    repeats: u32,
     pub(super) plan: A::Plan,
     pub(super) entry: Option<StorageEntry>,
 }
 
 impl<A: DurableAction> StoredPlan<A> {
     /// A plan that is not stored yet.
-    pub(super) fn new(key: String, captures: &[&str], stale_at: Timestamp, plan: A::Plan) -> Self {
+    pub(super) fn new(
+        key: String,
+        captures: &[&str],
+        account: String,
+        stale_at: Timestamp,
+        plan: A::Plan,
+    ) -> Self {
         let captures = captures.iter().map(|&capture| capture.to_owned()).collect();
-        Self { key, captures, stale_at, plan, entry: None }
+        Self { key, captures, stale_at, account, repeats: 0, plan, entry: None }
     }
 
     /// The key of the plan for the document that the captures name. Only one plan for it exists at a
@@ -61,6 +77,8 @@ impl<A: DurableAction> StoredPlan<A> {
             key: key.to_owned(),
             captures: captures.ok_or_else(unreadable)?,
             stale_at: read_stale_time(&fields).ok_or_else(unreadable)?,
+            account: fields.text(ACCOUNT_FIELD).ok_or_else(unreadable)?,
+            repeats: read_repeats(&fields),
             plan: plan.ok_or_else(unreadable)?,
             entry: Some(entry),
         }))
@@ -84,15 +102,24 @@ impl<A: DurableAction> StoredPlan<A> {
         StorageBatch { preconditions: Vec::new(), changes: vec![change] }
     }
 
-    /// Sets when the next call can no longer be running.
-    pub(super) fn extend(&mut self, now: Timestamp, timeout: Duration) {
-        self.stale_at = stale_after(now, timeout);
+    /// Whether a repetition is due: the call can't be running, and the pause after the last repetition
+    /// is over.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        !self.may_be_running(now) && self.stale_at.plus(pause_after(self.repeats)) <= now
     }
 
-    fn encode(&self) -> Bytes {
+    /// Notes that the call is repeated now.
+    pub(super) fn begin_repetition(&mut self, now: Timestamp, timeout: Duration) {
+        self.stale_at = stale_after(now, timeout);
+        self.repeats = self.repeats.saturating_add(1);
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
         let mut fields = Fields::new();
         fields.set(CAPTURES_FIELD, &self.captures);
         fields.set(STALE_FIELD, &self.stale_at.as_nanos());
+        fields.set(ACCOUNT_FIELD, &self.account);
+        fields.set(REPEATS_FIELD, &self.repeats);
         let plan = build_object(|out| self.plan.write_stored(out));
         // The object was just written, so it is valid JSON.
         if let Ok(plan) = serde_json::from_slice::<Box<RawValue>>(plan.as_bytes()) {
@@ -113,8 +140,34 @@ fn read_stale_time(fields: &Fields) -> Option<Timestamp> {
     Some(Timestamp::from_nanos(nanos))
 }
 
-/// When the call of a stored plan can no longer be running.
+fn read_repeats(fields: &Fields) -> u32 {
+    fields.get(REPEATS_FIELD).and_then(|raw| raw.get().parse().ok()).unwrap_or_default()
+}
+
+/// The pause before the call is repeated once more.
+fn pause_after(repeats: u32) -> Duration {
+    match repeats.checked_sub(1) {
+        Some(doublings) => {
+            FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(MAX_PAUSE)
+        }
+        None => Duration::ZERO,
+    }
+}
+
+/// When the call of a stored plan is repeated.
 #[cfg(feature = "testing")]
-pub(crate) fn stale_time(stored: &[u8]) -> Option<Timestamp> {
-    read_stale_time(&Fields::from_trusted(stored).ok()?)
+pub(crate) fn repetition_time(stored: &[u8]) -> Option<Timestamp> {
+    let fields = Fields::from_trusted(stored).ok()?;
+    Some(read_stale_time(&fields)?.plus(pause_after(read_repeats(&fields))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_have_growing_pauses_up_to_an_hour() {
+        let pauses = [0, 1, 2, 3, 7, 8, 40, u32::MAX].map(|repeats| pause_after(repeats).as_secs());
+        assert_eq!(pauses, [0, 30, 60, 120, 1920, 3600, 3600, 3600]);
+    }
 }

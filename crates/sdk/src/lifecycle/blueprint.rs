@@ -68,7 +68,9 @@ impl Blueprint {
         self
     }
 
-    /// Adds a task of the SDK's own, which runs at the start and at every periodic call.
+    /// Adds a task of the SDK's own, which runs at every periodic call. It doesn't run at the start: a
+    /// host may hold back the writes of an instance that is not active yet, and an outside system must
+    /// not be called with a password that isn't stored.
     pub(crate) fn completion_task<F, Fut>(mut self, name: &'static str, function: F) -> Self
     where
         F: Fn(Context) -> Fut + Send + Sync + 'static,
@@ -77,7 +79,6 @@ impl Blueprint {
         self = self.push_task(name, Some(COMPLETION_INTERVAL), function);
         if let Some(task) = self.lifecycle.tasks.last_mut() {
             task.limit = COMPLETION_LIMIT;
-            task.runs_at_start = true;
         }
         self
     }
@@ -92,13 +93,8 @@ impl Blueprint {
         F: Fn(Context) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let task = TaskDeclaration {
-            name,
-            interval,
-            limit: DEFAULT_RUN_LIMIT,
-            runs_at_start: interval.is_none(),
-            function: erase(function),
-        };
+        let task =
+            TaskDeclaration { name, interval, limit: DEFAULT_RUN_LIMIT, function: erase(function) };
         self.lifecycle.tasks.push(task);
         self
     }

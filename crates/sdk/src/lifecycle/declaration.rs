@@ -25,9 +25,6 @@ pub(crate) struct TaskDeclaration {
     pub(crate) name: &'static str,
     /// The interval of a periodic task; `None` for `on_start`.
     pub(crate) interval: Option<Duration>,
-    /// Whether the first run begins when the instance was initialised, and not at the first periodic
-    /// call.
-    pub(crate) runs_at_start: bool,
     /// The time limit of one run.
     pub(crate) limit: Duration,
     pub(crate) function: LifecycleFunction,

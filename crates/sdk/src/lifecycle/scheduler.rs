@@ -31,9 +31,9 @@ impl TaskScheduler {
         Self { tasks: tasks.collect(), on_close: declarations.on_close.clone() }
     }
 
-    /// Starts `on_start` and interrupted work, for an instance that was just initialised.
+    /// Starts `on_start`, for an instance that was just initialised.
     pub(crate) fn start(&self, context: &Context) {
-        let is_start = |task: &&Arc<ScheduledTask>| task.declaration.runs_at_start;
+        let is_start = |task: &&Arc<ScheduledTask>| task.declaration.interval.is_none();
         self.tasks.iter().filter(is_start).for_each(|task| task.run_if_due(context));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use strongroom_types::Timestamp;
 
 use super::host::TestHost;
-use crate::durable_action::{PLAN_BUCKET, stale_time};
+use crate::durable_action::{PLAN_BUCKET, repetition_time};
 use crate::intent::decode_intent;
 use crate::records::RecordKey;
 
@@ -63,7 +63,7 @@ impl TestHost {
         let folder = RecordKey::new(PLAN_BUCKET, "");
         let stored = self.stored_keys().into_iter();
         let plans = stored.filter(|key| key.starts_with(folder.as_str())).filter_map(|key| {
-            let due = stale_time(&self.stored_entry(&key)?.value)?.plus(RETRY_DELAY);
+            let due = repetition_time(&self.stored_entry(&key)?.value)?.plus(RETRY_DELAY);
             Some((UncertainEntry::Plan(key), due))
         });
         intents.chain(plans).collect()

@@ -113,6 +113,9 @@ struct Config {
     password: Secret<String>,
     /// A note.
     note: String,
+    /// Name of the account.
+    #[field(default = "admin")]
+    account: String,
 }
 
 /// Another account.
@@ -150,6 +153,10 @@ impl DurableAction for RotateRoot {
     type Input = RotationInput;
     type Plan = NewPassword;
 
+    fn account(config: &Config) -> String {
+        config.account.clone()
+    }
+
     async fn prepare(&self, action: &ActionPreparation<'_, Self>) -> Result<NewPassword, Error> {
         if action.input.length < 8 {
             return Err(Error::user("length must be at least 8"));
@@ -180,6 +187,10 @@ impl DurableAction for RotateAccount {
     type Target = Account;
     type Input = ();
     type Plan = NewPassword;
+
+    fn account(_: &Account) -> String {
+        "by the name of the document".to_owned()
+    }
 
     async fn prepare(&self, action: &ActionPreparation<'_, Self>) -> Result<NewPassword, Error> {
         Ok(NewPassword { password: Secret::new(format!("{}-rotated", action.name)) })
@@ -300,7 +311,42 @@ async fn a_request_completes_the_action_that_was_interrupted() {
         host.advance(Duration::from_secs(20)).await;
         host.write(PATH, json!({})).await.unwrap();
         assert!(knows_password(&host, &directory));
-        assert_eq!((plan_count(&host), directory.lock().calls), (0, 1));
+        assert_eq!((plan_count(&host), directory.lock().calls), (0, 2), "and carries out its own");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_never_reaches_another_account_than_it_was_planned_for() {
+    run(async |host, directory| {
+        configure(&host).await;
+        directory.set_behavior(Behavior::LosesRequest);
+        assert!(host.write(PATH, json!({})).await.is_err());
+        host.write("config", json!({ "account": "other" })).await.unwrap();
+        directory.set_behavior(Behavior::Normal);
+        let calls = directory.lock().calls;
+        host.settle_intents().await;
+        assert_eq!((plan_count(&host), directory.lock().calls), (0, calls));
+        assert!(knows_password(&host, &directory), "the document has the password that it had");
+        // Changed while the call is under way.
+        directory.set_behavior(Behavior::Hangs);
+        let rotation = host.write(PATH, json!({}));
+        let meanwhile = async {
+            host.wait_until("the call began", || async { directory.lock().calls > calls }).await;
+            host.write("config", json!({ "account": "third" })).await.unwrap();
+            host.advance(Duration::from_secs(10)).await;
+        };
+        let (rotated, ()) = tokio::join!(rotation, meanwhile);
+        assert!(rotated.is_err());
+        let calls = directory.lock().calls;
+        host.advance(Duration::from_secs(20)).await;
+        let abandoned = host.write(PATH, json!({})).await.unwrap_err();
+        assert!(
+            abandoned.message.contains("an earlier run was abandoned"),
+            "{}",
+            abandoned.message
+        );
+        assert_eq!((plan_count(&host), directory.lock().calls), (0, calls));
     })
     .await;
 }
