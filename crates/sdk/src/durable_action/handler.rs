@@ -150,7 +150,7 @@ pub(super) async fn run<A: DurableAction>(
     let mut stored = StoredPlan::<A>::new(key, captures, account, stale_at, plan);
     store(context, &mut stored).await?;
     match call_with_deadline(action, context, &target, &stored, false).await {
-        Ok(()) => settle(action, context, stored).await,
+        Ok(outcome) => settle(action, context, stored, &outcome).await,
         Err(error) if error.is_uncertain() => {
             tracing::warn!(
                 path = A::PATH,
@@ -182,8 +182,8 @@ async fn complete<A: DurableAction>(
     };
     stored.begin_repetition(context.now(), A::timeout(&target));
     store(context, &mut stored).await?;
-    call_with_deadline(action, context, &target, &stored, true).await?;
-    settle(action, context, stored).await
+    let outcome = call_with_deadline(action, context, &target, &stored, true).await?;
+    settle(action, context, stored, &outcome).await
 }
 
 /// Stores a plan, unless another run stored one since it was read. The entry that is then stored is
@@ -230,10 +230,12 @@ async fn settle<A: DurableAction>(
     action: &A,
     context: &Context,
     stored: StoredPlan<A>,
+    outcome: &A::Outcome,
 ) -> Result<Response, Error> {
     let captures: Vec<&str> = stored.captures.iter().map(String::as_str).collect();
     let edit = |target: A::Target| {
-        (A::account(&target) == stored.account).then(|| action.settle(&stored.plan, target))
+        (A::account(&target) == stored.account)
+            .then(|| action.settle(&stored.plan, outcome, target))
     };
     let plan = unchanged_precondition(&stored.key, stored.entry.as_ref());
     let documents = context.documents();
@@ -253,7 +255,7 @@ async fn call_with_deadline<A: DurableAction>(
     target: &A::Target,
     stored: &StoredPlan<A>,
     is_repeated: bool,
-) -> Result<(), Error> {
+) -> Result<A::Outcome, Error> {
     let name = stored.captures.last().map_or("", String::as_str);
     let call = ActionCall { target, name, plan: &stored.plan, is_repeated, context };
     let timeout: Duration = A::timeout(target);

@@ -20,6 +20,10 @@
 //! changed so that it names another account ([`account`](DurableAction::account)), the plan is deleted
 //! without a further call.
 //!
+//! If the outside system chooses the new secret, `call` returns it as its
+//! [`Outcome`](DurableAction::Outcome), which isn't stored before `settle`. So the plan contains a
+//! name for what is created, and a repeated call deletes what an earlier one created under that name.
+//!
 //! ```
 //! use strongroom_sdk::durable_action::{ActionCall, ActionPreparation, DurableAction};
 //! use strongroom_sdk::*;
@@ -52,6 +56,7 @@
 //!     type Target = Config;
 //!     type Input = ();
 //!     type Plan = NewPassword;
+//!     type Outcome = ();
 //!
 //!     fn account(config: &Config) -> String {
 //!         config.url.to_string()
@@ -70,7 +75,7 @@
 //!         service::set_password(config, &config.password, new).await
 //!     }
 //!
-//!     fn settle(&self, plan: &NewPassword, config: Config) -> Config {
+//!     fn settle(&self, plan: &NewPassword, (): &(), config: Config) -> Config {
 //!         Config { password: Secret::from_text(plan.password.expose_secret()), ..config }
 //!     }
 //! }
@@ -127,6 +132,9 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     /// What is stored before the outside system is called. Derive
     /// [`FieldGroup`](crate::FieldGroup) for it; it may contain secrets.
     type Plan: FieldGroup;
+    /// What [`call`](Self::call) returns and [`settle`](Self::settle) needs beside the plan, such as
+    /// a token that the outside system has created; `()` for nothing.
+    type Outcome: Send + Sync;
 
     /// What the call is addressed to: the address of the outside system and the name of the account,
     /// as text. It is stored with the plan. If the document names something else when the call is
@@ -162,12 +170,20 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future may be dropped at any await. The call is then repeated later.
-    fn call(&self, action: &ActionCall<'_, Self>)
-    -> impl Future<Output = Result<(), Error>> + Send;
+    fn call(
+        &self,
+        action: &ActionCall<'_, Self>,
+    ) -> impl Future<Output = Result<Self::Outcome, Error>> + Send;
 
-    /// The document after the plan was carried out. It receives the document as it is stored now,
-    /// which may have changed since [`prepare`](Self::prepare), and may be called several times.
-    fn settle(&self, plan: &Self::Plan, target: Self::Target) -> Self::Target;
+    /// The document after the plan was carried out. It receives the outcome of the successful call,
+    /// and the document as it is stored now, which may have changed since
+    /// [`prepare`](Self::prepare). It may be called several times.
+    fn settle(
+        &self,
+        plan: &Self::Plan,
+        outcome: &Self::Outcome,
+        target: Self::Target,
+    ) -> Self::Target;
 
     /// The response to the client, given the changed document. The default has no data (204).
     fn respond(&self, _plan: &Self::Plan, _target: &Self::Target) -> Response {

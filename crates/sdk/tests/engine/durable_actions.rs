@@ -152,6 +152,7 @@ impl DurableAction for RotateRoot {
     type Target = Config;
     type Input = RotationInput;
     type Plan = NewPassword;
+    type Outcome = ();
 
     fn account(config: &Config) -> String {
         config.account.clone()
@@ -173,7 +174,7 @@ impl DurableAction for RotateRoot {
         self.0.set_password(&action.target.password, new).into_result().await
     }
 
-    fn settle(&self, plan: &NewPassword, config: Config) -> Config {
+    fn settle(&self, plan: &NewPassword, (): &(), config: Config) -> Config {
         Config { password: Secret::from_text(plan.password.expose_secret()), ..config }
     }
 }
@@ -187,6 +188,7 @@ impl DurableAction for RotateAccount {
     type Target = Account;
     type Input = ();
     type Plan = NewPassword;
+    type Outcome = Secret<String>;
 
     fn account(_: &Account) -> String {
         "by the name of the document".to_owned()
@@ -196,16 +198,18 @@ impl DurableAction for RotateAccount {
         Ok(NewPassword { password: Secret::new(format!("{}-rotated", action.name)) })
     }
 
-    async fn call(&self, action: &ActionCall<'_, Self>) -> Result<(), Error> {
+    /// Returns the password that was set.
+    async fn call(&self, action: &ActionCall<'_, Self>) -> Result<Secret<String>, Error> {
         let (present, new) = (&action.target.password, &action.plan.password);
         match self.0.set_password(present, new) {
-            Outcome::Refused if action.is_repeated => Ok(()),
-            outcome => outcome.into_result().await,
+            Outcome::Refused if action.is_repeated => {}
+            outcome => outcome.into_result().await?,
         }
+        Ok(Secret::from_text(new.expose_secret()))
     }
 
-    fn settle(&self, plan: &NewPassword, _: Account) -> Account {
-        Account { password: Secret::from_text(plan.password.expose_secret()) }
+    fn settle(&self, _: &NewPassword, outcome: &Secret<String>, _: Account) -> Account {
+        Account { password: Secret::from_text(outcome.expose_secret()) }
     }
 
     fn respond(&self, plan: &NewPassword, _: &Account) -> Response {
