@@ -119,6 +119,7 @@
 //! - [`document_part`]: paths for single fields of a document
 //! - [`credential`]: [`Credential`], a leased credential that an outside system issues and revokes
 //! - [`login`]: [`Login`], how clients log in at an auth method
+//! - `login_attestation` (feature `http`): logins that an outside authority decides
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
 //!   crash between the two, such as the rotation of the engine's own password
 //! - [`static_credential`]: existing accounts whose passwords are rotated by period or schedule
@@ -228,6 +229,8 @@ mod legacy_names;
 pub mod lifecycle;
 mod linked_records;
 pub mod login;
+#[cfg(feature = "http")]
+pub mod login_attestation;
 mod login_handler;
 #[cfg(feature = "lookup")]
 pub mod lookup;

@@ -9,7 +9,7 @@
 //!
 //! | mistake | why it can't be made |
 //! |---|---|
-//! | the identity is what the client claims to be | an [`Identity`] is made from a [`VerifiedName`], which comes from a stored account whose proof was checked, not from text |
+//! | the identity is what the client claims to be | an [`Identity`] is made from a [`VerifiedName`], which comes from a stored account whose proof was checked, or from the answer of an outside authority that accepts the client ([`LoginRequest::attested_by`](crate::login::LoginRequest::attested_by)), not from text |
 //! | the client learns whether the user exists | [`LoginRequest::verify_account`] checks the proof against a decoy if there is no account; every refusal has the text [`Login::REFUSED`], also if [`Login::authenticate`] returns a user error |
 //! | a login that grants the root policy | [`PolicyNames`](crate::PolicyNames) doesn't accept it |
 //! | a token and an error in one response | a login returns a grant or an error |
@@ -283,9 +283,10 @@ impl<D> Deref for VerifiedAccount<D> {
 }
 
 /// A name that a client has proven to be its own. Text doesn't convert into it: it comes from a
-/// [`VerifiedAccount`].
+/// [`VerifiedAccount`], or from an outside authority's answer (`AttestedClient`, with the feature
+/// `http`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedName(String);
+pub struct VerifiedName(pub(crate) String);
 
 impl VerifiedName {
     /// The name as text, for a query or a log line.
