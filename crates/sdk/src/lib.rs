@@ -123,6 +123,7 @@
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
 //!   crash between the two, such as the rotation of the engine's own password
 //! - [`static_credential`]: existing accounts whose passwords are rotated by period or schedule
+//! - [`account_library`]: existing accounts that clients check out for a while
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
@@ -191,6 +192,7 @@
 //!    `strongroom plugin register`.
 extern crate self as strongroom_sdk;
 
+pub mod account_library;
 pub mod action;
 pub mod blueprint;
 mod blueprint_factory;

@@ -5,6 +5,7 @@
     reason = "a test may be blunt, and so may what it is made of"
 )]
 
+mod account_library;
 mod call_timeouts;
 mod caller;
 mod contention;

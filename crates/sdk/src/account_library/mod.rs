@@ -1,0 +1,278 @@
+//! [`AccountLibrary`]: sets of existing accounts that clients check out for a while.
+//!
+//! A set names accounts of an outside system. A client that checks one out receives its password, and
+//! nobody else can have the account until it is checked in. A check-out has a lease: when it ends, the
+//! account is checked in by itself. At every check-in the password is rotated, so whoever had the
+//! account can't use it any more.
+//!
+//! The engine says how a password is set ([`AccountLibrary::set_password`]); everything else follows
+//! from the declaration:
+//!
+//! | path | what it does |
+//! |---|---|
+//! | the set's own, such as `library/{name..}` | creates, changes, reads, deletes and lists the sets |
+//! | [`CHECK_OUT_PATH`](AccountLibrary::CHECK_OUT_PATH) | checks out an account that nobody has, with a lease |
+//! | [`CHECK_IN_PATH`](AccountLibrary::CHECK_IN_PATH) | checks in accounts that the same client checked out |
+//! | [`FORCED_CHECK_IN_PATH`](AccountLibrary::FORCED_CHECK_IN_PATH) | checks in accounts of any client |
+//! | [`STATUS_PATH`](AccountLibrary::STATUS_PATH) | shows which accounts are checked out, and by whom |
+//!
+//! # What is guaranteed
+//!
+//! - An account is never lent twice: there is one record for each account, and it is changed on the
+//!   precondition that nobody else changed it.
+//! - An account is lent again only after its password was rotated. A new password is stored, under the
+//!   seal, before the outside system is called. If the process dies in between or the response is lost,
+//!   the same password is set once more: when the lease is revoked, when the client repeats the
+//!   check-in, or when somebody needs the account.
+//! - No account stays lent. The unique name of the check-out is stored with it, so that the SDK
+//!   finds it if the host never wrote the lease. If the host has lost the lease, the account can be
+//!   checked out again after the time at which its longest possible lease has ended.
+//!
+//! The engine can't know the passwords that accounts have at first. So it rotates the password of an
+//! account before it is checked out for the first time. A set that has accounts checked out can't be
+//! deleted, and an account that is checked out can't be removed from its set.
+//!
+//! ```
+//! use strongroom_sdk::account_library::{AccountLibrary, AccountPasswordChange, LibraryFields};
+//! use strongroom_sdk::*;
+//!
+//! /// Access to the directory.
+//! #[derive(Document)]
+//! #[document(path = "config", seal_wrap)]
+//! struct Config {
+//!     /// URL of the directory.
+//!     #[field(required)]
+//!     url: BaseUrl,
+//! }
+//!
+//! /// Accounts that can be checked out.
+//! #[derive(Document)]
+//! #[document(path = "library/{name..}")]
+//! struct AccountSet {
+//!     #[field(embed)]
+//!     library: LibraryFields,
+//! }
+//!
+//! struct DirectoryLibrary;
+//!
+//! impl AccountLibrary for DirectoryLibrary {
+//!     const KIND: &'static str = "library";
+//!     const CHECK_OUT_PATH: &'static str = "library/{name..}/check-out";
+//!     const CHECK_IN_PATH: &'static str = "library/{name..}/check-in";
+//!     const FORCED_CHECK_IN_PATH: &'static str = "library/manage/{name..}/check-in";
+//!     const STATUS_PATH: &'static str = "library/{name..}/status";
+//!     const SYSTEM: &'static str = "directory";
+//!     type Config = Config;
+//!     type Set = AccountSet;
+//!
+//!     fn settings(set: &AccountSet) -> &LibraryFields {
+//!         &set.library
+//!     }
+//!
+//!     async fn set_password(&self, change: &AccountPasswordChange<'_, Self>) -> Result<(), Error> {
+//!         directory::set_password(change.config, change.account, change.new).await
+//!     }
+//! }
+//!
+//! fn blueprint() -> Blueprint {
+//!     let engine = Blueprint::new("directory", "1.0.0").document::<Config>();
+//!     engine.account_library(DirectoryLibrary)
+//! }
+//! # fn main() { drop(blueprint()) }
+//! # mod directory {
+//! #     use super::*;
+//! #     pub async fn set_password(_: &Config, _: &str, _: &Secret<String>) -> Result<(), Error> { Ok(()) }
+//! # }
+//! ```
+
+mod account_pool;
+mod account_record;
+mod account_store;
+mod check_out;
+mod library_fields;
+mod set_actions;
+mod set_document;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use library_fields::LibraryFields;
+use strongroom_schema::pattern::RoutePattern;
+
+use self::account_pool::AccountPool;
+use self::account_store::LIBRARY_BUCKET;
+use self::check_out::CheckOut;
+use self::set_actions::{CheckInInput, SetName};
+use self::set_document::SetDocument;
+use crate::blueprint::RouteTarget;
+use crate::credential::RequiredDocument;
+use crate::document::{Document, storage_key};
+use crate::document_hooks::DocumentHooks;
+use crate::{Context, Error, Secret};
+
+/// Accounts of an outside system that clients check out. See the [module](self).
+pub trait AccountLibrary: Sized + Send + Sync + 'static {
+    /// The name of the kind of lease, as [`Credential::KIND`](crate::Credential::KIND). It must not
+    /// change while leases of it exist.
+    const KIND: &'static str;
+    /// The path at which an account is checked out. Like the other paths it has one capture, `name`,
+    /// which names the set.
+    const CHECK_OUT_PATH: &'static str;
+    /// The path at which clients check in accounts that they checked out.
+    const CHECK_IN_PATH: &'static str;
+    /// The path at which accounts are checked in whoever checked them out. Only operators should be
+    /// allowed to use it.
+    const FORCED_CHECK_IN_PATH: &'static str;
+    /// The path that shows which accounts are checked out.
+    const STATUS_PATH: &'static str;
+    /// The name of the outside system in error messages.
+    const SYSTEM: &'static str = "outside system";
+
+    /// The document with the address of the outside system and the credentials for it, or `()` for
+    /// none.
+    type Config: RequiredDocument;
+    /// The document of a set, at a path with one capture, `name`. It embeds [`LibraryFields`].
+    type Set: DocumentHooks;
+
+    /// The fields of a set.
+    fn settings(set: &Self::Set) -> &LibraryFields;
+
+    /// How long one call of [`set_password`](Self::set_password) may take. The default is 10 seconds.
+    fn timeout(_config: &Self::Config) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// Generates a new password. The default is 32 letters and digits; an engine with a password
+    /// policy in its configuration asks [`Context::system`] for one.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] fails the check-out or the check-in that needs the password.
+    fn generate_password(
+        &self,
+        context: &Context,
+        _config: &Self::Config,
+    ) -> impl Future<Output = Result<Secret<String>, Error>> + Send {
+        const CHARS: usize = 32;
+        let password = Secret::new(context.entropy().base62(CHARS));
+        async { Ok(password) }
+    }
+
+    /// Sets the password of an account in the outside system. It may be called several times with the
+    /// same new password, and must succeed if that is in effect already.
+    ///
+    /// # Errors
+    ///
+    /// If the error is certain (not [`Error::is_uncertain`]) and the change isn't
+    /// [repeated](AccountPasswordChange::is_repeated), the new password is discarded. In any case the
+    /// account isn't lent before a later call has succeeded.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when it exceeds its time limit. The call is then repeated later.
+    fn set_password(
+        &self,
+        change: &AccountPasswordChange<'_, Self>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// The arguments of [`AccountLibrary::set_password`]: the account, and its two passwords.
+pub struct AccountPasswordChange<'a, L: AccountLibrary> {
+    /// The engine's configuration document, as it is stored now.
+    pub config: &'a L::Config,
+    /// The name of the account.
+    pub account: &'a str,
+    /// The password that the account is given.
+    pub new: &'a Secret<String>,
+    /// The password that the account had; `None` if the engine doesn't know it, as before the first
+    /// check-out. If the change is [repeated](Self::is_repeated), the new one may be in effect
+    /// already.
+    pub present: Option<&'a Secret<String>>,
+    /// Whether an earlier call with the same new password may have taken effect.
+    pub is_repeated: bool,
+    /// The instance's services; there may be no caller.
+    pub context: &'a Context,
+}
+
+impl<L: AccountLibrary> std::fmt::Debug for AccountPasswordChange<'_, L> {
+    /// Leaves the passwords out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccountPasswordChange")
+            .field("account", &self.account)
+            .field("is_repeated", &self.is_repeated)
+            .finish_non_exhaustive()
+    }
+}
+
+impl crate::Blueprint {
+    /// Adds accounts that clients check out: the documents of their sets, and the paths that check
+    /// accounts out and in and show their states.
+    #[must_use]
+    pub fn account_library<L: AccountLibrary>(self, library: L) -> Self {
+        const {
+            let actions = [L::CHECK_IN_PATH, L::FORCED_CHECK_IN_PATH, L::STATUS_PATH];
+            assert!(
+                has_name_only(L::CHECK_OUT_PATH)
+                    && has_name_only(<L::Set as Document>::PATH)
+                    && are_named_only(&actions),
+                "the paths of a library have one capture, `name`, in any of its forms"
+            );
+        }
+        let pool = AccountPool::new(library);
+        let (status, own, forced) = (pool.clone(), pool.clone(), pool.clone());
+        let read_status = move |context: Context, input: SetName| {
+            set_actions::read_status(status.clone(), context, input)
+        };
+        let check_in = move |context: Context, input: CheckInInput| {
+            set_actions::check_in(own.clone(), context, input, false)
+        };
+        let force_check_in = move |context: Context, input: CheckInInput| {
+            set_actions::check_in(forced.clone(), context, input, true)
+        };
+        let sets = RouteTarget::Document(Arc::new(SetDocument::new(pool.clone())));
+        // The paths with more segments come first: the names of sets may have slashes.
+        self.write(L::FORCED_CHECK_IN_PATH, FORCED_CHECK_IN_HELP, force_check_in)
+            .credential(CheckOut(pool))
+            .write(L::CHECK_IN_PATH, CHECK_IN_HELP, check_in)
+            .read(L::STATUS_PATH, STATUS_HELP, read_status)
+            .push_document_route::<L::Set>(sets)
+            .stores_sealed_records(LIBRARY_BUCKET)
+    }
+}
+
+/// The storage key of a set.
+fn set_key<L: AccountLibrary>(name: &str) -> String {
+    storage_key::<L::Set>(&RoutePattern::new(L::Set::PATH).storage_key(&[name]))
+}
+
+const fn are_named_only(paths: &[&str]) -> bool {
+    let mut rest = paths;
+    while let [path, after @ ..] = rest {
+        if !has_name_only(path) {
+            return false;
+        }
+        rest = after;
+    }
+    true
+}
+
+/// Whether a path has one capture, and that is `name` in any form.
+const fn has_name_only(path: &str) -> bool {
+    let (mut rest, mut captures, mut named) = (path.as_bytes(), 0, 0);
+    while let [byte, after @ ..] = rest {
+        if *byte == b'{' {
+            captures += 1;
+            if let [b'n', b'a', b'm', b'e', b'}' | b'@' | b'.', ..] = after {
+                named += 1;
+            }
+        }
+        rest = after;
+    }
+    captures == 1 && named == 1
+}
+
+const CHECK_IN_HELP: &str = "Checks in accounts of the set that the caller has checked out.";
+const FORCED_CHECK_IN_HELP: &str =
+    "Checks in accounts of the set, whoever has checked them out. For operators.";
+const STATUS_HELP: &str = "Shows which accounts of the set are checked out, and by whom.";
