@@ -180,6 +180,10 @@ async fn complete<A: DurableAction>(
         discard(context, &stored).await?;
         return Err(abandoned::<A>());
     };
+    if action.is_settled(&stored.plan, &target) {
+        discard(context, &stored).await?;
+        return Ok(action.respond(&stored.plan, &target));
+    }
     stored.begin_repetition(context.now(), A::timeout(&target));
     store(context, &mut stored).await?;
     let outcome = call_with_deadline(action, context, &target, &stored, true).await?;

@@ -78,6 +78,10 @@
 //!     fn settle(&self, plan: &NewPassword, (): &(), config: Config) -> Config {
 //!         Config { password: Secret::from_text(plan.password.expose_secret()), ..config }
 //!     }
+//!
+//!     fn is_settled(&self, plan: &NewPassword, config: &Config) -> bool {
+//!         config.password.ct_eq(plan.password.expose_secret().as_bytes())
+//!     }
 //! }
 //!
 //! fn blueprint() -> Blueprint {
@@ -184,6 +188,12 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
         outcome: &Self::Outcome,
         target: Self::Target,
     ) -> Self::Target;
+
+    /// Whether the document is as [`settle`](Self::settle) returns it for this plan. Hosts without
+    /// atomic storage (Vault, OpenBao) store the document first and delete the plan afterwards. If the
+    /// process dies in between, the plan is read again with a document that needs no call any more; a
+    /// call that deletes what an earlier one created would delete what the document now contains.
+    fn is_settled(&self, plan: &Self::Plan, target: &Self::Target) -> bool;
 
     /// The response to the client, given the changed document. The default has no data (204).
     fn respond(&self, _plan: &Self::Plan, _target: &Self::Target) -> Response {
