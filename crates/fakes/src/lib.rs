@@ -5,10 +5,10 @@
 //! - [`nomad`]: the ACL system of HashiCorp Nomad
 //! - [`tls`]: a certificate authority, and certificates of servers and clients
 //! - [`hostile`]: a server that sends malformed or dishonest responses
-//! - `serve`: the HTTP listener that the fakes share
+//! - [`serve`]: the HTTP listener that the fakes share, also for fakes in the tests of an engine
 //!
 //! `cargo run -p strongroom-fakes --example nomad` starts a fake to try an engine with.
 pub mod hostile;
 pub mod nomad;
-mod serve;
+pub mod serve;
 pub mod tls;

@@ -1,4 +1,5 @@
-//! Serves HTTP/1.1 on this machine, with or without TLS.
+//! Serves HTTP/1.1 on this machine, with or without TLS: for the fakes of this crate, and for those
+//! that the tests of an engine write themselves.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,44 +22,66 @@ use tokio_util::task::TaskTracker;
 
 /// A request with its whole body.
 #[derive(Debug)]
-pub(crate) struct ReceivedRequest {
-    pub(crate) method: Method,
+pub struct ReceivedRequest {
+    /// The method, such as `POST`.
+    pub method: Method,
     /// The path, still percent-encoded.
-    pub(crate) path: String,
+    pub path: String,
     /// The query's names and values, decoded.
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub query: Vec<(String, String)>,
+    /// All headers, with their names in lower case.
+    pub headers: HeaderMap,
+    /// The body, of at most 1 MiB.
+    pub body: Bytes,
 }
 
 impl ReceivedRequest {
     /// The first value of a query parameter; empty if there is none.
-    pub(crate) fn query_value(&self, name: &str) -> &str {
+    pub fn query_value(&self, name: &str) -> &str {
         let found = self.query.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }
 
     /// A header as text; empty if it is missing or not text.
-    pub(crate) fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
 /// The response to a request; `None` closes the connection without one.
-pub(crate) type MaybeResponse = Option<Response<Full<Bytes>>>;
+pub type MaybeResponse = Option<Response<Full<Bytes>>>;
 
 /// The maximum size of a request body in bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// A running server. Dropping it stops it and interrupts requests in progress.
 #[derive(Debug)]
-pub(crate) struct FakeHttpServer {
+pub struct FakeHttpServer {
     pub(crate) addr: SocketAddr,
     _stop: DropGuard,
 }
 
-/// Listens, and passes each request to `answer`.
-pub(crate) async fn serve<F, Fut>(
+impl FakeHttpServer {
+    /// The base URL of a server without TLS.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+}
+
+/// A response with a JSON body.
+pub fn json_response(status: u16, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Listens, and passes each request to `answer`. With port 0 it takes a free port.
+///
+/// # Errors
+///
+/// The error of the operating system if it can't listen on the address.
+pub async fn serve<F, Fut>(
     addr: SocketAddr,
     tls: Option<ServerConfig>,
     answer: F,
