@@ -5,6 +5,7 @@
 //! - [`digest`]: SHA-256, for checksums of plug-in binaries
 //! - [`shamir`]: splitting the unseal key, in the share format of Vault
 //! - [`entropy`]: the system's random generator
+//! - [`rs256`]: RSA signatures, for tokens that outside systems verify
 //! - `trust` (a feature): verification of TLS server certificates against given authorities
 //!
 //! Primitives come from aws-lc-rs. Shamir comes from vsss-rs, which computes in GF(256) without
@@ -17,6 +18,7 @@ pub mod aead;
 pub mod digest;
 pub mod entropy;
 pub mod mac;
+pub mod rs256;
 pub mod shamir;
 #[cfg(feature = "trust")]
 pub mod trust;
@@ -27,3 +29,4 @@ mod fuzzed;
 pub use aead::AeadKey;
 pub use entropy::SystemEntropy;
 pub use mac::MacKey;
+pub use rs256::Rs256Key;
