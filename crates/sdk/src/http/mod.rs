@@ -128,6 +128,7 @@
 //! - [`HttpRequest`]: path, query and body
 //! - [`HttpResponse`]: a response that was read in full
 //! - [`HttpError`]: why there is none, and which [`Error`](crate::Error) that is
+//! - [`sign_rs256_jwt`] and [`check_rs256_key`]: tokens that the engine signs to authenticate itself
 //! - [`plain_identifier`], [`parse_plain_identifier`] and [`serialize_exposed`]: ids and secrets in
 //!   JSON
 //!
@@ -162,6 +163,7 @@ mod connector;
 mod error;
 mod exchange;
 mod headers;
+mod jwt;
 mod limits;
 mod proxy;
 mod redirect;
@@ -175,6 +177,7 @@ mod values;
 pub use client::HttpClient;
 pub use error::HttpError;
 pub use http::Method;
+pub use jwt::{check_rs256_key, sign_rs256_jwt};
 pub use limits::{HttpLimits, RedirectPolicy, RetryPolicy};
 pub use proxy::ProxySettings;
 pub use request::HttpRequest;
