@@ -4,11 +4,13 @@
 //!
 //! - [`nomad`]: the ACL system of HashiCorp Nomad
 //! - [`tls`]: a certificate authority, and certificates of servers and clients
+//! - [`rsa`]: keys whose signatures a fake verifies
 //! - [`hostile`]: a server that sends malformed or dishonest responses
 //! - [`serve`]: the HTTP listener that the fakes share, also for fakes in the tests of an engine
 //!
 //! `cargo run -p strongroom-fakes --example nomad` starts a fake to try an engine with.
 pub mod hostile;
 pub mod nomad;
+pub mod rsa;
 pub mod serve;
 pub mod tls;
