@@ -8,31 +8,19 @@
 //! is declared with [`EndsAlone`]: GitHub ends it after an hour. It is revoked by a request that
 //! authenticates with the token itself, which is why the receipt contains it, [`Sealed`].
 //!
-//! The requests to GitHub are authorised with a JWT that is signed with RS256. The SDK doesn't sign, so
-//! the engine is given an [`AppSigner`].
+//! The app authenticates itself with a token that it signs with its private key.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strongroom_sdk::http::{HttpClient, HttpService};
+use strongroom_sdk::http::{HttpClient, HttpService, check_rs256_key, sign_rs256_jwt};
 use strongroom_sdk::*;
 
-/// Signs with the private key of a GitHub App.
-pub trait AppSigner: Send + Sync + 'static {
-    /// The signature of `message` by RSASSA-PKCS1-v1_5 with SHA-256 (RS256 of RFC 7518).
-    ///
-    /// # Errors
-    ///
-    /// A user error if `private_key` is no RSA key in PEM.
-    fn sign_rs256(&self, private_key: &Secret<String>, message: &[u8]) -> Result<Vec<u8>, Error>;
-}
-
-/// The blueprint of the engine, which signs with `signer`.
-pub fn blueprint(signer: Arc<dyn AppSigner>) -> Blueprint {
-    let github = GitHub { http: Arc::new(HttpClient::new(SYSTEM)), signer };
+/// The blueprint of the engine.
+pub fn blueprint() -> Blueprint {
+    let github = GitHub(Arc::new(HttpClient::new(SYSTEM)));
     Blueprint::new("github-app", env!("CARGO_PKG_VERSION"))
         .help("Issues tokens of a GitHub App's installation, and revokes them.")
         .document::<Config>()
@@ -46,7 +34,7 @@ const SYSTEM: &str = "GitHub";
 
 /// The GitHub App and its installation.
 #[derive(Document)]
-#[document(path = "config", seal_wrap)]
+#[document(path = "config", seal_wrap, validate = check_config)]
 struct Config {
     /// Id of the app.
     #[field(required)]
@@ -60,6 +48,10 @@ struct Config {
     /// Base URL of GitHub's API.
     #[field(default = "https://api.github.com")]
     base_url: BaseUrl,
+}
+
+fn check_config(config: &Config) -> Result<(), String> {
+    check_rs256_key(&config.private_key)
 }
 
 /// What tokens may do.
@@ -141,10 +133,7 @@ impl<'a> TokenScope<'a> {
 
 /// The client of GitHub's API, which both kinds of credentials use.
 #[derive(Clone)]
-struct GitHub {
-    http: Arc<HttpClient>,
-    signer: Arc<dyn AppSigner>,
-}
+struct GitHub(Arc<HttpClient>);
 
 /// How long a JWT is valid; GitHub accepts ten minutes at most. It begins a minute in the past,
 /// because GitHub's clock may be behind.
@@ -153,7 +142,7 @@ const JWT_BACKDATED_SECS: i64 = 60;
 
 impl GitHub {
     fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-        let service = self.http.service(context, &config.base_url);
+        let service = self.0.service(context, &config.base_url);
         service.header("accept", "application/vnd.github+json")
     }
 
@@ -165,11 +154,7 @@ impl GitHub {
             "exp": now + JWT_LIFE_SECS,
             "iss": config.app_id.to_string(),
         });
-        let parts = [json!({ "alg": "RS256", "typ": "JWT" }), claims]
-            .map(|part| BASE64URL_NOPAD.encode(part.to_string().as_bytes()));
-        let message = parts.join(".");
-        let signature = self.signer.sign_rs256(&config.private_key, message.as_bytes())?;
-        Ok(Secret::new(format!("{message}.{}", BASE64URL_NOPAD.encode(&signature))))
+        sign_rs256_jwt(&config.private_key, &claims)
     }
 
     async fn issue<C>(

@@ -5,7 +5,7 @@
 //!
 //! The method never reads the token itself: it sends it to the cluster for a review (`TokenReview` of
 //! `authentication.k8s.io/v1`). The alias of the login comes from the cluster's answer, by way of
-//! [`AttestedClient`](strongroom_sdk::login_attestation::AttestedClient).
+//! [`AttestedClient`].
 
 use serde::{Deserialize, Serialize};
 use strongroom_sdk::http::{HttpClient, HttpService, TlsSettings, serialize_exposed};

@@ -1,15 +1,16 @@
 //! Tokens of a GitHub App's installation.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use strongroom_example_ports::github_app::{AppSigner, blueprint};
+use strongroom_example_ports::github_app::blueprint;
+use strongroom_fakes::rsa::FakeRsaKey;
 use strongroom_fakes::serve::ReceivedRequest;
 use strongroom_sdk::testing::{Harness, TestHost, json};
-use strongroom_sdk::{Clock, Error, Operation, Secret, Timestamp, Ttl, contract};
+use strongroom_sdk::{Clock, Operation, Timestamp, Ttl, contract};
 
 use crate::fake_system::{
     Behavior, FakeSystem, bearer_token, json_body, path_after, unreachable_url,
@@ -26,19 +27,9 @@ struct GitHubState {
     last_scope: Value,
 }
 
-const KEY: &str = "-----BEGIN RSA PRIVATE KEY----- of the app";
-
-/// Signs by appending the key, so that the fake can tell a signature from another one.
-struct FakeSigner;
-
-impl AppSigner for FakeSigner {
-    fn sign_rs256(&self, private_key: &Secret<String>, message: &[u8]) -> Result<Vec<u8>, Error> {
-        match private_key.expose_secret().starts_with("-----BEGIN") {
-            true => Ok([message, private_key.expose_secret().as_bytes()].concat()),
-            false => Err(Error::user("private_key is no key in PEM")),
-        }
-    }
-}
+/// The key of the app, and another one.
+static KEY: LazyLock<FakeRsaKey> = LazyLock::new(|| FakeRsaKey::generate().unwrap());
+static OTHER_KEY: LazyLock<FakeRsaKey> = LazyLock::new(|| FakeRsaKey::generate().unwrap());
 
 impl GitHubState {
     /// Whether a JWT is signed with the app's key, names the app and is valid now, for no more than
@@ -55,7 +46,7 @@ impl GitHubState {
         let (now, begin, end) =
             (self.clock.now().as_secs(), claims["iat"].as_i64(), claims["exp"].as_i64());
         let (begin, end) = (begin.unwrap_or(i64::MAX), end.unwrap_or(0));
-        signature == [message, KEY].concat().as_bytes()
+        KEY.has_signed(message.as_bytes(), &signature)
             && header["alg"] == "RS256"
             && claims["iss"] == "7"
             && begin <= now
@@ -111,7 +102,7 @@ async fn start_github(host: &TestHost) -> FakeSystem<GitHubState> {
         last_scope: Value::Null,
     };
     let github = FakeSystem::start(state, answer).await;
-    configure(host, &github.url(), KEY).await;
+    configure(host, &github.url(), KEY.private_pem()).await;
     github
 }
 
@@ -123,7 +114,7 @@ async fn configure(host: &TestHost, url: &str, key: &str) {
 }
 
 async fn run(body: impl AsyncFn(TestHost)) {
-    Harness::run(blueprint(Arc::new(FakeSigner)), |host| body(host)).await;
+    Harness::run(blueprint(), |host| body(host)).await;
 }
 
 #[tokio::test]
@@ -256,12 +247,18 @@ async fn github_refusing_or_not_reachable_is_an_error_without_the_key() {
             assert!(error.message.contains(text), "{}", error.message);
             assert!(!error.message.contains("PRIVATE"), "{}", error.message);
         }
-        configure(&host, &unreachable_url(), KEY).await;
+        configure(&host, &unreachable_url(), KEY.private_pem()).await;
         let error = host.read("token").await.unwrap_err();
         assert!(error.message.contains("could not connect"), "{}", error.message);
-        configure(&host, &github.url(), "no key").await;
+        github.set_behavior(Behavior::Normal);
+        configure(&host, &github.url(), OTHER_KEY.private_pem()).await;
         let error = host.read("token").await.unwrap_err();
-        assert_eq!(error.message, "private_key is no key in PEM");
+        assert!(error.message.contains("answered 401"), "{}", error.message);
+        for bad in ["no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+            let error = host.write("config", json!({ "private_key": bad })).await.unwrap_err();
+            let text = "the private key is no RSA key of 2048 bits or more in PEM";
+            assert_eq!(error.message, text);
+        }
         assert_eq!(github.lock().issued, 0);
     })
     .await;
@@ -269,8 +266,14 @@ async fn github_refusing_or_not_reachable_is_an_error_without_the_key() {
 
 #[tokio::test]
 async fn keeps_to_the_contract() {
-    let config = r#"{"app_id":7,"installation_id":42,"private_key":"-----BEGIN secret","base_url":"http://127.0.0.1:1"}"#;
+    let config = json!({
+        "app_id": 7,
+        "installation_id": 42,
+        "private_key": KEY.private_pem(),
+        "base_url": "http://127.0.0.1:1",
+    });
+    let config = config.to_string();
     let set = r#"{"repositories":["web"],"permissions":{"contents":"read"}}"#;
-    let documents = [("config", config), ("permissionset/ci", set)];
-    contract::check(blueprint(Arc::new(FakeSigner)), &documents).await;
+    let documents = [("config", config.as_str()), ("permissionset/ci", set)];
+    contract::check(blueprint(), &documents).await;
 }
