@@ -34,6 +34,9 @@ pub(super) struct Loan {
     pub(super) borrower: Borrower,
     /// The end of the longest lease that it can have.
     pub(super) until: Timestamp,
+    /// When nobody waits for it any more. Nothing is lent from then on: the intent may be undone
+    /// before the account is.
+    pub(super) give_up_at: Timestamp,
 }
 
 /// Who ends a check-out.
@@ -115,6 +118,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         let (pool, context, set) = (self.clone(), context.clone(), set.to_owned());
         let (name, loan) = (account.to_owned(), loan.clone());
         let work = async move {
+            check_still_awaited::<L>(&context, &loan)?;
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?;
             let mut stored = stored.unwrap_or_else(|| StoredAccount::new(AccountRecord::new(&set)));
@@ -126,6 +130,7 @@ impl<L: AccountLibrary> AccountPool<L> {
                     return Ok(None);
                 }
                 pool.rotate_in_turn(&context, &name, &mut stored).await?;
+                check_still_awaited::<L>(&context, &loan)?;
             }
             let Some(password) = stored.record.ready_password() else { return Ok(None) };
             let password = Secret::from_text(password.expose_secret());
@@ -331,5 +336,13 @@ impl<L: AccountLibrary> AccountPool<L> {
             }
             outcome = self.library.set_password(&change) => outcome,
         }
+    }
+}
+
+/// Refuses a check-out whose turn comes after its request has ended.
+fn check_still_awaited<L: AccountLibrary>(context: &Context, loan: &Loan) -> Result<(), Error> {
+    match context.now() < loan.give_up_at {
+        true => Ok(()),
+        false => Err(Error::unanswered(L::SYSTEM, "check out", "waited too long for its turn")),
     }
 }

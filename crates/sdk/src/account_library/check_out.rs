@@ -59,10 +59,12 @@ impl<L: AccountLibrary> Credential for CheckOut<L> {
     }
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
+        let time = L::timeout(order.config).saturating_mul(Self::CALLS);
         let loan = Loan {
             check_out: unique_name(order.name),
             borrower: Borrower::of_caller(order.context.caller()),
             until: order.lasts_until,
+            give_up_at: order.context.now().plus(time).min(order.context.deadline()),
         };
         let accounts = &L::settings(order.role).service_account_names.0;
         let set = set_key::<L>(order.role_name);

@@ -16,6 +16,7 @@ struct Directory(Arc<Mutex<DirectoryState>>);
 struct DirectoryState {
     passwords: BTreeMap<String, String>,
     changes: usize,
+    calls: usize,
     behavior: Behavior,
 }
 
@@ -27,6 +28,8 @@ enum Behavior {
     LosesResponse,
     /// Says that it changes nothing.
     Refuses,
+    /// Never responds.
+    Hangs,
 }
 
 impl Directory {
@@ -75,8 +78,12 @@ impl AccountLibrary for DirectoryLibrary {
     }
 
     async fn set_password(&self, change: &AccountPasswordChange<'_, Self>) -> Result<(), Error> {
+        let behavior = self.0.lock().behavior;
+        self.0.lock().calls += 1;
+        if behavior == Behavior::Hangs {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.0.lock();
-        let behavior = state.behavior;
         if behavior == Behavior::Refuses || change.account == "unknown" {
             return Err(Error::answered(Self::SYSTEM, "PUT /password", 403));
         }
@@ -384,6 +391,33 @@ async fn a_lease_is_renewed_up_to_the_maximum_and_while_the_account_is_checked_o
         host.write("library/ops/db/check-in", json!({})).await.unwrap();
         let ended = host.renew(&lease.id, Ttl::ZERO).await.unwrap_err();
         assert_eq!(ended.message, "the account was checked in; revoke the lease");
+    })
+    .await;
+}
+
+/// Seven requests for one account, each of which would take ten seconds and waits for twenty.
+#[tokio::test]
+async fn nothing_is_lent_to_a_request_that_has_ended() {
+    run(async |host, directory| {
+        write_set(&host, "ops/db", "ann").await;
+        directory.set_behavior(Behavior::Hangs);
+        let requests = (0..7).map(|_| host.write("library/ops/db/check-out", json!({})));
+        let time = async {
+            for calls in 1..=2 {
+                host.wait_until("the directory is called", || async {
+                    directory.lock().calls == calls
+                })
+                .await;
+                host.advance(Duration::from_secs(10)).await;
+            }
+        };
+        let (outcomes, ()) = tokio::join!(futures_util::future::join_all(requests), time);
+        assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+        directory.set_behavior(Behavior::Normal);
+        host.settle_intents().await;
+        assert_eq!(directory.lock().calls, 2, "those whose turn came too late gave up");
+        assert_eq!(available_accounts(&host).await, 1);
+        assert_eq!(check_out(&host).await.text("password"), directory.password("ann"));
     })
     .await;
 }
