@@ -80,7 +80,8 @@ impl Login for RoleLogin {
             true => None,
             false => renewal.context().documents().get::<Role>(&[name]).await?,
         };
-        // A role of the same name that was created later has another role id.
+        // A role of the same name that was created later has another role id, unless the operator chose
+        // the same one: then it is meant to be the same role.
         let role = role.filter(|role| role.role_id == renewal.alias());
         let role = role.ok_or_else(|| Error::user("the role of this token no longer exists"))?;
         Ok(TokenTerms::from(&role.token))
@@ -111,9 +112,16 @@ async fn check_proof(
     // False for the decoy, and for a role that got another role id since it was found by this one.
     let has_role_id = role.role_id == role_id;
     if !role.bind_secret_id {
-        let is_inside = permits(&role.secret_id_bound_cidrs, address);
-        let accepted = ProofOutcome::Accepted { terms, metadata: BTreeMap::new() };
-        return Ok(if is_inside && has_role_id { accepted } else { ProofOutcome::Refused });
+        let is_inside =
+            permits(&role.secret_id_bound_cidrs, address) && terms.permits_login_from(address);
+        if is_inside && has_role_id {
+            return Ok(ProofOutcome::Accepted { terms, metadata: BTreeMap::new() });
+        }
+        // The response to a role id that doesn't exist, which the decoy gives.
+        return Ok(match secret_id {
+            Some(_) => ProofOutcome::Refused,
+            None => ProofOutcome::SecretIdMissing,
+        });
     }
     let Some(secret_id) = secret_id else { return Ok(ProofOutcome::SecretIdMissing) };
     let place = SecretIdPlace::of(role, secret_id)?;

@@ -429,8 +429,8 @@ impl LoginError {
     }
 
     /// The request lacks a field that accounts of this kind need. The client receives
-    /// `missing <field>` with status 400, and the failure doesn't count towards the lock of its alias,
-    /// because nothing was guessed. A method that needs the field of some accounts only returns it
+    /// `missing <field>` with status 400. Under hosts that count failed logins it counts like a refusal.
+    /// A method that needs the field of some accounts only returns it
     /// for accounts that don't exist as well; otherwise a client learns which ones exist. A field that
     /// every login needs is checked by [`Login::check_input`].
     pub fn missing(field: &'static str) -> Self {

@@ -29,6 +29,7 @@ impl DurableAction for RotateRoot {
     type Target = ConnectionConfig;
     type Input = ();
     type Plan = NewPassword;
+    type Outcome = ();
 
     fn account(connection: &ConnectionConfig) -> String {
         format!("{} at {}", connection.username, connection.connection_uri.as_str())
@@ -56,7 +57,16 @@ impl DurableAction for RotateRoot {
         set_password(&service(&connection.password), &connection.username, password).await
     }
 
-    fn settle(&self, plan: &NewPassword, connection: ConnectionConfig) -> ConnectionConfig {
+    fn is_settled(&self, plan: &NewPassword, connection: &ConnectionConfig) -> bool {
+        connection.password.ct_eq(plan.password.expose_secret().as_bytes())
+    }
+
+    fn settle(
+        &self,
+        plan: &NewPassword,
+        (): &(),
+        connection: ConnectionConfig,
+    ) -> ConnectionConfig {
         let password = Secret::from_text(plan.password.expose_secret());
         ConnectionConfig { password, ..connection }
     }

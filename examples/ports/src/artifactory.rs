@@ -340,6 +340,10 @@ impl DurableAction for RotateAdminToken {
     type Plan = RotationPlan;
     type Outcome = CreatedToken;
 
+    fn account(config: &AdminConfig) -> String {
+        config.url.as_str().to_owned()
+    }
+
     /// A repeated call lists tokens, revokes one and creates one.
     fn timeout(_: &AdminConfig) -> Duration {
         Duration::from_secs(30)

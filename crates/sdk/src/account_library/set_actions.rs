@@ -5,6 +5,7 @@ use strongroom_schema::field::ObjectWriter;
 use super::account_pool::{AccountPool, CheckInOutcome, CheckInRight};
 use super::account_record::Borrower;
 use super::{AccountLibrary, set_key};
+use crate::action::WithoutSecrets;
 use crate::field::FieldSpec;
 use crate::{CommaList, Context, Error, Input, Response, ResponseData};
 
@@ -36,6 +37,8 @@ struct SetStatus(Vec<(String, Option<Borrower>)>);
 
 impl ResponseData for SetStatus {
     const FIELDS: &'static [FieldSpec] = &[];
+
+    type Secrecy = WithoutSecrets;
 
     fn write(&self, out: &mut ObjectWriter) {
         for (account, borrower) in &self.0 {

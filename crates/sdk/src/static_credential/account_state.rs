@@ -21,6 +21,9 @@ pub(super) struct AccountState {
     pub(super) present: Option<Secret<String>>,
     /// A password that may have been set, and whose call hasn't succeeded yet.
     pub(super) candidate: Option<Secret<String>>,
+    /// When a call that sets the candidate can no longer be under way.
+    #[field(default = "0")]
+    pub(super) busy_until: Timestamp,
     /// When the engine took the account over.
     #[field(required)]
     pub(super) adopted: Timestamp,
@@ -51,6 +54,7 @@ impl AccountState {
             account: account.to_owned(),
             present,
             candidate: None,
+            busy_until: Timestamp::EPOCH,
             adopted: now,
             last_rotation: None,
             planned,
@@ -74,6 +78,17 @@ impl AccountState {
         self.last_rotation.is_none() || self.failures > 0
     }
 
+    /// Whether a call that sets the candidate may be under way.
+    pub(super) fn may_be_busy(&self, now: Timestamp) -> bool {
+        self.candidate.is_some() && self.busy_until > now
+    }
+
+    /// Notes that a call which takes at most `timeout` begins now. The outside system may take as long
+    /// again to carry out what it received.
+    pub(super) fn begin_call(&mut self, now: Timestamp, timeout: Duration) {
+        self.busy_until = now.plus(timeout.saturating_mul(2));
+    }
+
     /// Makes the candidate the present password.
     pub(super) fn succeed(&mut self, rotation: &RotationFields, now: Timestamp) {
         if let Some(set) = self.candidate.take() {
@@ -92,7 +107,10 @@ impl AccountState {
         self.last_error = strongroom_types::printable(error, MAX_ERROR_BYTES).into_owned();
         let doubled = RETRY_DELAY.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
-        let retry = now.plus(doubled.min(MAX_RETRY_DELAY));
+        let mut retry = now.plus(doubled.min(MAX_RETRY_DELAY));
+        if self.candidate.is_some() {
+            retry = retry.max(self.busy_until);
+        }
         match rotation.latest_start(self.planned) {
             // A password that may be in effect can't wait for the next window.
             Some(latest) if retry > latest && self.candidate.is_none() => {

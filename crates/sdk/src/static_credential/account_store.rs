@@ -40,7 +40,7 @@ pub(super) struct AccountStore<'c> {
 
 /// A place in the queue.
 pub(super) struct QueueEntry {
-    key: String,
+    pub(super) key: String,
     pub(super) due: Timestamp,
     /// The name of the role.
     pub(super) name: String,
@@ -93,21 +93,35 @@ impl<'c> AccountStore<'c> {
             Err(StorageError::Precondition(_)) => return Err(Error::write_conflict()),
             Err(error) => return Err(error.into()),
         }
-        stored.entry = storage.get(&key).await?;
+        let entry = storage.get(&key).await?;
+        // Another instance may have stored a state in between, on a host without preconditions.
+        match entry.filter(|entry| entry.value == stored.state.encode()) {
+            Some(entry) => stored.entry = Some(entry),
+            None => return Err(Error::write_conflict()),
+        }
         stored.queued_at = Some(due);
         Ok(())
     }
 
-    /// Deletes the state of an account and its place in the queue.
+    /// Deletes the state of an account and its place in the queue, unless somebody else changed it
+    /// since it was read.
     pub(super) async fn delete(&self, role_path: &str) -> Result<(), Error> {
         let Some(stored) = self.get(role_path).await? else { return Ok(()) };
+        let storage = &self.context.services().mount.storage;
         let place = due_key(stored.state.next_attempt, role_path);
         let changes = vec![
             StorageChange::Delete { key: account_key(role_path) },
             StorageChange::Delete { key: place },
         ];
-        let batch = StorageBatch { preconditions: Vec::new(), changes };
-        Ok(self.context.services().mount.storage.commit(batch).await?)
+        let mut batch = StorageBatch { preconditions: Vec::new(), changes };
+        if storage.is_atomic() {
+            let key = account_key(role_path);
+            batch.preconditions.push(unchanged_precondition(&key, stored.entry.as_ref()));
+        }
+        match storage.commit(batch).await {
+            Err(StorageError::Precondition(_)) => Err(Error::write_conflict()),
+            done => Ok(done?),
+        }
     }
 
     /// The first places in the queue of the roles in `folder`, in the order of their times, at most
@@ -159,6 +173,7 @@ fn due_key(due: Timestamp, role_path: &str) -> String {
 }
 
 fn parse_time(text: &str) -> Option<Timestamp> {
-    let nanos = u64::from_str_radix(text, 16).ok()?;
+    const DIGITS: usize = 16;
+    let nanos = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == DIGITS)?;
     Some(Timestamp::from_nanos(i64::try_from(nanos).ok()?))
 }

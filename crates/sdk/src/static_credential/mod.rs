@@ -229,11 +229,17 @@ impl crate::Blueprint {
             ..RouteActions::default()
         };
         let roles = RouteTarget::Document(Arc::new(RoleDocument::new(rotator)));
-        self.push_document_route::<S::Role>(roles)
-            .push_route(S::PATH, READ_HELP, false, RouteTarget::Actions(Box::new(read)))
-            .push_route(S::ROTATE_PATH, ROTATE_HELP, false, RouteTarget::Actions(Box::new(rotate)))
-            .stores_sealed_records(ACCOUNT_BUCKET)
-            .completion_task(S::PATH, run_queue)
+        // The paths of an account take the same names as its role.
+        let follow_case = |engine: Self| match S::Role::FOLDS_CASE {
+            true => engine.folds_case(),
+            false => engine,
+        };
+        let engine = self.push_document_route::<S::Role>(roles);
+        let read = RouteTarget::Actions(Box::new(read));
+        let engine = follow_case(engine.push_route(S::PATH, READ_HELP, false, read));
+        let rotate = RouteTarget::Actions(Box::new(rotate));
+        let engine = follow_case(engine.push_route(S::ROTATE_PATH, ROTATE_HELP, false, rotate));
+        engine.stores_sealed_records(ACCOUNT_BUCKET).completion_task(S::PATH, run_queue)
     }
 }
 

@@ -12,12 +12,15 @@ pub(super) struct RoleName {
 }
 
 /// Fields of a role that are not stored with it.
-#[derive(Input)]
+#[derive(Default, Input)]
 pub(super) struct ImportFields {
     /// Present password of the account, if it is known. Without it, clients can read a password only
     /// after the first rotation. Once the engine has rotated the password, this field is ignored,
     /// unless rotations fail.
     pub(super) password: Option<Secret<String>>,
+    /// With `password`: forgets a password that the engine may have set, because the outside system
+    /// has refused it since and the account has the given one.
+    pub(super) abandon_rotation: bool,
     /// Leaves the password as it is until the first planned rotation. Otherwise it is rotated when the
     /// role is created.
     pub(super) skip_import_rotation: bool,

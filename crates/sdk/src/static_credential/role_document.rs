@@ -106,9 +106,7 @@ impl<S: StaticCredential> ErasedDocument for RoleDocument<S> {
             let import = import.map_err(|error| EngineError::user(error.to_string()))?;
             self.check_same_account(context, key, request).await?;
             let response = self.document.handle(context, key, name, request).await?;
-            let ImportFields { password, skip_import_rotation } = import;
-            let followed =
-                self.rotator.follow_role(context, name, password, skip_import_rotation).await?;
+            let followed = self.rotator.follow_role(context, name, import).await?;
             return Ok(with_warning(response, followed));
         }
         let response = self.document.handle(context, key, name, request).await?;

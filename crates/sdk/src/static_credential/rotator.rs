@@ -1,6 +1,7 @@
 //! [`Rotator`]: rotates the passwords of the accounts of one kind.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -9,7 +10,7 @@ use strongroom_types::{KeyedSerialQueue, Timestamp, Ttl, clock};
 
 use super::account_state::AccountState;
 use super::account_store::{AccountStore, QueueEntry, StoredAccount};
-use super::responses::StaticCredentialResponse;
+use super::responses::{ImportFields, StaticCredentialResponse};
 use super::{PasswordChange, StaticCredential};
 use crate::action::Response;
 use crate::credential::RequiredDocument;
@@ -33,10 +34,11 @@ const QUEUE_RUN: Duration = Duration::from_secs(55);
 /// The accounts of one kind of static credential.
 pub(super) struct Rotator<S> {
     credential: Arc<S>,
-    /// Serialises the changes to the state of one account, by the path of its role.
+    /// Serialises the changes to the state of one account, by its mount and the path of its role: all
+    /// mounts of the engine share the rotator.
     turns: KeyedSerialQueue<String>,
-    /// When roles without a state were last searched for, by the monotonic clock.
-    last_search: Mutex<Option<Duration>>,
+    /// When roles without a state were last searched for, by mount and monotonic clock.
+    last_searches: Mutex<HashMap<String, Duration>>,
 }
 
 /// What a rotation came to.
@@ -64,7 +66,7 @@ enum Adoption {
 impl<S: StaticCredential> Rotator<S> {
     pub(super) fn new(credential: S) -> Self {
         let turns = KeyedSerialQueue::new(MAX_WAITING_ROTATIONS);
-        Self { credential: Arc::new(credential), turns, last_search: Mutex::new(None) }
+        Self { credential: Arc::new(credential), turns, last_searches: Mutex::default() }
     }
 
     /// The response to a read of a role's password.
@@ -111,7 +113,7 @@ impl<S: StaticCredential> Rotator<S> {
         name: &str,
     ) -> Result<Response, Error> {
         let role = context.named::<S::Role>(name).await?;
-        self.adopt(context, name, &role, None, true).await?;
+        self.adopt(context, name, &role, ImportFields::default(), true).await?;
         match self.rotate(context, name, None).await? {
             RotationOutcome::Rotated | RotationOutcome::Postponed => Ok(Response::no_content()),
             RotationOutcome::Skipped => Err(Error::user("the role was deleted meanwhile")),
@@ -125,12 +127,12 @@ impl<S: StaticCredential> Rotator<S> {
         self: &Arc<Self>,
         context: &Context,
         name: &str,
-        password: Option<Secret<String>>,
-        skip_import_rotation: bool,
+        import: ImportFields,
     ) -> Result<Option<String>, Error> {
         let role = context.named::<S::Role>(name).await?;
-        match self.adopt(context, name, &role, password, !skip_import_rotation).await? {
-            Adoption::New if !skip_import_rotation => {}
+        let rotates_at_once = !import.skip_import_rotation;
+        match self.adopt(context, name, &role, import, rotates_at_once).await? {
+            Adoption::New if rotates_at_once => {}
             Adoption::New | Adoption::Known => return Ok(None),
             Adoption::PasswordIgnored => {
                 return Ok(Some(
@@ -156,22 +158,31 @@ impl<S: StaticCredential> Rotator<S> {
         name: &str,
     ) -> Result<(), Error> {
         let (context, path) = (context.clone(), role_path::<S>(name));
-        let key = path.clone();
-        let work = async move { AccountStore::new(&context).delete(&path).await };
+        let key = turn_key(&context, &path);
+        let name = name.to_owned();
+        let work = async move {
+            // The role may have been created anew meanwhile.
+            match context.documents().get::<S::Role>(&[&name]).await? {
+                Some(_) => Ok(()),
+                None => AccountStore::new(&context).delete(&path).await,
+            }
+        };
         self.turns.run(&key, work).await?
     }
 
     /// Rotates the passwords that are due, and waits a while for those that will be.
     pub(super) async fn rotate_due(self: &Arc<Self>, context: &Context) -> Result<(), Error> {
-        self.search_for_roles_without_state(context).await?;
+        let mut failure = self.search_for_roles_without_state(context).await.err();
         let folder = role_folder::<S>();
         let until = context.now().plus(QUEUE_RUN);
-        let mut failure = None;
+        // Entries that can't be handled stay where they are, and are left out for the rest of the run.
+        let mut unusable = BTreeSet::new();
         loop {
             let now = context.now();
             let queue = AccountStore::new(context).first_in_queue(&folder, QUEUE_PAGE).await?;
             let next = queue.iter().map(|entry| entry.due).find(|due| *due > now);
-            let due: Vec<QueueEntry> = queue.into_iter().filter(|entry| entry.due <= now).collect();
+            let is_due = |entry: &QueueEntry| entry.due <= now && !unusable.contains(&entry.key);
+            let due: Vec<QueueEntry> = queue.into_iter().filter(is_due).collect();
             if due.is_empty() {
                 match next.filter(|next| *next <= until) {
                     Some(next) => context.clock().sleep_until(next).await,
@@ -179,11 +190,19 @@ impl<S: StaticCredential> Rotator<S> {
                 }
                 continue;
             }
-            let rotations = stream::iter(due).map(|entry| self.rotate_entry(context, entry));
+            let rotations = stream::iter(due).map(|entry| async {
+                let key = entry.key.clone();
+                (key, self.rotate_entry(context, entry).await)
+            });
             let mut rotations = rotations.buffer_unordered(MAX_CONCURRENT_ROTATIONS);
-            while let Some(outcome) = rotations.next().await {
-                if let RotationOutcome::Failed(error) = outcome? {
-                    failure = Some(error);
+            while let Some((key, outcome)) = rotations.next().await {
+                match outcome {
+                    Ok(RotationOutcome::Failed(error)) => failure = Some(error),
+                    Ok(_) => {}
+                    Err(error) => {
+                        failure = Some(error);
+                        unusable.insert(key);
+                    }
                 }
             }
         }
@@ -208,27 +227,45 @@ impl<S: StaticCredential> Rotator<S> {
         context: &Context,
     ) -> Result<(), Error> {
         let now = context.clock().monotonic_time();
-        let last = *self.last_search.lock().unwrap_or_else(PoisonError::into_inner);
+        let mount = context.services().mount.uuid.clone();
+        let last = self.lock_last_searches().get(&mount).copied();
         if last.is_some_and(|last| now.saturating_sub(last) < SEARCH_INTERVAL) {
             return Ok(());
         }
         let documents = context.documents();
-        let mut after = None;
+        let (mut after, mut failure) = (None, None);
         loop {
             let page = documents.list::<S::Role>(&[], after.as_deref(), QUEUE_PAGE).await?;
             for name in &page.names {
-                let is_known =
-                    AccountStore::new(context).get(&role_path::<S>(name)).await?.is_some();
-                if !is_known && let Some(role) = documents.get::<S::Role>(&[name]).await? {
-                    self.adopt(context, name, &role, None, true).await?;
+                // One role must not keep the others from being found.
+                if let Err(error) = self.adopt_if_unknown(context, name).await {
+                    failure = Some(error);
                 }
             }
             after = page.next;
             if after.is_none() {
-                *self.last_search.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-                return Ok(());
+                self.lock_last_searches().insert(mount, now);
+                return failure.map_or(Ok(()), Err);
             }
         }
+    }
+
+    fn lock_last_searches(&self) -> MutexGuard<'_, HashMap<String, Duration>> {
+        self.last_searches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn adopt_if_unknown(
+        self: &Arc<Self>,
+        context: &Context,
+        name: &str,
+    ) -> Result<(), Error> {
+        if AccountStore::new(context).get(&role_path::<S>(name)).await?.is_some() {
+            return Ok(());
+        }
+        if let Some(role) = context.documents().get::<S::Role>(&[name]).await? {
+            self.adopt(context, name, &role, ImportFields::default(), true).await?;
+        }
+        Ok(())
     }
 
     /// Creates the state of an account if it has none, or plans its next rotation anew. A password
@@ -239,15 +276,24 @@ impl<S: StaticCredential> Rotator<S> {
         context: &Context,
         name: &str,
         role: &S::Role,
-        password: Option<Secret<String>>,
+        import: ImportFields,
         rotates_at_once: bool,
     ) -> Result<Adoption, Error> {
+        let ImportFields { password, abandon_rotation, .. } = import;
         let (path, context) = (role_path::<S>(name), context.clone());
         let (account, rotation) = (S::account(role).to_owned(), S::rotation(role).clone());
-        let key = path.clone();
+        let key = turn_key(&context, &path);
         let work = async move {
             let (store, now) = (AccountStore::new(&context), context.now());
-            match store.get(&path).await? {
+            let known = store.get(&path).await?;
+            match known {
+                // The role was deleted and created anew, and the process died in between.
+                Some(mut stored) if stored.state.account != account => {
+                    let planned = if rotates_at_once { now } else { rotation.next_rotation(now) };
+                    stored.state = AccountState::new(&account, password, now, planned);
+                    store.put(&path, &mut stored).await?;
+                    Ok(Adoption::New)
+                }
                 Some(mut stored) => {
                     let before = stored.state.next_attempt;
                     stored.state.plan(&rotation, now);
@@ -255,6 +301,9 @@ impl<S: StaticCredential> Rotator<S> {
                     let accepts = stored.state.accepts_import();
                     if let Some(password) = password.filter(|_| accepts) {
                         stored.state.present = Some(password);
+                        if abandon_rotation {
+                            stored.state.candidate = None;
+                        }
                         store.put(&path, &mut stored).await?;
                     } else if stored.state.next_attempt != before {
                         store.put(&path, &mut stored).await?;
@@ -282,7 +331,7 @@ impl<S: StaticCredential> Rotator<S> {
         queued_at: Option<Timestamp>,
     ) -> Result<RotationOutcome, Error> {
         let (rotator, context, name) = (self.clone(), context.clone(), name.to_owned());
-        let key = role_path::<S>(&name);
+        let key = turn_key(&context, &role_path::<S>(&name));
         let work = async move { rotator.rotate_in_turn(&context, &name, queued_at).await };
         self.turns.run(&key, work).await?
     }
@@ -309,6 +358,18 @@ impl<S: StaticCredential> Rotator<S> {
                 store.put(&path, &mut stored).await?;
                 return Ok(RotationOutcome::Postponed);
             }
+        }
+        if stored.state.may_be_busy(context.now()) {
+            return match queued_at {
+                Some(_) => {
+                    stored.state.next_attempt = stored.state.busy_until;
+                    store.put(&path, &mut stored).await?;
+                    Ok(RotationOutcome::Postponed)
+                }
+                None => Ok(RotationOutcome::Failed(Error::conflict(
+                    "a rotation of this password may be under way; try again",
+                ))),
+            };
         }
         match self.change_password(context, &store, &path, &role, &mut stored).await {
             Ok(()) => {
@@ -339,8 +400,10 @@ impl<S: StaticCredential> Rotator<S> {
         if !is_repeated {
             let new = self.credential.generate_password(context, &config, role).await?;
             stored.state.candidate = Some(new);
-            store.put(path, stored).await?;
         }
+        let (begun, timeout) = (context.now(), S::timeout(&config));
+        stored.state.begin_call(begun, timeout);
+        store.put(path, stored).await?;
         let Some(new) = &stored.state.candidate else {
             return Err(Error::internal("a rotation has no new password"));
         };
@@ -354,8 +417,7 @@ impl<S: StaticCredential> Rotator<S> {
             context,
         };
         let call = self.credential.set_password(&change);
-        let timeout = S::timeout(&config);
-        let until = context.now().plus(timeout);
+        let until = begun.plus(timeout);
         let outcome = tokio::select! {
             biased;
             () = clock::wait_for_deadline(&**context.clock(), until) => {
@@ -372,6 +434,11 @@ impl<S: StaticCredential> Rotator<S> {
         }
         outcome
     }
+}
+
+/// What identifies an account among those of all mounts.
+fn turn_key(context: &Context, role_path: &str) -> String {
+    format!("{}/{role_path}", context.services().mount.uuid)
 }
 
 /// The path of a role, by which its account is stored.
