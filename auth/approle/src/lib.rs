@@ -3,6 +3,7 @@
 //!
 //! Guide and API reference: `docs/src/auth/approle.md`. The modules, in reading order:
 //!
+//! - [`network_list`]: how networks are shown
 //! - [`role`]: the stored document of a role, and what is written and deleted with it: the index by
 //!   which it is found by its role id, and the note of secret ids to be removed
 //! - [`role_fields`]: the paths of single fields of a role
@@ -12,6 +13,7 @@
 //! - [`role_login`]: the login
 //! - [`tidy`]: the removal of expired secret ids and of those whose role was deleted
 
+mod network_list;
 mod role;
 mod role_fields;
 mod role_login;

@@ -7,6 +7,7 @@ use strongroom_sdk::document_hooks::{DeleteHook, DocumentDelete, DocumentWrite, 
 use strongroom_sdk::lookup::LookupKey;
 use strongroom_sdk::*;
 
+use crate::network_list::NetworkList;
 use crate::secret_id_keys::SecretIdKeys;
 
 /// A role: what a login with its role id needs, and what the tokens of its logins may do.
@@ -24,7 +25,7 @@ pub(crate) struct Role {
     pub(crate) bind_secret_id: bool,
     /// Addresses and networks (CIDR) from which clients may log in; empty for any.
     #[field(legacy = "bound_cidr_list")]
-    pub(crate) secret_id_bound_cidrs: CidrList,
+    pub(crate) secret_id_bound_cidrs: NetworkList,
     /// How many logins a secret id is good for, unless it is issued for fewer; 0 for any number.
     pub(crate) secret_id_num_uses: i64,
     /// How long a secret id is valid, unless it is issued for less; 0 for no limit.
@@ -52,7 +53,7 @@ impl Role {
     pub(crate) fn decoy() -> Self {
         Self {
             bind_secret_id: true,
-            secret_id_bound_cidrs: CidrList::default(),
+            secret_id_bound_cidrs: NetworkList::default(),
             secret_id_num_uses: 0,
             secret_id_ttl: DurationSecs::default(),
             role_id: String::new(),
@@ -80,7 +81,7 @@ fn check_role(role: &Role) -> Result<(), String> {
         return Err("secret_id_num_uses cannot be negative".to_owned());
     }
     let is_bound =
-        !role.secret_id_bound_cidrs.0.is_empty() || !role.token.token_bound_cidrs.0.is_empty();
+        !role.secret_id_bound_cidrs.0.0.is_empty() || !role.token.token_bound_cidrs.0.is_empty();
     if !role.bind_secret_id && !is_bound {
         return Err("at least one constraint should be enabled on the role".to_owned());
     }

@@ -3,6 +3,7 @@
 use strongroom_sdk::document_part::DocumentPart;
 use strongroom_sdk::*;
 
+use crate::network_list::NetworkList;
 use crate::role::Role;
 
 /// Which role.
@@ -21,7 +22,7 @@ struct RoleIdResponse {
 /// The networks under the older name of the field.
 #[derive(ResponseData)]
 struct BoundCidrList {
-    bound_cidr_list: CidrList,
+    bound_cidr_list: NetworkList,
 }
 
 /// A path, its help, and the field that is read, written and reset there.

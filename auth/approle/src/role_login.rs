@@ -113,7 +113,7 @@ async fn check_proof(
     let has_role_id = role.role_id == role_id;
     if !role.bind_secret_id {
         let is_inside =
-            permits(&role.secret_id_bound_cidrs, address) && terms.permits_login_from(address);
+            permits(&role.secret_id_bound_cidrs.0, address) && terms.permits_login_from(address);
         if is_inside && has_role_id {
             return Ok(ProofOutcome::Accepted { terms, metadata: BTreeMap::new() });
         }
@@ -147,7 +147,7 @@ fn terms_with(
     terms: TokenTerms,
     address: Option<IpAddr>,
 ) -> Option<TokenTerms> {
-    let (own, of_role) = (entry.cidrs(), &role.secret_id_bound_cidrs);
+    let (own, of_role) = (entry.cidrs(), &role.secret_id_bound_cidrs.0);
     let is_part = own.0.is_empty() || of_role.covers(&own);
     if !is_part || !permits(of_role, address) || !permits(&own, address) {
         return None;

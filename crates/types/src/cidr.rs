@@ -34,6 +34,20 @@ impl Cidr {
         (bits <= address_bits(address)).then_some(Self { address, prefix_bits: bits })
     }
 
+    /// The network with its prefix length, which [`Display`](fmt::Display) leaves out for a single
+    /// address.
+    ///
+    /// ```
+    /// use strongroom_types::Cidr;
+    ///
+    /// let address = Cidr::parse("10.0.0.1").unwrap();
+    /// assert_eq!(address.to_string(), "10.0.0.1");
+    /// assert_eq!(address.to_text_with_prefix(), "10.0.0.1/32");
+    /// ```
+    pub fn to_text_with_prefix(&self) -> String {
+        format!("{}/{}", self.address, self.prefix_bits)
+    }
+
     /// Whether the address lies in this network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -65,7 +79,7 @@ impl fmt::Display for Cidr {
         if self.prefix_bits == address_bits(self.address) {
             return self.address.fmt(f);
         }
-        write!(f, "{}/{}", self.address, self.prefix_bits)
+        f.write_str(&self.to_text_with_prefix())
     }
 }
 

@@ -7,6 +7,7 @@ use strongroom_sdk::field::{Field, FieldKind, InvalidValue};
 use strongroom_sdk::*;
 
 use super::{load_role, missing_secret_id, unknown_role};
+use crate::network_list::NetworkList;
 use crate::role::Role;
 use crate::secret_id_entry::SecretIdTerms;
 use crate::secret_id_store::{self, DestroyTarget, MAX_SECRET_ID_BYTES, SecretIdPlace};
@@ -134,7 +135,7 @@ async fn terms_of(
     input: NewSecretId,
 ) -> Result<SecretIdTerms, Error> {
     let NewSecretId { metadata, cidr_list, token_bound_cidrs, num_uses, ttl, .. } = input;
-    check_subset(&role.secret_id_bound_cidrs, &cidr_list)?;
+    check_subset(&role.secret_id_bound_cidrs.0, &cidr_list)?;
     check_subset(&role.token.token_bound_cidrs, &token_bound_cidrs)?;
     let (most_uses, longest) = (role.default_num_uses(), role.secret_id_ttl.0);
     let num_uses = match num_uses.map(u64::try_from).transpose() {
@@ -171,7 +172,7 @@ fn check_subset(role: &CidrList, secret_id: &CidrList) -> Result<(), Error> {
     if secret_id.0.is_empty() || role.covers(secret_id) {
         return Ok(());
     }
-    let show = |list: &CidrList| list.0.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let show = |list: &CidrList| NetworkList(list.clone()).to_texts();
     let (role, secret_id) = (show(role), show(secret_id));
     Err(Error::user(format!(
         "failed to verify subset relationship between CIDR blocks on the role {role:?} and CIDR \

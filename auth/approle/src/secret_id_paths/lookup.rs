@@ -3,6 +3,7 @@
 use strongroom_sdk::*;
 
 use super::{load_role, missing_secret_id};
+use crate::network_list::NetworkList;
 use crate::secret_id_entry::SecretIdEntry;
 use crate::secret_id_store::{self, DestroyTarget, SecretIdPlace};
 
@@ -27,7 +28,7 @@ pub(super) struct AccessorInput {
 /// The properties of a secret id.
 #[derive(ResponseData)]
 struct SecretIdProperties {
-    cidr_list: CidrList,
+    cidr_list: NetworkList,
     creation_time: Timestamp,
     /// RFC 3339; the first second of the year 1 if it doesn't expire.
     expiration_time: String,
@@ -36,7 +37,7 @@ struct SecretIdProperties {
     secret_id_accessor: String,
     secret_id_num_uses: u64,
     secret_id_ttl: u64,
-    token_bound_cidrs: CidrList,
+    token_bound_cidrs: NetworkList,
 }
 
 /// The time that Vault shows for a secret id that doesn't expire.
@@ -46,11 +47,11 @@ impl SecretIdProperties {
     fn of(entry: SecretIdEntry) -> Self {
         let expires = entry.expires().map(Timestamp::to_rfc3339);
         Self {
-            cidr_list: entry.cidrs(),
+            cidr_list: NetworkList(entry.cidrs()),
             creation_time: entry.created(),
             expiration_time: expires.unwrap_or_else(|| NO_EXPIRATION.to_owned()),
             last_updated_time: entry.updated(),
-            token_bound_cidrs: entry.token_cidrs(),
+            token_bound_cidrs: NetworkList(entry.token_cidrs()),
             metadata: KeyValues(entry.metadata),
             secret_id_accessor: entry.accessor,
             secret_id_num_uses: entry.num_uses,

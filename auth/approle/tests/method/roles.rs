@@ -84,11 +84,11 @@ async fn each_field_can_be_read_written_and_reset_at_its_own_path() {
             (
                 "secret-id-bound-cidrs",
                 "secret_id_bound_cidrs",
-                json!(["10.0.0.0/8"]),
-                r#"["10.0.0.0/8"]"#,
+                json!(["10.0.0.0/8", "10.0.0.1"]),
+                r#"["10.0.0.0/8","10.0.0.1/32"]"#,
                 "[]",
             ),
-            ("bound-cidr-list", "bound_cidr_list", json!("::1"), r#"["::1"]"#, "[]"),
+            ("bound-cidr-list", "bound_cidr_list", json!("::1"), r#"["::1/128"]"#, "[]"),
         ] {
             let path = format!("role/web/{path}");
             let missing = host.write(&path, json!({})).await.unwrap_err();

@@ -15,8 +15,8 @@ async fn a_secret_id_has_the_properties_it_was_issued_with() {
             "metadata": r#"{"team": "a", "n": 7}"#,
             "num_uses": 2,
             "ttl": 300,
-            "cidr_list": "10.0.0.0/8",
-            "token_bound_cidrs": ["10.1.0.0/16"],
+            "cidr_list": "10.0.0.0/8,11.0.0.1/32",
+            "token_bound_cidrs": ["10.1.0.0/16", "::1"],
         });
         let got = host.write("role/web/secret-id", fields).await.unwrap();
         assert_eq!(got.field_json("secret_id_num_uses"), "2");
@@ -28,8 +28,8 @@ async fn a_secret_id_has_the_properties_it_was_issued_with() {
             ("secret_id_accessor", json!(got.text("secret_id_accessor"))),
             ("secret_id_num_uses", json!(2)),
             ("secret_id_ttl", json!(300)),
-            ("cidr_list", json!(["10.0.0.0/8"])),
-            ("token_bound_cidrs", json!(["10.1.0.0/16"])),
+            ("cidr_list", json!(["10.0.0.0/8", "11.0.0.1/32"])),
+            ("token_bound_cidrs", json!(["10.1.0.0/16", "::1/128"])),
             ("metadata", json!({ "team": "a", "n": "7" })),
             ("creation_time", json!(now.to_rfc3339())),
             ("last_updated_time", json!(now.to_rfc3339())),
