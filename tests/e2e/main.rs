@@ -15,6 +15,7 @@
 //! - [`python_plugin`]: the example of a plug-in in Python
 //! - [`rabbitmq_engine`]: users of a real RabbitMQ, under our server and under those of others
 //! - [`interop`]: Go, Python and Node clients, Go plug-ins, Go hosts
+//! - [`peers`]: our engines and auth methods under a real server of others
 //! - [`rust_client`]: a Rust client of others
 //! - [`key_shares`]: the arithmetic of key shares is what it was read to be
 //! - [`control_plane_attack`]: a published chain of weaknesses, link by link
@@ -44,6 +45,7 @@ mod deploy;
 mod interop;
 mod key_shares;
 mod openapi;
+mod peers;
 mod plugin_docs;
 mod plugin_new;
 mod plugins;

@@ -183,14 +183,20 @@ impl ServerProcess {
 
     /// The ids of its child processes.
     pub fn child_processes(&self) -> Vec<u32> {
-        let mut all = Vec::new();
-        for entry in fs::read_dir(format!("/proc/{}/task", self.process_id())).unwrap().flatten() {
-            // A thread may end between listing it and reading it.
-            let children = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
-            all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        all
+        child_processes_of(self.process_id())
     }
+}
+
+/// The ids of the child processes of a process; none if it has ended.
+pub fn child_processes_of(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    for entry in tasks.flatten() {
+        // A thread may end between listing it and reading it.
+        let children = fs::read_to_string(entry.path().join("children")).unwrap_or_default();
+        all.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    all
 }
 
 /// Kills a process that is not a child of this one. It sends SIGKILL and does not wait for the end.
