@@ -12,6 +12,7 @@ import sys
 import hvac
 
 import kv
+import logins
 import mounts
 import policies
 import seal
@@ -44,6 +45,7 @@ GROUPS = [
     policies.STEPS,
     tokens.STEPS,
     wrapping.STEPS,
+    logins.STEPS,
     seal.END,
 ]
 
