@@ -7,7 +7,7 @@ use serde_json::json;
 use strongroom_testkit::features::FeatureList;
 use strongroom_testkit::interpreted::{node_interop_command, python_interop_command};
 use strongroom_testkit::programs::{
-    build_go_host, build_go_program, print_to_stderr, program_path,
+    GO_FAMILIES, build_go_program, build_go_program_of, print_to_stderr, program_path,
 };
 use strongroom_testkit::server::kill_process;
 use strongroom_testkit::wait::wait_until;
@@ -271,12 +271,12 @@ async fn a_go_auth_method_lives_under_our_host() {
     assert_eq!(server.stop().await, Some(0));
 }
 
-/// Our engine under the host code of HashiCorp's and OpenBao's SDK.
+/// Our engine and our auth methods under the host code of HashiCorp's and OpenBao's SDK.
 #[tokio::test]
-async fn our_engine_lives_under_the_hosts_of_others() {
-    let test = "our_engine_lives_under_the_hosts_of_others";
-    for family in ["vault", "openbao"] {
-        let Some(host) = build_go_host(test, family) else { return };
+async fn our_plug_ins_live_under_the_hosts_of_others() {
+    let test = "our_plug_ins_live_under_the_hosts_of_others";
+    for family in GO_FAMILIES {
+        let Some(host) = build_go_program_of(test, "go-host", family) else { return };
         for mode in ["automtls", "unwrap"] {
             let outside = ExternalTokenService::start().await;
             let (command, url) = (program_path(ENGINE), outside.url());
@@ -288,6 +288,15 @@ async fn our_engine_lives_under_the_hosts_of_others() {
             ];
             run_program(std::process::Command::new(&host), &variables).await;
             assert_eq!(outside.read_count("live").await, 0);
+            for method in ["userpass", "approle"] {
+                let command = program_path(&format!("strongroom-auth-{method}"));
+                let variables = [
+                    ("PLUGIN_COMMAND", command.to_str().unwrap()),
+                    ("METHOD", method),
+                    ("MODE", mode),
+                ];
+                run_program(std::process::Command::new(&host), &variables).await;
+            }
         }
     }
 }

@@ -49,26 +49,44 @@ pub fn build_go_program(test: &str, name: &str) -> Option<PathBuf> {
     has_go(test).then(|| go_build(&interop_folder().join(name), name))
 }
 
-/// Builds `tests/interop/go-host` with the SDK of `vault` or `openbao`; `None` as in
+/// The two families of Go libraries that a Go program below `tests/interop` can be built with.
+pub const GO_FAMILIES: [&str; 2] = ["vault", "openbao"];
+
+/// The import paths of OpenBao's libraries, for those of HashiCorp's that the sources name.
+const OPENBAO_IMPORTS: [(&str, &str); 4] = [
+    ("github.com/hashicorp/vault/sdk/", "github.com/openbao/openbao/sdk/v2/"),
+    ("\"github.com/hashicorp/vault/api\"", "\"github.com/openbao/openbao/api/v2\""),
+    (
+        "github.com/hashicorp/vault/api/auth/approle",
+        "github.com/openbao/openbao/api/auth/approle/v2",
+    ),
+    (
+        "github.com/hashicorp/vault/api/auth/userpass",
+        "github.com/openbao/openbao/api/auth/userpass/v2",
+    ),
+];
+
+/// Builds a program below `tests/interop` with the libraries of one of [`GO_FAMILIES`]. Its module
+/// file is in the folder of the family, with sources that only this family has; `None` as in
 /// [`build_go_program`].
-pub fn build_go_host(test: &str, family: &str) -> Option<PathBuf> {
+pub fn build_go_program_of(test: &str, name: &str, family: &str) -> Option<PathBuf> {
     if !has_go(test) {
         return None;
     }
-    let name = format!("go-host-{family}");
+    let from = interop_folder().join(name);
+    let name = format!("{name}-{family}");
     let source = binaries_folder().join("interop").join(format!("{name}-source"));
     // Files of an older state of the source must not be built in.
     let _ = fs::remove_dir_all(&source);
     fs::create_dir_all(&source).unwrap();
-    let from = interop_folder().join("go-host");
-    for entry in fs::read_dir(&from).unwrap().flatten() {
+    let folders = [from.clone(), from.join(family)];
+    for entry in folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten()) {
         if entry.path().extension().is_some_and(|it| it == "go") {
             let mut text = fs::read_to_string(entry.path()).unwrap();
             if family == "openbao" {
-                text = text.replace(
-                    "github.com/hashicorp/vault/sdk/",
-                    "github.com/openbao/openbao/sdk/v2/",
-                );
+                for (of_vault, of_openbao) in OPENBAO_IMPORTS {
+                    text = text.replace(of_vault, of_openbao);
+                }
             }
             fs::write(source.join(entry.file_name()), text).unwrap();
         }

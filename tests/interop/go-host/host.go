@@ -30,6 +30,7 @@ const serverVersion = "1.20.0"
 // and wrapping.
 type host struct {
 	logical.StaticSystemView
+	kind       consts.PluginType
 	command    string
 	sha256     []byte
 	log        *logBuffer
@@ -40,7 +41,7 @@ type host struct {
 	users  int
 }
 
-func newHost(command string) (*host, error) {
+func newHost(kind consts.PluginType, command string) (*host, error) {
 	command, err := filepath.Abs(command)
 	if err != nil {
 		return nil, err
@@ -61,6 +62,7 @@ func newHost(command string) (*host, error) {
 			VersionString:      serverVersion,
 			PluginEnvironment:  &logical.PluginEnvironment{VaultVersion: serverVersion},
 		},
+		kind:       kind,
 		command:    command,
 		sha256:     digest[:],
 		log:        &logBuffer{},
@@ -75,7 +77,7 @@ func (h *host) logger() hclog.Logger {
 func (h *host) LookupPluginVersion(context.Context, string, consts.PluginType, string) (*pluginutil.PluginRunner, error) {
 	return &pluginutil.PluginRunner{
 		Name:    pluginName,
-		Type:    consts.PluginTypeSecrets,
+		Type:    h.kind,
 		Command: h.command,
 		Sha256:  h.sha256,
 		// Operators leave such flags in a registration's args.

@@ -6,6 +6,8 @@
 //
 //	PLUGIN_COMMAND         path of the plug-in binary
 //	PLUGIN_VERSION         the version it reports, v1.0.0 if not set
+//	METHOD                 userpass or approle, if the plug-in is that auth method; else it is the
+//	                       engine for the token service
 //	TOKEN_SERVICE_URL      a running token service
 //	TOKEN_SERVICE_API_KEY  its key
 //	MODE                   automtls (protocol 5, one process for all mounts) or
@@ -19,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -35,7 +38,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	for _, step := range steps(w.mode) {
+	for _, step := range w.steps() {
 		if err := w.try(step); err != nil {
 			fmt.Fprint(os.Stderr, w.host.log.String())
 			fmt.Printf("FAIL %s: %v\n", step.name, err)
@@ -46,8 +49,11 @@ func main() {
 	}
 }
 
-func steps(mode string) []step {
-	all := [][]step{startSteps(mode), documentSteps(), leaseSteps(), endSteps()}
+func (w *walk) steps() []step {
+	all := [][]step{startSteps(w.mode), documentSteps(), leaseSteps(), endSteps()}
+	if w.method != nil {
+		all = [][]step{startSteps(w.mode), loginSteps(), loginEndSteps()}
+	}
 	var flat []step
 	for _, some := range all {
 		flat = append(flat, some...)
@@ -68,6 +74,8 @@ type walk struct {
 	ctx  context.Context
 	mode string
 	host *host
+	// method is what differs between auth methods; nil for the engine.
+	method *method
 
 	pluginVersion          string
 	serviceURL, serviceKey string
@@ -78,12 +86,17 @@ type walk struct {
 	// lease is one of several steps, and token what it is of.
 	lease *logical.Response
 	token string
-	// issued are all tokens that were given out: none may ever stand in a log.
+	// issued are all tokens and secret ids that were given out: none may ever stand in a log.
 	issued []string
 }
 
 func newWalk(ctx context.Context, env func(string) string) (*walk, error) {
-	for _, name := range []string{"PLUGIN_COMMAND", "TOKEN_SERVICE_URL", "TOKEN_SERVICE_API_KEY", "MODE"} {
+	needed := []string{"PLUGIN_COMMAND", "MODE"}
+	kind := consts.PluginTypeSecrets
+	if env("METHOD") == "" {
+		needed = append(needed, "TOKEN_SERVICE_URL", "TOKEN_SERVICE_API_KEY")
+	}
+	for _, name := range needed {
 		if env(name) == "" {
 			return nil, fmt.Errorf("%s must be set", name)
 		}
@@ -101,7 +114,14 @@ func newWalk(ctx context.Context, env func(string) string) (*walk, error) {
 	if w.pluginVersion == "" {
 		w.pluginVersion = "v1.0.0"
 	}
-	host, err := newHost(env("PLUGIN_COMMAND"))
+	if name := env("METHOD"); name != "" {
+		w.method = methods[name]
+		if w.method == nil {
+			return nil, fmt.Errorf("METHOD must be userpass or approle")
+		}
+		kind = consts.PluginTypeCredential
+	}
+	host, err := newHost(kind, env("PLUGIN_COMMAND"))
 	w.host = host
 	return w, err
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-uuid"
-	"github.com/hashicorp/vault/sdk/helper/consts"
 	"github.com/hashicorp/vault/sdk/logical"
 	"github.com/hashicorp/vault/sdk/plugin"
 )
@@ -36,12 +35,12 @@ func (w *walk) open(path string, metadata bool) *mount {
 		Logger:      w.host.logger(),
 		System:      w.host,
 		BackendUUID: id,
-		Config:      map[string]string{"plugin_name": pluginName, "plugin_type": "secret", "plugin_version": ""},
+		Config:      map[string]string{"plugin_name": pluginName, "plugin_type": w.host.kind.String(), "plugin_version": ""},
 	}
 	if w.mode == autoMTLS {
-		m.backend, err = plugin.NewBackendV5(w.ctx, pluginName, consts.PluginTypeSecrets, "", w.host, config)
+		m.backend, err = plugin.NewBackendV5(w.ctx, pluginName, w.host.kind, "", w.host, config)
 	} else {
-		m.backend, err = plugin.NewBackend(w.ctx, pluginName, consts.PluginTypeSecrets, w.host, config, metadata)
+		m.backend, err = plugin.NewBackend(w.ctx, pluginName, w.host.kind, w.host, config, metadata)
 	}
 	noError(err)
 	noError(m.backend.Setup(w.ctx, config))
