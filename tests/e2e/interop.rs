@@ -34,30 +34,33 @@ async fn run_program(program: impl Into<Command>, variables: &[(&str, &str)]) ->
     said
 }
 
-/// HashiCorp's API client: initialise, unseal, mounts, policies, tokens, KV, a Go plug-in, leases.
+/// The API clients of HashiCorp and of OpenBao: initialise, unseal, mounts, policies, tokens, KV,
+/// logins, a Go plug-in, leases.
 #[tokio::test]
-async fn the_go_client_drives_the_server() {
-    let test = "the_go_client_drives_the_server";
-    let (Some(client), Some(plugin)) =
-        (build_go_program(test, "go-client"), build_go_program(test, "go-plugin"))
-    else {
-        return;
-    };
-    let outside = ExternalTokenService::start().await;
-    let site = ServerFolder::new("");
-    let server = site.start_sealed().await;
-    let digest = site.install_plugin(&plugin);
-    let variables = [
-        ("VAULT_ADDR", server.api_with_token("").address().to_owned()),
-        ("FEATURES", FeatureList::load().built_list()),
-        ("PLUGIN_COMMAND", "go-plugin".to_owned()),
-        ("PLUGIN_SHA256", digest),
-        ("TOKEN_SERVICE_URL", outside.url()),
-        ("TOKEN_SERVICE_API_KEY", outside.api_key().to_owned()),
-    ];
-    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
-    run_program(std::process::Command::new(client), &variables).await;
-    assert_eq!(outside.read_count("live").await, 0);
+async fn the_go_clients_drive_the_server() {
+    let test = "the_go_clients_drive_the_server";
+    for family in GO_FAMILIES {
+        let (Some(client), Some(plugin)) =
+            (build_go_program_of(test, "go-client", family), build_go_program(test, "go-plugin"))
+        else {
+            return;
+        };
+        let outside = ExternalTokenService::start().await;
+        let site = ServerFolder::new("");
+        let server = site.start_sealed().await;
+        let digest = site.install_plugin(&plugin);
+        let variables = [
+            ("VAULT_ADDR", server.api_with_token("").address().to_owned()),
+            ("FEATURES", FeatureList::load().built_list()),
+            ("PLUGIN_COMMAND", "go-plugin".to_owned()),
+            ("PLUGIN_SHA256", digest),
+            ("TOKEN_SERVICE_URL", outside.url()),
+            ("TOKEN_SERVICE_API_KEY", outside.api_key().to_owned()),
+        ];
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, &**value)).collect();
+        run_program(std::process::Command::new(client), &variables).await;
+        assert_eq!(outside.read_count("live").await, 0);
+    }
 }
 
 /// hvac, Python's client, from initialisation to sealing.

@@ -1,6 +1,6 @@
 // Command go-client drives a server, from its first initialisation to its sealing, with
-// HashiCorp's Go API client. It prints "ok <step>" for each step and stops at the first that
-// isn't, with its name and a non-zero status.
+// HashiCorp's Go API client. It is built with OpenBao's too (README.md). It prints "ok <step>" for
+// each step and stops at the first that isn't, with its name and a non-zero status.
 //
 // It reads:
 //
@@ -65,6 +65,8 @@ func groups() []group {
 		{"", watcherSteps()},
 		{"kv2", kv2Steps()},
 		{"wrapping", wrappingSteps()},
+		{"", userpassSteps()},
+		{"wrapping", appRoleSteps()},
 		{plugins, pluginSteps()},
 		{plugins, leaseSteps()},
 		{"", endSteps()},
