@@ -358,6 +358,13 @@ async fn machines_log_in_under_a_real_peer() {
     let body = json!({ "secret_id_accessor": accessors[0] });
     api.write("auth/machines/role/ci/secret-id-accessor/destroy", body).await.assert_ok();
     assert_eq!(log_in(&wrapped).await.status, 400);
+    // A quota of a role, for which the peer asks the method by whose role id a login is.
+    let quota = json!({ "path": "auth/machines", "role": "ci", "rate": 1, "interval": "1h" });
+    api.write("sys/quotas/rate-limit/ci", quota).await.assert_ok();
+    assert_eq!([log_in("wrong").await.status, log_in("wrong").await.status], [400, 429]);
+    let unknown = json!({ "role_id": "unknown", "secret_id": "wrong" });
+    assert_eq!(anonymous.write("auth/machines/login", unknown).await.status, 400);
+    api.delete("sys/quotas/rate-limit/ci").await.assert_ok();
     let tidy = api.write("auth/machines/tidy/secret-id", json!({})).await;
     assert_eq!(tidy.status, 202, "{tidy:?}");
 

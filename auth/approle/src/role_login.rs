@@ -35,6 +35,14 @@ impl Login for RoleLogin {
         Some(input.role_id.trim().to_owned()).filter(|role_id| !role_id.is_empty())
     }
 
+    async fn resolve_role(
+        &self,
+        context: &Context,
+        input: &LoginInput,
+    ) -> Result<Option<String>, Error> {
+        index::find_role_name(context, input.role_id.trim()).await
+    }
+
     fn check_input(&self, input: &LoginInput) -> Result<(), Error> {
         match input.role_id.trim().is_empty() {
             true => Err(Error::user("missing role_id")),

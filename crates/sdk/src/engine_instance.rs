@@ -257,7 +257,7 @@ impl EngineInstance {
             RouteTarget::Login(login) => match request.operation {
                 Operation::Create | Operation::Update => login.log_in(&context(), request).await,
                 Operation::AliasLookahead => login.look_up_alias(&request.fields),
-                Operation::ResolveRole => login.resolve_role(&request.fields),
+                Operation::ResolveRole => login.resolve_role(&context(), &request.fields).await,
                 _ => unsupported,
             },
             RouteTarget::DurableAction(action) if is_write(request.operation) => {

@@ -112,10 +112,27 @@ pub trait Login: Sized + Send + Sync + 'static {
     /// it without asking the authority, as with a signed token.
     fn alias(&self, input: &Self::Input) -> Option<String>;
 
-    /// The role that the client logs in as, by which quotas may be set; `None` without roles.
+    /// The role that the client logs in as, by which quotas may be set; `None` without roles, or if
+    /// only what is stored tells it, as in [`Login::resolve_role`].
     fn role(&self, input: &Self::Input) -> Option<String> {
         let _ = input;
         None
+    }
+
+    /// The role that the client logs in as, for a host that asks before the login because a quota is
+    /// set by role. By default [`Login::role`]; a method whose clients send something else than the
+    /// name of their role looks it up here. `None` if there is no such role.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]. The hosts known today then apply the quota as if there was no role.
+    fn resolve_role(
+        &self,
+        context: &Context,
+        input: &Self::Input,
+    ) -> impl Future<Output = Result<Option<String>, Error>> + Send {
+        let _ = context;
+        std::future::ready(Ok(self.role(input)))
     }
 
     /// Checks the form of the input, before anything is looked up. Only here, a user error tells the

@@ -36,7 +36,11 @@ pub(crate) trait ErasedLogin: Send + Sync {
     /// The response to [`Operation::AliasLookahead`](strongroom_engine::Operation).
     fn look_up_alias(&self, fields: &Fields) -> Result<EngineResponse, EngineError>;
     /// The response to [`Operation::ResolveRole`](strongroom_engine::Operation).
-    fn resolve_role(&self, fields: &Fields) -> Result<EngineResponse, EngineError>;
+    async fn resolve_role(
+        &self,
+        context: &Context,
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError>;
 }
 
 pub(crate) struct LoginHandler<L>(L);
@@ -120,10 +124,15 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
         })))
     }
 
-    fn resolve_role(&self, fields: &Fields) -> Result<EngineResponse, EngineError> {
+    async fn resolve_role(
+        &self,
+        context: &Context,
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError> {
         let input = read_input::<L>(fields)?;
+        let role = self.0.resolve_role(context, &input).await?;
         let mut data = Fields::new();
-        data.set("role", &self.0.role(&input).unwrap_or_default());
+        data.set("role", &role.unwrap_or_default());
         Ok(data.to_object().into())
     }
 }

@@ -25,7 +25,9 @@ type method struct {
 	metadata map[string]string
 	// displayName is the name of the tokens.
 	displayName string
-	refusal     string
+	// role is whose quotas apply to a login; empty for a method without roles.
+	role    string
+	refusal string
 }
 
 var methods = map[string]*method{
@@ -56,6 +58,7 @@ var methods = map[string]*method{
 		},
 		secret:   "secret_id",
 		metadata: map[string]string{"role_name": "sally"},
+		role:     "sally",
 		refusal:  "invalid role or secret ID",
 	},
 }
@@ -85,6 +88,11 @@ func loginSteps() []step {
 			// The secret isn't looked at, and nothing is used up.
 			equal(w.alias(path, map[string]any{"role_id": fields["role_id"], w.method.secret: "wrong"}), want, "alias without the secret")
 			w.authenticated(w.logIn(path, fields))
+		}},
+		{"role of a login", func(w *walk) {
+			path, fields := w.method.credentials(w)
+			found := data(w.ofClient(logical.ResolveRoleOperation, path, fields))
+			equal(found["role"], w.method.role, "role")
 		}},
 		{"login", func(w *walk) {
 			path, fields := w.method.credentials(w)

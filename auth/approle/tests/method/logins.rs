@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use strongroom_auth_approle::blueprint;
+use strongroom_sdk::engine::Operation;
 use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, json};
 use tokio::test;
 
@@ -287,6 +288,23 @@ async fn renewals_ask_the_role_again() {
             let error = host.renew_login("login", got.login()).await.unwrap_err();
             assert_eq!(error.message, "the role of this token no longer exists");
         }
+    })
+    .await;
+}
+
+#[test]
+async fn the_role_of_a_login_is_found_by_its_role_id() {
+    Harness::run(blueprint(), |host| async move {
+        write_role(&host, "web", json!({ "role_id": "ours" })).await;
+        for (role_id, role) in [("ours", "web"), (" ours ", "web"), ("unknown", ""), ("", "")] {
+            let body = json!({ "role_id": role_id }).to_string();
+            let found = host.send(Operation::ResolveRole, "login", &body).await.unwrap();
+            assert_eq!(found.field_json("role"), json!(role).to_string(), "{role_id}");
+        }
+        host.delete("role/web").await.unwrap();
+        let body = r#"{ "role_id": "ours" }"#;
+        let found = host.send(Operation::ResolveRole, "login", body).await.unwrap();
+        assert_eq!(found.field_json("role"), r#""""#);
     })
     .await;
 }
