@@ -20,14 +20,14 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const PASSWORD: &str = "correct horse battery staple";
 
 /// One of our plug-ins, as the peer's catalog has it.
-struct Plugin {
+pub(crate) struct Plugin {
     /// `secret` or `auth`.
-    kind: &'static str,
-    name: &'static str,
-    binary: &'static str,
-    version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) binary: &'static str,
+    pub(crate) version: &'static str,
     /// Where it is mounted, such as `custom`.
-    path: &'static str,
+    pub(crate) path: &'static str,
 }
 
 impl Plugin {
@@ -42,16 +42,16 @@ impl Plugin {
 }
 
 /// A whole server of others, with one of our plug-ins.
-struct PeerServer {
+pub(crate) struct PeerServer {
     server: Child,
-    api: ApiClient,
+    pub(crate) api: ApiClient,
     site: ServerFolder,
     plugin: Plugin,
 }
 
 impl PeerServer {
     /// Starts the server, if there is one, registers the plug-in and mounts it.
-    async fn start(test: &str, plugin: Plugin) -> Option<Self> {
+    pub(crate) async fn start(test: &str, plugin: Plugin) -> Option<Self> {
         let Ok(peer) = std::env::var("STRONGROOM_PEER") else {
             // Nothing in the repository can install one, so this is never a failure.
             let why = "STRONGROOM_PEER names no server binary";
@@ -99,7 +99,7 @@ impl PeerServer {
     }
 
     /// Lets a new process of the plug-in start, which finds what the old one stored.
-    async fn reload(&self) {
+    pub(crate) async fn reload(&self) {
         let before = self.plugin_processes();
         let mount = self.plugin.mount_path();
         let mount = mount.trim_start_matches("sys/").trim_start_matches("mounts/");
@@ -113,12 +113,12 @@ impl PeerServer {
     }
 
     /// Removes the mount.
-    async fn unmount(&self) {
+    pub(crate) async fn unmount(&self) {
         self.api.delete(&self.plugin.mount_path()).await.assert_ok();
     }
 
     /// Removes the plug-in and ends the server. Nothing of what it was used for is left.
-    async fn remove(mut self, secrets: &[&str]) {
+    pub(crate) async fn remove(mut self, secrets: &[&str]) {
         let catalog = format!("{}?version={}", self.plugin.catalog_path(), self.plugin.version);
         self.api.read(&catalog).await.assert_ok();
         self.api.delete(&catalog).await.assert_ok();

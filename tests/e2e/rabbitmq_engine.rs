@@ -3,7 +3,7 @@
 use serde_json::json;
 use strongroom_testkit::{ApiClient, RabbitMq, ServerFolder};
 
-use crate::interop::PeerServer;
+use crate::peers::{PeerServer, Plugin};
 
 const ENGINE: &str = "strongroom-engine-rabbitmq";
 
@@ -39,13 +39,19 @@ async fn users_of_rabbitmq_end_with_their_leases_under_our_server() {
 #[tokio::test]
 async fn users_of_rabbitmq_end_with_their_leases_under_a_real_peer() {
     let test = "users_of_rabbitmq_end_with_their_leases_under_a_real_peer";
-    let Some((mut peer, [sha256])) = PeerServer::start(test, [ENGINE]).await else { return };
+    let plugin = Plugin {
+        kind: "secret",
+        name: "rabbitmq",
+        binary: ENGINE,
+        version: "v1.0.0",
+        path: "peer",
+    };
+    let Some(peer) = PeerServer::start(test, plugin).await else { return };
     let Some(rabbit) = RabbitMq::shared(test).await else { return };
-    let body = json!({ "sha256": sha256, "command": ENGINE, "version": "v1.0.0" });
-    peer.api.write("sys/plugins/catalog/secret/ours", body).await.assert_ok();
-    peer.api.write("sys/mounts/peer", json!({ "type": "ours" })).await.assert_ok();
     check_engine(&peer.api, rabbit, "peer").await;
-    peer.server.kill().await.unwrap();
+    peer.reload().await;
+    peer.unmount().await;
+    peer.remove(&[]).await;
 }
 
 /// Configures the engine at `mount` with a role of the same name, rotates the password of its administrator, and has a user

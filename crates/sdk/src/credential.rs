@@ -19,7 +19,7 @@
 //! | issues by a write, or by both | [`Credential::ISSUED_BY`] |
 //! | has no role, or no configuration | `type Role = ()`, `type Config = ()` |
 //! | takes the role from one of two documents | `type Role =` [`EitherDocument`] |
-//! | can't find a credential by its name | `type Undo =` [`EndsAlone`](crate::EndsAlone) |
+//! | can't find a credential by its name | `type Undo =` [`EndsAlone`] |
 //! | revokes only by the secret itself | a field of the receipt that is [`Sealed`] |
 //! | can't revoke at all | [`RevokeOutcome::LeftToExpire`] |
 //! | changes the credential when it is renewed | [`RenewedCredential::with_receipt`] |
@@ -77,7 +77,7 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// Whether leases are renewable: [`Renewable`] or [`NotRenewable`].
     type Renewal: Renewal<Self>;
     /// How the credential ends if it is unknown whether issuing it succeeded:
-    /// [`ByName`](crate::ByName) or [`EndsAlone`](crate::EndsAlone).
+    /// [`ByName`] or [`EndsAlone`].
     type Undo: UndoMethod<Self>;
 
     /// The lifetimes that the role sets; zero where it leaves them open.
@@ -126,7 +126,7 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Error::user`], [`Error::answered`] and the like fail the request. After an error, or if
-    /// the process ends during the call, [`UndoByName::undo`](crate::UndoByName::undo) is called
+    /// the process ends during the call, [`UndoByName::undo`] is called
     /// with the same name: later if the call may still take effect ([`Error::is_uncertain`]),
     /// otherwise at once.
     ///
@@ -315,7 +315,7 @@ impl<C: Credential> RenewRequest<'_, C> {
     }
 }
 
-/// What [`Credential::revoke`] and [`UndoByName::undo`](crate::UndoByName::undo) need to reach the
+/// What [`Credential::revoke`] and [`UndoByName::undo`] need to reach the
 /// outside system.
 #[derive(Debug)]
 pub struct RevokeContext<'a, C: Credential> {
@@ -431,6 +431,6 @@ pub enum RevokeOutcome {
     /// The credential no longer existed.
     AlreadyGone,
     /// The outside system has no way to revoke the credential, which ends by itself. Only for
-    /// credentials with [`EndsAlone`](crate::EndsAlone); for others the revocation fails.
+    /// credentials with [`EndsAlone`]; for others the revocation fails.
     LeftToExpire,
 }
