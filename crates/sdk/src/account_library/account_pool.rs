@@ -61,6 +61,11 @@ pub(super) enum CheckInOutcome {
     OtherBorrower,
 }
 
+/// What identifies an account among those of all mounts, which share the pool.
+fn turn_key(context: &Context, account: &str) -> String {
+    format!("{}/{account}", context.services().mount.uuid)
+}
+
 impl<L: AccountLibrary> AccountPool<L> {
     pub(super) fn new(library: L) -> Self {
         let turns = Arc::new(KeyedSerialQueue::new(MAX_WAITING_CHANGES));
@@ -69,10 +74,10 @@ impl<L: AccountLibrary> AccountPool<L> {
 
     async fn in_turn<T: Send + 'static>(
         &self,
-        account: &str,
+        turn: String,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        self.turns.run(&account.to_owned(), work).await?
+        self.turns.run(&turn, work).await?
     }
 
     /// Lends one of the accounts of a set: one that is ready, or one that can be made ready.
@@ -117,6 +122,7 @@ impl<L: AccountLibrary> AccountPool<L> {
     ) -> Result<Option<Secret<String>>, Error> {
         let (pool, context, set) = (self.clone(), context.clone(), set.to_owned());
         let (name, loan) = (account.to_owned(), loan.clone());
+        let turn = turn_key(&context, account);
         let work = async move {
             check_still_awaited::<L>(&context, &loan)?;
             let store = LibraryStore::new(&context);
@@ -138,7 +144,7 @@ impl<L: AccountLibrary> AccountPool<L> {
             store.put(&name, &mut stored, IndexChange::Add(&loan.check_out)).await?;
             Ok(Some(password))
         };
-        self.in_turn(account, work).await
+        self.in_turn(turn, work).await
     }
 
     /// Ends the check-out with this unique name.
@@ -164,6 +170,7 @@ impl<L: AccountLibrary> AccountPool<L> {
     ) -> Result<CheckInOutcome, Error> {
         let (pool, context, set) = (self.clone(), context.clone(), set.map(str::to_owned));
         let name = account.to_owned();
+        let turn = turn_key(&context, account);
         let work = async move {
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?;
@@ -188,7 +195,7 @@ impl<L: AccountLibrary> AccountPool<L> {
             pool.rotate_in_turn(&context, &name, &mut stored).await?;
             Ok(CheckInOutcome::CheckedIn)
         };
-        self.in_turn(account, work).await
+        self.in_turn(turn, work).await
     }
 
     /// Extends a check-out after a renewal of its lease. Returns whether it still exists.
@@ -201,6 +208,7 @@ impl<L: AccountLibrary> AccountPool<L> {
     ) -> Result<bool, Error> {
         let (context, name) = (context.clone(), account.to_owned());
         let check_out = check_out.to_owned();
+        let turn = turn_key(&context, account);
         let work = async move {
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?;
@@ -215,7 +223,7 @@ impl<L: AccountLibrary> AccountPool<L> {
             }
             Ok(true)
         };
-        self.in_turn(account, work).await
+        self.in_turn(turn, work).await
     }
 
     /// Makes an account one of this set. An account that another set no longer names changes over.
@@ -226,6 +234,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         account: &str,
     ) -> Result<(), Error> {
         let (context, name, set) = (context.clone(), account.to_owned(), set.to_owned());
+        let turn = turn_key(&context, account);
         let work = async move {
             let store = LibraryStore::new(&context);
             let Some(mut stored) = store.get(&name).await? else {
@@ -244,7 +253,7 @@ impl<L: AccountLibrary> AccountPool<L> {
             stored.record.set = set;
             store.put(&name, &mut stored, IndexChange::Unchanged).await
         };
-        self.in_turn(account, work).await
+        self.in_turn(turn, work).await
     }
 
     /// Deletes what is stored about an account that its set no longer names. An account that is
@@ -256,6 +265,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         account: &str,
     ) -> Result<(), Error> {
         let (context, name, set) = (context.clone(), account.to_owned(), set.to_owned());
+        let turn = turn_key(&context, account);
         let work = async move {
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?.filter(|it| it.record.set == set);
@@ -264,7 +274,7 @@ impl<L: AccountLibrary> AccountPool<L> {
                 None => Ok(()),
             }
         };
-        self.in_turn(account, work).await
+        self.in_turn(turn, work).await
     }
 
     /// What is stored about an account of this set.
