@@ -59,7 +59,7 @@
 //!     type Outcome = ();
 //!
 //!     fn account(config: &Config) -> String {
-//!         config.url.to_string()
+//!         config.url.as_str().to_owned()
 //!     }
 //!
 //!     async fn prepare(&self, action: &ActionPreparation<'_, Self>) -> Result<NewPassword, Error> {
