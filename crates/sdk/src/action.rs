@@ -245,6 +245,11 @@ fn empty_response(status: u16) -> EngineResponse {
     })
 }
 
+/// Reads an input from the fields of a request; a user error says what is wrong with it.
+pub(crate) fn read_input<I: Input>(fields: &Fields) -> Result<I, Error> {
+    I::from_fields(fields).map_err(|error| Error::user(error.to_string()))
+}
+
 /// An action with its types erased.
 #[async_trait]
 pub(crate) trait ErasedAction: Send + Sync {
@@ -291,7 +296,7 @@ where
         operation: Operation,
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
-        let input = I::from_fields(fields).map_err(|error| EngineError::user(error.to_string()))?;
+        let input = read_input(fields)?;
         Ok((self.function)(context, input).await?.into_engine_response(operation))
     }
 }

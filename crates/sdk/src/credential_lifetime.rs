@@ -1,9 +1,10 @@
 //! [`Lifetime`]: how long a credential's lease lasts, as its role and the client ask for;
 //! [`LifetimeFields`]: the fields of a role for it.
 
-use strongroom_schema::field::{FieldSpec, InvalidInput};
+use strongroom_schema::field::FieldSpec;
 use strongroom_types::{Fields, Ttl};
 
+use crate::action::read_input;
 use crate::field::DurationSecs;
 use crate::{Error, FieldGroup, Input};
 
@@ -104,8 +105,7 @@ pub(crate) struct RequestedLifetime(pub(crate) Lifetime);
 
 impl RequestedLifetime {
     pub(crate) fn read(fields: &Fields) -> Result<Self, Error> {
-        let read = RequestedLifetimeFields::from_fields(fields);
-        let read = read.map_err(|error: InvalidInput| Error::user(error.to_string()))?;
+        let read: RequestedLifetimeFields = read_input(fields)?;
         let asked = Lifetime { ttl: read.ttl.0, max_ttl: read.max_ttl.0 };
         asked.check().map_err(Error::user)?;
         Ok(Self(asked))

@@ -82,7 +82,7 @@ use bytes::Bytes;
 use strongroom_schema::field::{FieldSpec, build_object};
 use strongroom_types::{Fields, RawObject};
 
-use crate::action::{Input, ResponseData};
+use crate::action::{Input, ResponseData, read_input};
 use crate::document::Document;
 use crate::linked_records::LinkedRecords;
 pub use crate::linked_records::SeenRecord;
@@ -363,7 +363,7 @@ pub async fn run_write_hook<D: WriteHook>(
     stored: Option<&D>,
     given: &Fields,
 ) -> Result<WriteOutcome, Error> {
-    let input = D::Input::from_fields(given).map_err(|error| Error::user(error.to_string()))?;
+    let input = read_input(given)?;
     let mut write = DocumentWrite::new(context, name, stored);
     document.before_write(&mut write, input).await?;
     Ok(write.outcome)

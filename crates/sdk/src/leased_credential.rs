@@ -8,7 +8,7 @@ use strongroom_engine::{DataResponse, EngineError, EngineResponse, LeaseContext,
 use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 use strongroom_types::{Fields, RawObject, Timestamp, Ttl, clock};
 
-use crate::action::{Input, ResponseData};
+use crate::action::{Input, ResponseData, read_input};
 use crate::credential::{
     Credential, CredentialName, IssueOperation, IssueRequest, Lifetime, Receipt, RenewRequest,
     Renewal, RequiredDocument, RevokeContext, RevokeOutcome, UndoMethod,
@@ -90,8 +90,7 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
         captures: &[&str],
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
-        let input = C::Input::from_fields(fields);
-        let input = input.map_err(|error| EngineError::user(error.to_string()))?;
+        let input: C::Input = read_input(fields)?;
         let requested = match C::CLIENT_SETS_LIFETIME {
             true => RequestedLifetime::read(fields)?,
             false => RequestedLifetime::default(),

@@ -218,6 +218,7 @@ pub mod engine;
 mod engine_instance;
 mod error;
 pub mod field;
+mod followed_document;
 mod free_form;
 mod help;
 #[cfg(feature = "http")]
@@ -237,11 +238,13 @@ mod login_handler;
 #[cfg(feature = "lookup")]
 pub mod lookup;
 mod migration;
+mod outside_call;
 mod pending_issue;
 pub mod records;
 mod request_context;
 mod required_document;
 pub mod resource;
+mod sealed_record;
 mod secret_presence;
 #[cfg(feature = "serve")]
 mod serve;

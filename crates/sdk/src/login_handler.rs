@@ -11,7 +11,7 @@ use strongroom_engine::{
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_types::{Fields, RawObject};
 
-use crate::action::Input;
+use crate::action::{Input, read_input};
 use crate::login::{
     Identity, Login, LoginFailure, LoginGrant, LoginRenewal, LoginRequest, VerifiedName,
 };
@@ -66,7 +66,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
         context: &Context,
         request: &EngineRequest,
     ) -> Result<EngineResponse, EngineError> {
-        let input = read_input::<L>(&request.fields)?;
+        let input = read_input::<L::Input>(&request.fields)?;
         self.0.check_input(&input)?;
         let login = LoginRequest { context };
         let grant = match self.0.authenticate(&login, input).await {
@@ -113,7 +113,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
     }
 
     fn look_up_alias(&self, fields: &Fields) -> Result<EngineResponse, EngineError> {
-        let input = read_input::<L>(fields)?;
+        let input = read_input::<L::Input>(fields)?;
         let Some(name) = self.0.alias(&input).filter(|name| !name.is_empty()) else {
             return Ok(EngineResponse::Nothing);
         };
@@ -129,7 +129,7 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
         context: &Context,
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
-        let input = read_input::<L>(fields)?;
+        let input = read_input::<L::Input>(fields)?;
         let role = self.0.resolve_role(context, &input).await?;
         let mut data = Fields::new();
         data.set("role", &role.unwrap_or_default());
@@ -159,10 +159,6 @@ fn has_policies(source: &PolicyNames, token: &[String]) -> bool {
     let is_own = |name: &&str| *name != "default";
     let of_token = token.iter().map(String::as_str).filter(is_own).collect::<BTreeSet<_>>();
     of_token == source.iter().filter(is_own).collect()
-}
-
-fn read_input<L: Login>(fields: &Fields) -> Result<L::Input, EngineError> {
-    L::Input::from_fields(fields).map_err(|error| EngineError::user(error.to_string()))
 }
 
 fn granted_auth(grant: LoginGrant, bound_cidrs: Vec<String>) -> EngineAuth {

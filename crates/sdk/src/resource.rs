@@ -39,7 +39,7 @@ use strongroom_engine::{EngineError, EngineResponse, Operation};
 use strongroom_schema::field::{Field, FieldSpec, InvalidInput};
 use strongroom_types::Fields;
 
-use crate::action::{ActionHandler, ErasedAction, Input, Response};
+use crate::action::{ActionHandler, ErasedAction, Input, Response, read_input};
 use crate::{Context, Error};
 
 /// The actions of a path with an existence check. Operations without an action are unsupported.
@@ -280,7 +280,7 @@ where
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
         let listing = Listing::read("", fields)?;
-        let input = I::from_fields(fields).map_err(|error| EngineError::user(error.to_string()))?;
+        let input = read_input(fields)?;
         Ok((self.function)(context, input, listing).await?.into_engine_response(operation))
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{KeyedSerialQueue, Timestamp, clock};
+use strongroom_types::{KeyedSerialQueue, Timestamp};
 
 use super::account_record::{AccountRecord, Borrower};
 use super::account_store::{IndexChange, LibraryStore, StoredAccount};
 use super::{AccountLibrary, AccountPasswordChange};
+use crate::outside_call::with_deadline;
 use crate::required_document::RequiredDocument;
 use crate::{Context, Error, Secret};
 
@@ -127,7 +128,8 @@ impl<L: AccountLibrary> AccountPool<L> {
             check_still_awaited::<L>(&context, &loan)?;
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?;
-            let mut stored = stored.unwrap_or_else(|| StoredAccount::new(AccountRecord::new(&set)));
+            let mut stored =
+                stored.unwrap_or_else(|| StoredAccount::new(&name, AccountRecord::new(&set)));
             if stored.record.set != set || stored.record.is_lent(context.now()) {
                 return Ok(None);
             }
@@ -238,7 +240,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         let work = async move {
             let store = LibraryStore::new(&context);
             let Some(mut stored) = store.get(&name).await? else {
-                let mut stored = StoredAccount::new(AccountRecord::new(&set));
+                let mut stored = StoredAccount::new(&name, AccountRecord::new(&set));
                 return store.put(&name, &mut stored, IndexChange::Unchanged).await;
             };
             if stored.record.set == set {
@@ -270,7 +272,7 @@ impl<L: AccountLibrary> AccountPool<L> {
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?.filter(|it| it.record.set == set);
             match stored.filter(|it| it.record.check_out.is_empty()) {
-                Some(stored) => store.delete(&name, &stored).await,
+                Some(stored) => store.delete(&stored).await,
                 None => Ok(()),
             }
         };
@@ -337,15 +339,9 @@ impl<L: AccountLibrary> AccountPool<L> {
         let change =
             AccountPasswordChange::<L> { config, account, new, present, is_repeated, context };
         let timeout = L::timeout(config);
-        let until = context.now().plus(timeout);
-        tokio::select! {
-            biased;
-            () = clock::wait_for_deadline(&**context.clock(), until) => {
-                let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
-                Err(Error::unanswered(L::SYSTEM, "set password", reason))
-            }
-            outcome = self.library.set_password(&change) => outcome,
-        }
+        let (until, what) = (context.now().plus(timeout), (L::SYSTEM, "set password"));
+        let call = self.library.set_password(&change);
+        with_deadline(context, until, timeout, what, call).await
     }
 }
 

@@ -2,8 +2,7 @@
 
 use strongroom_types::{Secret, Timestamp};
 
-use crate::field::FieldGroup;
-use crate::{FieldGroup as DeriveFieldGroup, RequestCaller};
+use crate::{FieldGroup, RequestCaller};
 
 /// The stored state of one account. An account is in one of three states:
 ///
@@ -11,7 +10,7 @@ use crate::{FieldGroup as DeriveFieldGroup, RequestCaller};
 /// - *lent*: a client has the password
 /// - *to be rotated*: the password isn't known, may not be, or is known to a client whose check-out
 ///   has ended. It becomes ready by a rotation.
-#[derive(DeriveFieldGroup)]
+#[derive(FieldGroup)]
 pub(super) struct AccountRecord {
     /// The storage key of the set that the account belongs to.
     pub(super) set: String,
@@ -30,7 +29,7 @@ pub(super) struct AccountRecord {
 }
 
 /// Who checked an account out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, DeriveFieldGroup)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, FieldGroup)]
 pub(super) struct Borrower {
     /// The entity of the client; empty if it has none.
     pub(super) borrower_entity_id: String,
@@ -99,10 +98,6 @@ impl AccountRecord {
         self.lent_until = None;
         self.borrower = Borrower::default();
         std::mem::take(&mut self.check_out)
-    }
-
-    pub(super) fn encode(&self) -> bytes::Bytes {
-        strongroom_schema::field::build_object(|out| self.write_stored(out)).into_bytes()
     }
 }
 

@@ -10,12 +10,11 @@
 //! outdated, and means nothing.
 
 use bytes::Bytes;
-use strongroom_engine::{StorageBatch, StorageChange, StorageEntry, StorageError};
-use strongroom_types::Fields;
+use strongroom_engine::{StorageBatch, StorageChange};
 
 use super::account_record::AccountRecord;
-use crate::field::FieldGroup;
-use crate::records::{RecordKey, unchanged_precondition};
+use crate::records::RecordKey;
+use crate::sealed_record::{SealedRecord, encode_group};
 use crate::{Context, Error};
 
 /// The bucket of records with the states of accounts.
@@ -26,7 +25,7 @@ const INDEX_BUCKET: &str = "libraryout";
 /// An account with the version of its record.
 pub(super) struct StoredAccount {
     pub(super) record: AccountRecord,
-    entry: Option<StorageEntry>,
+    stored: SealedRecord,
 }
 
 /// The change of the index that belongs to a change of an account.
@@ -50,15 +49,10 @@ impl<'c> LibraryStore<'c> {
 
     /// Reads the state of an account.
     pub(super) async fn get(&self, account: &str) -> Result<Option<StoredAccount>, Error> {
+        const UNREADABLE: &str = "the state of an account can't be read by this version";
         let key = account_key(account);
-        let Some(entry) = self.context.services().mount.storage.get(&key).await? else {
-            return Ok(None);
-        };
-        let unreadable =
-            || Error::internal("the state of an account can't be read by this version");
-        let fields = Fields::from_trusted(&entry.value).map_err(|_| unreadable())?;
-        let record = AccountRecord::from_fields(&fields).map_err(|_| unreadable())?;
-        Ok(Some(StoredAccount { record, entry: Some(entry) }))
+        let found = SealedRecord::find_group(self.context, &key, UNREADABLE).await?;
+        Ok(found.map(|(stored, record)| StoredAccount { record, stored }))
     }
 
     /// Stores a state that was read before, or a new one, together with a change of the index.
@@ -68,46 +62,31 @@ impl<'c> LibraryStore<'c> {
         stored: &mut StoredAccount,
         index: IndexChange<'_>,
     ) -> Result<(), Error> {
-        let storage = &self.context.services().mount.storage;
-        let key = account_key(account);
-        let mut batch = StorageBatch::default();
-        if let IndexChange::Add(check_out) = index {
-            let value = Bytes::copy_from_slice(account.as_bytes());
-            let key = index_key(check_out);
-            batch.changes.push(StorageChange::Put { key, value, seal_wrap: false });
+        let (added, removed) = match index {
+            IndexChange::Unchanged => (None, None),
+            IndexChange::Add(check_out) => {
+                let value = Bytes::copy_from_slice(account.as_bytes());
+                let key = index_key(check_out);
+                (Some(StorageChange::Put { key, value, seal_wrap: false }), None)
+            }
+            IndexChange::Remove(check_out) => {
+                (None, Some(StorageChange::Delete { key: index_key(check_out) }))
+            }
+        };
+        let value = encode_group(&stored.record);
+        match stored.stored.replace(self.context, value, added, removed).await? {
+            true => Ok(()),
+            false => Err(Error::write_conflict()),
         }
-        let value = stored.record.encode();
-        batch.changes.push(StorageChange::Put { key: key.clone(), value, seal_wrap: true });
-        if let IndexChange::Remove(check_out) = index {
-            batch.changes.push(StorageChange::Delete { key: index_key(check_out) });
-        }
-        if storage.is_atomic() {
-            batch.preconditions.push(unchanged_precondition(&key, stored.entry.as_ref()));
-        }
-        match storage.commit(batch).await {
-            Ok(()) => {}
-            Err(StorageError::Precondition(_)) => return Err(Error::write_conflict()),
-            Err(error) => return Err(error.into()),
-        }
-        stored.entry = storage.get(&key).await?;
-        Ok(())
     }
 
     /// Deletes the state of an account that was read before.
-    pub(super) async fn delete(&self, account: &str, stored: &StoredAccount) -> Result<(), Error> {
-        let storage = &self.context.services().mount.storage;
-        let key = account_key(account);
-        let mut batch = StorageBatch::delete(key.clone());
-        if !stored.record.check_out.is_empty() {
-            let key = index_key(&stored.record.check_out);
-            batch.changes.push(StorageChange::Delete { key });
-        }
-        if storage.is_atomic() {
-            batch.preconditions.push(unchanged_precondition(&key, stored.entry.as_ref()));
-        }
-        match storage.commit(batch).await {
-            Err(StorageError::Precondition(_)) => Err(Error::write_conflict()),
-            done => Ok(done?),
+    pub(super) async fn delete(&self, stored: &StoredAccount) -> Result<(), Error> {
+        let check_out = Some(&stored.record.check_out).filter(|check_out| !check_out.is_empty());
+        let removed = check_out.map(|it| StorageChange::Delete { key: index_key(it) });
+        match stored.stored.delete(self.context, removed).await? {
+            true => Ok(()),
+            false => Err(Error::write_conflict()),
         }
     }
 
@@ -126,13 +105,13 @@ impl<'c> LibraryStore<'c> {
 
 impl StoredAccount {
     /// An account that isn't stored yet.
-    pub(super) fn new(record: AccountRecord) -> Self {
-        Self { record, entry: None }
+    pub(super) fn new(account: &str, record: AccountRecord) -> Self {
+        Self { record, stored: SealedRecord::new(&account_key(account)) }
     }
 }
 
-fn account_key(account: &str) -> String {
-    RecordKey::new(LIBRARY_BUCKET, account).as_str().to_owned()
+fn account_key(account: &str) -> RecordKey {
+    RecordKey::new(LIBRARY_BUCKET, account)
 }
 
 fn index_key(check_out: &str) -> String {

@@ -104,11 +104,12 @@ use self::account_pool::AccountPool;
 use self::account_store::LIBRARY_BUCKET;
 use self::check_out::CheckOut;
 use self::set_actions::{CheckInInput, SetName};
-use self::set_document::SetDocument;
+use self::set_document::SetFollower;
 use crate::blueprint::RouteTarget;
 use crate::credential::RequiredDocument;
 use crate::document::{Document, storage_key};
 use crate::document_hooks::DocumentHooks;
+use crate::followed_document::FollowedDocument;
 use crate::{Context, Error, Secret};
 
 /// Accounts of an outside system that clients check out. See the [module](self).
@@ -230,7 +231,8 @@ impl crate::Blueprint {
         let force_check_in = move |context: Context, input: CheckInInput| {
             set_actions::check_in(forced.clone(), context, input, true)
         };
-        let sets = RouteTarget::Document(Arc::new(SetDocument::new(pool.clone())));
+        let sets =
+            RouteTarget::Document(Arc::new(FollowedDocument::new(SetFollower(pool.clone()))));
         // The paths with more segments come first: the names of sets may have slashes.
         self.write(L::FORCED_CHECK_IN_PATH, FORCED_CHECK_IN_HELP, force_check_in)
             .credential(CheckOut(pool))

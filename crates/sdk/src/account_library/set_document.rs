@@ -1,29 +1,20 @@
-//! [`SetDocument`]: the document of a set of accounts, whose writes and deletes its accounts follow.
-
-use std::any::TypeId;
+//! [`SetFollower`]: lets the accounts of a set follow the writes and deletes of the set.
 
 use async_trait::async_trait;
 use strongroom_engine::{EngineError, EngineRequest, EngineResponse, Operation};
-use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::pattern::RoutePattern;
 
 use super::AccountLibrary;
 use super::account_pool::AccountPool;
-use crate::document::{Document, DocumentStore};
+use crate::document::Document;
+use crate::followed_document::DocumentFollower;
 use crate::stored_document::{ErasedDocument, TypedDocument, preview_merge};
-use crate::{Context, Error, Listing};
+use crate::{Context, Error};
 
-/// The document of the sets of one kind of library.
-pub(super) struct SetDocument<L: AccountLibrary> {
-    document: TypedDocument<L::Set>,
-    pool: AccountPool<L>,
-}
+/// Lets the accounts of one kind of library follow their sets.
+pub(super) struct SetFollower<L: AccountLibrary>(pub(super) AccountPool<L>);
 
-impl<L: AccountLibrary> SetDocument<L> {
-    pub(super) fn new(pool: AccountPool<L>) -> Self {
-        Self { document: TypedDocument::new(), pool }
-    }
-
+impl<L: AccountLibrary> SetFollower<L> {
     /// Claims the accounts that a write adds. Returns those that it removes, none of which is checked
     /// out.
     async fn prepare_write(
@@ -46,7 +37,7 @@ impl<L: AccountLibrary> SetDocument<L> {
             before.into_iter().filter(|account| !after.contains(account)).collect();
         self.check_not_lent(context, key, &removed).await?;
         for account in after {
-            self.pool.claim(context, key, account).await?;
+            self.0.claim(context, key, account).await?;
         }
         Ok(removed)
     }
@@ -58,7 +49,7 @@ impl<L: AccountLibrary> SetDocument<L> {
         accounts: &[String],
     ) -> Result<(), Error> {
         for account in accounts {
-            let found = self.pool.find(context, key, account).await?;
+            let found = self.0.find(context, key, account).await?;
             if found.is_some_and(|record| !record.check_out.is_empty()) {
                 return Err(Error::user(format!("{account:?} is checked out; check it in first")));
             }
@@ -73,7 +64,7 @@ impl<L: AccountLibrary> SetDocument<L> {
         accounts: &[String],
     ) -> Result<(), Error> {
         for account in accounts {
-            self.pool.release(context, key, account).await?;
+            self.0.release(context, key, account).await?;
         }
         Ok(())
     }
@@ -89,53 +80,12 @@ async fn accounts_of<L: AccountLibrary>(
 }
 
 #[async_trait]
-impl<L: AccountLibrary> ErasedDocument for SetDocument<L> {
-    fn fields(&self) -> Vec<&'static FieldSpec> {
-        self.document.fields()
-    }
-
-    fn type_id(&self) -> TypeId {
-        ErasedDocument::type_id(&self.document)
-    }
-
-    fn check_defaults(&self) -> Result<(), InvalidInput> {
-        self.document.check_defaults()
-    }
-
-    fn seal_wrap(&self) -> bool {
-        self.document.seal_wrap()
-    }
-
-    fn local(&self) -> bool {
-        self.document.local()
-    }
-
-    fn replaces(&self) -> bool {
-        self.document.replaces()
-    }
-
-    fn listed_fields(&self) -> Vec<&'static str> {
-        self.document.listed_fields()
-    }
-
-    async fn list(
-        &self,
-        documents: &DocumentStore,
-        listing: &Listing,
-    ) -> Result<EngineResponse, EngineError> {
-        self.document.list(documents, listing).await
-    }
-
-    fn storage_key(&self, path: &str) -> String {
-        self.document.storage_key(path)
-    }
-
-    async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError> {
-        self.document.exists(documents, key).await
-    }
+impl<L: AccountLibrary> DocumentFollower for SetFollower<L> {
+    type Document = L::Set;
 
     async fn handle(
         &self,
+        document: &TypedDocument<L::Set>,
         context: &Context,
         key: &str,
         name: &str,
@@ -155,7 +105,7 @@ impl<L: AccountLibrary> ErasedDocument for SetDocument<L> {
             }
             _ => Vec::new(),
         };
-        let response = self.document.handle(context, key, name, request).await?;
+        let response = document.handle(context, key, name, request).await?;
         self.release_all(context, key, &released).await?;
         Ok(response)
     }

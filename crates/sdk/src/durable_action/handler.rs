@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use strongroom_engine::{EngineError, EngineResponse, Operation, StorageBatch, StorageError};
+use strongroom_engine::{EngineError, EngineResponse, Operation};
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::pattern::RoutePattern;
-use strongroom_types::{Fields, clock};
+use strongroom_types::Fields;
 
 use super::stored_plan::{PLAN_BUCKET, StoredPlan, stale_after};
 use super::{ActionCall, ActionPreparation, DurableAction};
-use crate::action::{Input, Response};
-use crate::records::{RecordKey, unchanged_precondition};
-use crate::required_document::RequiredDocument;
+use crate::action::{Input, Response, read_input};
+use crate::outside_call::with_deadline;
+use crate::records::RecordKey;
+use crate::required_document::{RequiredDocument, RequiredDocumentSpec};
 use crate::{Context, Error};
 
 /// A durable action with its types erased.
@@ -23,7 +24,7 @@ pub(crate) trait ErasedDurableAction: Send + Sync {
     fn fields(&self) -> &'static [FieldSpec];
     fn check_defaults(&self) -> Result<(), InvalidInput>;
     /// The document that the action changes.
-    fn target_documents(&self) -> Vec<crate::required_document::RequiredDocumentSpec>;
+    fn target_documents(&self) -> Vec<RequiredDocumentSpec>;
     async fn handle(
         &self,
         context: &Context,
@@ -44,7 +45,7 @@ impl<A: DurableAction> DurableActionHandler<A> {
         let pattern = RoutePattern::new(A::PATH);
         let Some(folder) = plan_folder(&pattern) else {
             let key = StoredPlan::<A>::storage_key(&[]);
-            return self.complete_if_stale(context, &key).await;
+            return self.complete_if_stale(context, key.as_str()).await;
         };
         let storage = &context.services().mount.storage;
         let mut folders = vec![folder];
@@ -110,7 +111,7 @@ impl<A: DurableAction> ErasedDurableAction for DurableActionHandler<A> {
         A::Input::check_defaults()
     }
 
-    fn target_documents(&self) -> Vec<crate::required_document::RequiredDocumentSpec> {
+    fn target_documents(&self) -> Vec<RequiredDocumentSpec> {
         <A::Target as RequiredDocument>::document_specs()
     }
 
@@ -120,8 +121,7 @@ impl<A: DurableAction> ErasedDurableAction for DurableActionHandler<A> {
         captures: &[&str],
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
-        let input = A::Input::from_fields(fields);
-        let input = input.map_err(|error| EngineError::user(error.to_string()))?;
+        let input = read_input(fields)?;
         let response = run(&*self.0, context, captures, input).await?;
         Ok(response.into_engine_response(Operation::Update))
     }
@@ -135,7 +135,7 @@ pub(super) async fn run<A: DurableAction>(
     input: A::Input,
 ) -> Result<Response, Error> {
     let key = StoredPlan::<A>::storage_key(captures);
-    if let Some(interrupted) = StoredPlan::<A>::load(context, &key).await? {
+    if let Some(interrupted) = StoredPlan::<A>::load(context, key.as_str()).await? {
         if interrupted.may_be_running(context.now()) {
             return Err(in_progress());
         }
@@ -147,7 +147,7 @@ pub(super) async fn run<A: DurableAction>(
     let plan = action.prepare(&preparation).await?;
     let stale_at = stale_after(context.now(), A::timeout(&target));
     let account = A::account(&target);
-    let mut stored = StoredPlan::<A>::new(key, captures, account, stale_at, plan);
+    let mut stored = StoredPlan::<A>::new(captures, account, stale_at, plan);
     store(context, &mut stored).await?;
     match call_with_deadline(action, context, &target, &stored, false).await {
         Ok(outcome) => settle(action, context, stored, &outcome).await,
@@ -196,36 +196,16 @@ async fn store<A: DurableAction>(
     context: &Context,
     stored: &mut StoredPlan<A>,
 ) -> Result<(), Error> {
-    let storage = &context.services().mount.storage;
-    let mut batch = stored.to_batch();
-    if storage.is_atomic() {
-        batch.preconditions.push(unchanged_precondition(&stored.key, stored.entry.as_ref()));
+    let value = stored.encode();
+    match stored.record.replace(context, value, None, None).await? {
+        true => Ok(()),
+        false => Err(in_progress()),
     }
-    match storage.commit(batch).await {
-        Ok(()) => {}
-        Err(StorageError::Precondition(_)) => return Err(in_progress()),
-        Err(error) => return Err(error.into()),
-    }
-    let entry = storage.get(&stored.key).await?;
-    // Another run may have stored its plan in between, on a host without preconditions.
-    match entry.filter(|entry| entry.value == stored.encode()) {
-        Some(entry) => stored.entry = Some(entry),
-        None => return Err(in_progress()),
-    }
-    Ok(())
 }
 
 /// Deletes a plan that wasn't carried out, unless another run has replaced it.
 async fn discard<A: DurableAction>(context: &Context, stored: &StoredPlan<A>) -> Result<(), Error> {
-    let storage = &context.services().mount.storage;
-    let mut batch = StorageBatch::delete(stored.key.clone());
-    if storage.is_atomic() {
-        batch.preconditions.push(unchanged_precondition(&stored.key, stored.entry.as_ref()));
-    }
-    match storage.commit(batch).await {
-        Err(StorageError::Precondition(_)) => Ok(()),
-        done => Ok(done?),
-    }
+    stored.record.delete(context, None).await.map(drop)
 }
 
 /// Stores the changed document and deletes the plan in one batch. On hosts without atomic storage
@@ -241,9 +221,9 @@ async fn settle<A: DurableAction>(
         (A::account(&target) == stored.account)
             .then(|| action.settle(&stored.plan, outcome, target))
     };
-    let plan = unchanged_precondition(&stored.key, stored.entry.as_ref());
+    let (plan, unchanged) = (stored.record.key(), stored.record.unchanged());
     let documents = context.documents();
-    let settled = documents.replace_and_delete::<A::Target>(&captures, edit, &stored.key, plan);
+    let settled = documents.replace_and_delete::<A::Target>(&captures, edit, plan, unchanged);
     match settled.await? {
         Some(target) => Ok(action.respond(&stored.plan, &target)),
         None => {
@@ -264,14 +244,7 @@ async fn call_with_deadline<A: DurableAction>(
     let call = ActionCall { target, name, plan: &stored.plan, is_repeated, context };
     let timeout: Duration = A::timeout(target);
     let until = stored.call_deadline(timeout).min(context.deadline());
-    tokio::select! {
-        biased;
-        () = clock::wait_for_deadline(&**context.clock(), until) => {
-            let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
-            Err(Error::unanswered(A::SYSTEM, A::PATH, reason))
-        }
-        outcome = action.call(&call) => outcome,
-    }
+    with_deadline(context, until, timeout, (A::SYSTEM, A::PATH), action.call(&call)).await
 }
 
 /// The error for an action whose document was deleted, or names another account now.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use strongroom_engine::{StorageBatch, StorageChange, StorageEntry};
 use strongroom_schema::field::{FieldGroup, build_object};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Fields, Timestamp};
 
 use super::DurableAction;
 use crate::records::RecordKey;
+use crate::sealed_record::SealedRecord;
 use crate::{Context, Error};
 
 /// The bucket of records in which plans are stored.
@@ -32,41 +32,40 @@ const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A plan with the version of its record.
 pub(super) struct StoredPlan<A: DurableAction> {
-    pub(super) key: String,
+    pub(super) record: SealedRecord,
     pub(super) captures: Vec<String>,
     stale_at: Timestamp,
     pub(super) account: String,
     repeats: u32,
     pub(super) plan: A::Plan,
-    pub(super) entry: Option<StorageEntry>,
 }
 
 impl<A: DurableAction> StoredPlan<A> {
     /// A plan that is not stored yet.
     pub(super) fn new(
-        key: String,
         captures: &[&str],
         account: String,
         stale_at: Timestamp,
         plan: A::Plan,
     ) -> Self {
+        let record = SealedRecord::new(&Self::storage_key(captures));
         let captures = captures.iter().map(|&capture| capture.to_owned()).collect();
-        Self { key, captures, stale_at, account, repeats: 0, plan, entry: None }
+        Self { record, captures, stale_at, account, repeats: 0, plan }
     }
 
     /// The key of the plan for the document that the captures name. Only one plan for it exists at a
     /// time.
-    pub(super) fn storage_key(captures: &[&str]) -> String {
-        let name = RoutePattern::new(A::PATH).storage_key(captures);
-        RecordKey::new(PLAN_BUCKET, &name).as_str().to_owned()
+    pub(super) fn storage_key(captures: &[&str]) -> RecordKey {
+        RecordKey::new(PLAN_BUCKET, &RoutePattern::new(A::PATH).storage_key(captures))
     }
 
     /// Reads the plan at a key; `None` if there is none.
     pub(super) async fn load(context: &Context, key: &str) -> Result<Option<Self>, Error> {
-        let storage = &context.services().mount.storage;
-        let Some(entry) = storage.get(key).await? else { return Ok(None) };
-        let unreadable = || Error::internal("a stored plan can't be read by this version");
-        let fields = Fields::from_trusted(&entry.value).map_err(|_| unreadable())?;
+        const UNREADABLE: &str = "a stored plan can't be read by this version";
+        let unreadable = || Error::internal(UNREADABLE);
+        let Some((record, fields)) = SealedRecord::find(context, key, UNREADABLE).await? else {
+            return Ok(None);
+        };
         let captures =
             fields.get(CAPTURES_FIELD).and_then(|raw| serde_json::from_str(raw.get()).ok());
         let plan = fields.get(PLAN_FIELD).and_then(|raw| {
@@ -74,13 +73,12 @@ impl<A: DurableAction> StoredPlan<A> {
             A::Plan::from_fields(&plan).ok()
         });
         Ok(Some(Self {
-            key: key.to_owned(),
+            record,
             captures: captures.ok_or_else(unreadable)?,
             stale_at: read_stale_time(&fields).ok_or_else(unreadable)?,
             account: fields.text(ACCOUNT_FIELD).ok_or_else(unreadable)?,
             repeats: read_repeats(&fields),
             plan: plan.ok_or_else(unreadable)?,
-            entry: Some(entry),
         }))
     }
 
@@ -93,13 +91,6 @@ impl<A: DurableAction> StoredPlan<A> {
     /// Whether the call may still be running.
     pub(super) fn may_be_running(&self, now: Timestamp) -> bool {
         self.stale_at > now
-    }
-
-    /// The batch that stores the plan, which replaces the one it was read from.
-    pub(super) fn to_batch(&self) -> StorageBatch {
-        let change =
-            StorageChange::Put { key: self.key.clone(), value: self.encode(), seal_wrap: true };
-        StorageBatch { preconditions: Vec::new(), changes: vec![change] }
     }
 
     /// Whether a repetition is due: the call can't be running, and the pause after the last repetition

@@ -5,15 +5,14 @@ use std::time::Duration;
 use strongroom_types::Timestamp;
 
 use super::RotationFields;
-use crate::field::FieldGroup;
-use crate::{FieldGroup as DeriveFieldGroup, Secret};
+use crate::{FieldGroup, Secret};
 
 /// The delay before a rotation is repeated after its first failure; it doubles with each further one.
 const RETRY_DELAY: Duration = Duration::from_secs(10);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3600);
 
 /// The stored state of one account. It is written in one batch with its place in the queue.
-#[derive(DeriveFieldGroup)]
+#[derive(FieldGroup)]
 pub(super) struct AccountState {
     /// Name of the account.
     pub(super) account: String,
@@ -131,9 +130,5 @@ impl AccountState {
     pub(super) fn set_next(&mut self, planned: Timestamp) {
         self.planned = planned;
         self.next_attempt = planned;
-    }
-
-    pub(super) fn encode(&self) -> bytes::Bytes {
-        strongroom_schema::field::build_object(|out| self.write_stored(out)).into_bytes()
     }
 }

@@ -11,23 +11,23 @@
 //! an outdated place is deleted when it is due.
 
 use bytes::Bytes;
-use strongroom_engine::{StorageBatch, StorageChange, StorageEntry, StorageError};
-use strongroom_types::{Fields, Timestamp};
+use strongroom_engine::{StorageBatch, StorageChange};
+use strongroom_types::Timestamp;
 
 use super::account_state::AccountState;
-use crate::field::FieldGroup;
-use crate::records::{RecordKey, unchanged_precondition};
+use crate::records::RecordKey;
+use crate::sealed_record::{SealedRecord, encode_group};
 use crate::{Context, Error};
 
 /// The bucket of records with the states of accounts.
-pub(crate) const ACCOUNT_BUCKET: &str = "static";
+pub(super) const ACCOUNT_BUCKET: &str = "static";
 /// The bucket of records with the queue.
-pub(crate) const DUE_BUCKET: &str = "staticdue";
+const DUE_BUCKET: &str = "staticdue";
 
 /// A state with the version of its record.
 pub(super) struct StoredAccount {
     pub(super) state: AccountState,
-    entry: Option<StorageEntry>,
+    record: SealedRecord,
     /// When the rotation is tried, according to the stored queue; `None` for a state that isn't
     /// stored yet.
     queued_at: Option<Timestamp>,
@@ -53,16 +53,14 @@ impl<'c> AccountStore<'c> {
 
     /// Reads the state of an account by the path of its role.
     pub(super) async fn get(&self, role_path: &str) -> Result<Option<StoredAccount>, Error> {
+        const UNREADABLE: &str = "the state of an account can't be read by this version";
         let key = account_key(role_path);
-        let Some(entry) = self.context.services().mount.storage.get(&key).await? else {
-            return Ok(None);
+        let found = SealedRecord::find_group(self.context, &key, UNREADABLE).await?;
+        let known = |(record, state): (SealedRecord, AccountState)| {
+            let queued_at = Some(state.next_attempt);
+            StoredAccount { state, record, queued_at }
         };
-        let unreadable =
-            || Error::internal("the state of an account can't be read by this version");
-        let fields = Fields::from_trusted(&entry.value).map_err(|_| unreadable())?;
-        let state = AccountState::from_fields(&fields).map_err(|_| unreadable())?;
-        let queued_at = Some(state.next_attempt);
-        Ok(Some(StoredAccount { state, entry: Some(entry), queued_at }))
+        Ok(found.map(known))
     }
 
     /// Stores a state that was read before, or a new one, together with its place in the queue.
@@ -71,33 +69,19 @@ impl<'c> AccountStore<'c> {
         role_path: &str,
         stored: &mut StoredAccount,
     ) -> Result<(), Error> {
-        let storage = &self.context.services().mount.storage;
-        let key = account_key(role_path);
         let due = stored.state.next_attempt;
-        let mut batch = StorageBatch::default();
-        if stored.queued_at != Some(due) {
-            let place = due_key(due, role_path);
-            let value = Bytes::from_static(b"1");
-            batch.changes.push(StorageChange::Put { key: place, value, seal_wrap: false });
-        }
-        let value = stored.state.encode();
-        batch.changes.push(StorageChange::Put { key: key.clone(), value, seal_wrap: true });
-        if let Some(before) = stored.queued_at.filter(|before| *before != due) {
-            batch.changes.push(StorageChange::Delete { key: due_key(before, role_path) });
-        }
-        if storage.is_atomic() {
-            batch.preconditions.push(unchanged_precondition(&key, stored.entry.as_ref()));
-        }
-        match storage.commit(batch).await {
-            Ok(()) => {}
-            Err(StorageError::Precondition(_)) => return Err(Error::write_conflict()),
-            Err(error) => return Err(error.into()),
-        }
-        let entry = storage.get(&key).await?;
-        // Another instance may have stored a state in between, on a host without preconditions.
-        match entry.filter(|entry| entry.value == stored.state.encode()) {
-            Some(entry) => stored.entry = Some(entry),
-            None => return Err(Error::write_conflict()),
+        let is_moved = stored.queued_at != Some(due);
+        let added = is_moved.then(|| StorageChange::Put {
+            key: due_key(due, role_path),
+            value: Bytes::from_static(b"1"),
+            seal_wrap: false,
+        });
+        let before = stored.queued_at.filter(|_| is_moved);
+        let removed =
+            before.map(|before| StorageChange::Delete { key: due_key(before, role_path) });
+        let value = encode_group(&stored.state);
+        if !stored.record.replace(self.context, value, added, removed).await? {
+            return Err(Error::write_conflict());
         }
         stored.queued_at = Some(due);
         Ok(())
@@ -107,20 +91,10 @@ impl<'c> AccountStore<'c> {
     /// since it was read.
     pub(super) async fn delete(&self, role_path: &str) -> Result<(), Error> {
         let Some(stored) = self.get(role_path).await? else { return Ok(()) };
-        let storage = &self.context.services().mount.storage;
-        let place = due_key(stored.state.next_attempt, role_path);
-        let changes = vec![
-            StorageChange::Delete { key: account_key(role_path) },
-            StorageChange::Delete { key: place },
-        ];
-        let mut batch = StorageBatch { preconditions: Vec::new(), changes };
-        if storage.is_atomic() {
-            let key = account_key(role_path);
-            batch.preconditions.push(unchanged_precondition(&key, stored.entry.as_ref()));
-        }
-        match storage.commit(batch).await {
-            Err(StorageError::Precondition(_)) => Err(Error::write_conflict()),
-            done => Ok(done?),
+        let place = StorageChange::Delete { key: due_key(stored.state.next_attempt, role_path) };
+        match stored.record.delete(self.context, Some(place)).await? {
+            true => Ok(()),
+            false => Err(Error::write_conflict()),
         }
     }
 
@@ -156,13 +130,13 @@ impl<'c> AccountStore<'c> {
 
 impl StoredAccount {
     /// A state that isn't stored yet.
-    pub(super) fn new(state: AccountState) -> Self {
-        Self { state, entry: None, queued_at: None }
+    pub(super) fn new(role_path: &str, state: AccountState) -> Self {
+        Self { state, record: SealedRecord::new(&account_key(role_path)), queued_at: None }
     }
 }
 
-fn account_key(role_path: &str) -> String {
-    RecordKey::new(ACCOUNT_BUCKET, role_path).as_str().to_owned()
+fn account_key(role_path: &str) -> RecordKey {
+    RecordKey::new(ACCOUNT_BUCKET, role_path)
 }
 
 /// Times before 1970 are stored as the epoch, since they are due anyway.

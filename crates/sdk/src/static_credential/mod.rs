@@ -91,13 +91,14 @@ pub use rotation_fields::RotationFields;
 pub use schedule::RotationSchedule;
 
 use self::account_store::ACCOUNT_BUCKET;
-use self::role_document::RoleDocument;
+use self::role_document::RoleFollower;
 use self::rotator::Rotator;
 use crate::action::ActionHandler;
 use crate::blueprint::RouteTarget;
 use crate::credential::RequiredDocument;
 use crate::document::Document;
 use crate::document_hooks::DocumentHooks;
+use crate::followed_document::FollowedDocument;
 use crate::resource::RouteActions;
 use crate::{Context, Error, Secret};
 
@@ -228,7 +229,7 @@ impl crate::Blueprint {
             write: Some(Arc::new(ActionHandler::new(rotate))),
             ..RouteActions::default()
         };
-        let roles = RouteTarget::Document(Arc::new(RoleDocument::new(rotator)));
+        let roles = RouteTarget::Document(Arc::new(FollowedDocument::new(RoleFollower(rotator))));
         // The paths of an account take the same names as its role.
         let follow_case = |engine: Self| match S::Role::FOLDS_CASE {
             true => engine.folds_case(),

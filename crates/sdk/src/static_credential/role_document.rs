@@ -1,32 +1,24 @@
-//! [`RoleDocument`]: the document of a static role, whose writes and deletes its account follows.
+//! [`RoleFollower`]: lets the account of a static role follow the writes and deletes of the role.
 
-use std::any::TypeId;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_engine::{DataResponse, EngineError, EngineRequest, EngineResponse, Operation};
-use strongroom_schema::field::{FieldSpec, InvalidInput};
+use strongroom_schema::field::FieldSpec;
 use strongroom_types::RawObject;
 
 use super::StaticCredential;
 use super::responses::ImportFields;
 use super::rotator::Rotator;
-use crate::action::Input;
-use crate::document::DocumentStore;
+use crate::action::{Input, read_input};
+use crate::followed_document::DocumentFollower;
 use crate::stored_document::{ErasedDocument, TypedDocument, preview_merge};
-use crate::{Context, Error, Listing};
+use crate::{Context, Error};
 
-/// The document of the roles of one kind of static credential.
-pub(super) struct RoleDocument<S: StaticCredential> {
-    document: TypedDocument<S::Role>,
-    rotator: Arc<Rotator<S>>,
-}
+/// Lets the accounts of one kind of static credential follow their roles.
+pub(super) struct RoleFollower<S: StaticCredential>(pub(super) Arc<Rotator<S>>);
 
-impl<S: StaticCredential> RoleDocument<S> {
-    pub(super) fn new(rotator: Arc<Rotator<S>>) -> Self {
-        Self { document: TypedDocument::new(), rotator }
-    }
-
+impl<S: StaticCredential> RoleFollower<S> {
     /// Refuses to give an existing role another account: the password of the earlier one would be
     /// lost.
     async fn check_same_account(
@@ -48,53 +40,14 @@ impl<S: StaticCredential> RoleDocument<S> {
 }
 
 #[async_trait]
-impl<S: StaticCredential> ErasedDocument for RoleDocument<S> {
-    fn fields(&self) -> Vec<&'static FieldSpec> {
-        self.document.fields().into_iter().chain(ImportFields::FIELDS).collect()
-    }
+impl<S: StaticCredential> DocumentFollower for RoleFollower<S> {
+    type Document = S::Role;
 
-    fn type_id(&self) -> TypeId {
-        ErasedDocument::type_id(&self.document)
-    }
-
-    fn check_defaults(&self) -> Result<(), InvalidInput> {
-        self.document.check_defaults()
-    }
-
-    fn seal_wrap(&self) -> bool {
-        self.document.seal_wrap()
-    }
-
-    fn local(&self) -> bool {
-        self.document.local()
-    }
-
-    fn replaces(&self) -> bool {
-        self.document.replaces()
-    }
-
-    fn listed_fields(&self) -> Vec<&'static str> {
-        self.document.listed_fields()
-    }
-
-    async fn list(
-        &self,
-        documents: &DocumentStore,
-        listing: &Listing,
-    ) -> Result<EngineResponse, EngineError> {
-        self.document.list(documents, listing).await
-    }
-
-    fn storage_key(&self, path: &str) -> String {
-        self.document.storage_key(path)
-    }
-
-    async fn exists(&self, documents: &DocumentStore, key: &str) -> Result<bool, EngineError> {
-        self.document.exists(documents, key).await
-    }
+    const INPUT_FIELDS: &'static [FieldSpec] = ImportFields::FIELDS;
 
     async fn handle(
         &self,
+        document: &TypedDocument<S::Role>,
         context: &Context,
         key: &str,
         name: &str,
@@ -102,16 +55,15 @@ impl<S: StaticCredential> ErasedDocument for RoleDocument<S> {
     ) -> Result<EngineResponse, EngineError> {
         let is_write = matches!(request.operation, Operation::Create | Operation::Update);
         if is_write {
-            let import = ImportFields::from_fields(&request.fields);
-            let import = import.map_err(|error| EngineError::user(error.to_string()))?;
+            let import: ImportFields = read_input(&request.fields)?;
             self.check_same_account(context, key, request).await?;
-            let response = self.document.handle(context, key, name, request).await?;
-            let followed = self.rotator.follow_role(context, name, import).await?;
+            let response = document.handle(context, key, name, request).await?;
+            let followed = self.0.follow_role(context, name, import).await?;
             return Ok(with_warning(response, followed));
         }
-        let response = self.document.handle(context, key, name, request).await?;
+        let response = document.handle(context, key, name, request).await?;
         if request.operation == Operation::Delete {
-            self.rotator.forget(context, name).await?;
+            self.0.forget(context, name).await?;
         }
         Ok(response)
     }

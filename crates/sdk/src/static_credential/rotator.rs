@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use strongroom_schema::pattern::RoutePattern;
-use strongroom_types::{KeyedSerialQueue, Timestamp, Ttl, clock};
+use strongroom_types::{KeyedSerialQueue, Timestamp, Ttl};
 
 use super::account_state::AccountState;
 use super::account_store::{AccountStore, QueueEntry, StoredAccount};
@@ -16,6 +16,7 @@ use crate::action::Response;
 use crate::credential::RequiredDocument;
 use crate::document::Document;
 use crate::field::DurationSecs;
+use crate::outside_call::with_deadline;
 use crate::{Context, Error, Secret};
 
 /// How many rotations may wait for their turn, for all accounts together.
@@ -78,14 +79,15 @@ impl<S: StaticCredential> Rotator<S> {
         let role = context.named::<S::Role>(name).await?;
         let rotation = S::rotation(&role);
         let stored = AccountStore::new(context).get(&role_path::<S>(name)).await?;
-        let state = stored.map(|stored| stored.state).filter(|state| state.present.is_some());
-        let Some(AccountState { present: Some(password), .. }) = &state else {
+        let state = stored.map(|stored| stored.state);
+        let Some((state, password)) =
+            state.as_ref().and_then(|state| Some((state, state.present.as_ref()?)))
+        else {
             return Err(Error::user(
                 "the password of the account has not been rotated yet; rotate it, or wait until the \
                  outside system can be reached",
             ));
         };
-        let Some(state) = &state else { return Ok(Response::not_found()) };
         let schedule = rotation.rotation_schedule.as_ref();
         let period = rotation.rotation_period;
         let response = Response::unleased_secret(&StaticCredentialResponse {
@@ -314,7 +316,7 @@ impl<S: StaticCredential> Rotator<S> {
                 None => {
                     let planned = if rotates_at_once { now } else { rotation.next_rotation(now) };
                     let state = AccountState::new(&account, password, now, planned);
-                    store.put(&path, &mut StoredAccount::new(state)).await?;
+                    store.put(&path, &mut StoredAccount::new(&path, state)).await?;
                     Ok(Adoption::New)
                 }
             }
@@ -417,15 +419,8 @@ impl<S: StaticCredential> Rotator<S> {
             context,
         };
         let call = self.credential.set_password(&change);
-        let until = begun.plus(timeout);
-        let outcome = tokio::select! {
-            biased;
-            () = clock::wait_for_deadline(&**context.clock(), until) => {
-                let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
-                Err(Error::unanswered(S::SYSTEM, "set password", reason))
-            }
-            outcome = call => outcome,
-        };
+        let (until, what) = (begun.plus(timeout), (S::SYSTEM, "set password"));
+        let outcome = with_deadline(context, until, timeout, what, call).await;
         if let Err(error) = &outcome
             && !error.is_uncertain()
             && !is_repeated
