@@ -21,6 +21,7 @@ test:
 ## Runs the tests that take minutes, which `make test` leaves out.
 test-long:
 	$(CARGO) test --workspace --all-features --locked --test e2e -- --ignored
+	$(CARGO) test -p strongroom-auth-approle --locked -- --ignored
 	$(MAKE) package VERIFY=
 
 ## Formatting, dependencies, lints and documentation, as CI checks them.

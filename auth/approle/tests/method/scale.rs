@@ -56,7 +56,7 @@ async fn requests_cost_the_same_however_many_secret_ids_there_are() {
 
 /// Takes some ten minutes without optimisation, and a gigabyte; run it with `--ignored`.
 #[tokio::test]
-#[ignore = "takes minutes"]
+#[ignore = "takes minutes: make test-long"]
 async fn requests_cost_the_same_with_a_million_secret_ids() {
     check_costs_with(1_000_000).await;
 }
