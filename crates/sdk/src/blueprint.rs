@@ -1,37 +1,37 @@
 //! [`Blueprint`]: an engine as a list of declarations.
 
+mod checks;
 mod documents;
+mod route;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
-use strongroom_engine::{EngineDescription, EngineError, MountKind, Operation, SpecialPaths};
-use strongroom_schema::field::{FieldSpec, InvalidInput};
-use strongroom_schema::openapi::{PathDoc, PathVerbs};
+use strongroom_engine::intent::WAL_FOLDER;
+use strongroom_engine::{EngineDescription, MountKind, Operation, SpecialPaths};
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, Response};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
 use crate::document_part::DocumentPart;
-use crate::durable_action::ErasedDurableAction;
 use crate::free_form::FreeForm;
 use crate::internal_documents::InternalDocument;
 use crate::leased_credential::{ErasedCredential, LeasedCredential};
 use crate::lifecycle::LifecycleDeclarations;
 use crate::login::Login;
-use crate::login_handler::{ErasedLogin, LoginHandler};
+use crate::login_handler::LoginHandler;
 use crate::migration::Migration;
 use crate::records::RecordKey;
-use crate::required_document::RequiredDocumentSpec;
 use crate::resource::{
     ErasedListAction, ListHandler, ListHereHandler, Listing, Resource, RouteActions,
 };
-use crate::stored_document::{ErasedDocument, TypedDocument};
+use crate::stored_document::TypedDocument;
 use crate::{Context, Error};
+
+pub(crate) use self::route::{Route, RouteTarget};
 
 /// The declaration of an engine. Routing, existence checks, lists, special paths, help, OpenAPI and
 /// lease handling follow from it. It is also the
@@ -59,29 +59,6 @@ pub struct Blueprint {
 
 /// Returns the hint for requests to a path that isn't declared, if there is one.
 pub(crate) type UnknownPathHint = fn(Operation, &str) -> Option<String>;
-
-/// One declared path and what handles it.
-#[derive(Clone)]
-pub(crate) struct Route {
-    pub(crate) pattern: RoutePattern,
-    pub(crate) help: &'static str,
-    pub(crate) root: bool,
-    pub(crate) unauthenticated: bool,
-    /// Captures are converted to lower case, whatever their case in the request.
-    pub(crate) folds_case: bool,
-    pub(crate) target: RouteTarget,
-}
-
-/// What handles the requests to a path.
-#[derive(Clone)]
-pub(crate) enum RouteTarget {
-    Document(Arc<dyn ErasedDocument>),
-    FreeForm(Arc<FreeForm>),
-    Credential(Arc<dyn ErasedCredential>),
-    Login(Arc<dyn ErasedLogin>),
-    DurableAction(Arc<dyn ErasedDurableAction>),
-    Actions(Box<RouteActions>),
-}
 
 impl Blueprint {
     /// A secrets engine without paths. `name` is the engine's name, by which it is mounted;
@@ -432,127 +409,6 @@ impl Blueprint {
         }
     }
 
-    /// Rejects declarations that hide each other or use paths reserved by the SDK.
-    pub(crate) fn check_declarations(&self) -> Result<(), EngineError> {
-        let refused = |reason: String| Err(EngineError::internal(reason));
-        if let Some(fault) = self.lifecycle.declaration_error() {
-            return refused(fault);
-        }
-        for (index, route) in self.routes.iter().enumerate() {
-            let (path, special) = (route.pattern.as_str(), route.pattern.to_special_path());
-            let (before, after) =
-                (self.routes.iter().take(index), self.routes.iter().skip(index + 1));
-            if after.clone().any(|other| other.pattern.to_special_path() == special) {
-                return refused(format!("the path {path:?} is declared twice"));
-            }
-            let example = route.pattern.example_path();
-            if let Some(hiding) = before.clone().find(|b| b.pattern.match_path(&example).is_some())
-            {
-                let hiding = hiding.pattern.as_str();
-                return refused(format!("the path {path:?} is hidden by {hiding:?} before it"));
-            }
-            if let RouteTarget::Credential(credential) = &route.target
-                && before.clone().any(|before| before.is_of_kind(credential.kind()))
-            {
-                let kind = credential.kind();
-                return refused(format!("two credentials are of the kind {kind:?}"));
-            }
-            if self.has_credentials() && route.reaches_reserved_folders() {
-                return refused(format!("documents at {path:?} could lie where intents are kept"));
-            }
-            if let Some(fault) = route.pattern.declaration_error() {
-                return refused(format!("the path {path:?} is none: {fault}"));
-            }
-            if let Err(error) = route.check_defaults() {
-                return refused(format!("a default at {path:?} can't be read: {error}"));
-            }
-            if let RouteTarget::Credential(credential) = &route.target {
-                check_no_repeated_field(route, &**credential)?;
-                let (configs, roles) = (credential.config_documents(), credential.role_documents());
-                self.check_required_documents(route, configs, roles)?;
-            }
-            if let RouteTarget::DurableAction(action) = &route.target {
-                let targets = action.target_documents();
-                let captures = route.pattern.captures().count();
-                if targets.iter().any(|target| target.capture_count() != captures) {
-                    return refused(format!(
-                        "the path {path:?} and the document that it changes have different captures"
-                    ));
-                }
-                self.check_required_documents(route, Vec::new(), targets)?;
-            }
-        }
-        if let Some(fault) = self.document_error() {
-            return refused(fault);
-        }
-        self.check_kind()
-    }
-
-    /// Checks that secrets engines declare no logins, and auth methods at least one and no
-    /// credentials.
-    fn check_kind(&self) -> Result<(), EngineError> {
-        let refused = |reason: &str| Err(EngineError::internal(reason));
-        let has_logins =
-            self.routes.iter().any(|route| matches!(route.target, RouteTarget::Login(_)));
-        match self.kind {
-            MountKind::Secret if has_logins => {
-                refused("a secrets engine has no logins: see Blueprint::auth_method")
-            }
-            MountKind::Auth if !has_logins => refused("an auth method declares a login"),
-            MountKind::Auth if self.has_credentials() => {
-                refused("an auth method issues no credentials: see Blueprint::new")
-            }
-            MountKind::Secret | MountKind::Auth => Ok(()),
-        }
-    }
-
-    /// Checks that the documents a credential or durable action requires can be written, and that
-    /// the path captures the role's name. Otherwise every request would ask the user to write a
-    /// document that has no path.
-    fn check_required_documents(
-        &self,
-        of: &Route,
-        configs: Vec<RequiredDocumentSpec>,
-        roles: Vec<RequiredDocumentSpec>,
-    ) -> Result<(), EngineError> {
-        let refused = |reason: String| Err(EngineError::internal(reason));
-        let at = of.pattern.as_str();
-        if let Some(config) = configs.iter().find(|config| config.capture_count() > 0) {
-            let path = config.path;
-            return refused(format!("the configuration of {at:?} is a collection: {path:?}"));
-        }
-        let captures = at.matches('{').count();
-        if let Some(role) = roles.iter().find(|role| role.capture_count() > captures) {
-            let path = role.path;
-            return refused(format!("the path {at:?} doesn't name which of {path:?} is its role"));
-        }
-        for RequiredDocumentSpec { path, type_id } in configs.into_iter().chain(roles) {
-            let special = RoutePattern::new(path).to_special_path();
-            let declared =
-                self.routes.iter().find(|route| route.pattern.to_special_path() == special);
-            let fits = declared.is_some_and(|route| match &route.target {
-                RouteTarget::Document(document) => document.type_id() == type_id,
-                // The actions read and write it with the store of documents.
-                RouteTarget::Actions(actions) => {
-                    let mut internal = self.internal_documents.iter();
-                    actions.write.is_some()
-                        && internal.any(|internal| internal.document.type_id() == type_id)
-                }
-                RouteTarget::FreeForm(_)
-                | RouteTarget::Credential(_)
-                | RouteTarget::Login(_)
-                | RouteTarget::DurableAction(_) => false,
-            });
-            if !fits {
-                return refused(format!(
-                    "the document at {path:?}, which {at:?} needs, is not declared: see \
-                     Blueprint::document, and internal_document for one that a resource writes"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     pub(crate) fn has_credentials(&self) -> bool {
         self.routes.iter().any(|route| matches!(route.target, RouteTarget::Credential(_)))
     }
@@ -597,24 +453,6 @@ impl Blueprint {
     }
 }
 
-/// Checks that a credential's input doesn't declare a field of the lifetime once more.
-fn check_no_repeated_field(
-    of: &Route,
-    credential: &dyn ErasedCredential,
-) -> Result<(), EngineError> {
-    let (path, fields) = (of.pattern.as_str(), credential.fields());
-    let is_repeated = |(index, spec): (usize, &&FieldSpec)| {
-        fields.iter().take(index).any(|earlier| earlier.name == spec.name)
-    };
-    match fields.iter().enumerate().find(|entry| is_repeated(*entry)) {
-        Some((_, spec)) => Err(EngineError::internal(format!(
-            "the input at {path:?} declares {:?}, which Credential::CLIENT_SETS_LIFETIME adds",
-            spec.name
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// The storage key of a single document, or the folder of a collection.
 fn storage_prefix(pattern: &RoutePattern) -> String {
     let path = pattern.as_str();
@@ -628,128 +466,12 @@ impl fmt::Debug for Blueprint {
     }
 }
 
-impl Route {
-    /// The fields that a client may send to this path.
-    pub(crate) fn fields(&self) -> Vec<&'static FieldSpec> {
-        match &self.target {
-            RouteTarget::Document(document) => {
-                document.fields().into_iter().filter(|spec| !spec.internal).collect()
-            }
-            RouteTarget::FreeForm(_) => Vec::new(),
-            RouteTarget::Credential(credential) => credential.fields(),
-            RouteTarget::Login(login) => login.fields().iter().collect(),
-            RouteTarget::DurableAction(action) => action.fields().iter().collect(),
-            RouteTarget::Actions(actions) => actions.all_fields(),
-        }
-    }
-
-    /// The path, and for a collection the folder that lists it, as OpenAPI describes them.
-    pub(crate) fn path_docs(&self) -> Vec<PathDoc<'static>> {
-        let all = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
-        let (verbs, creates) = match &self.target {
-            RouteTarget::Document(_) => {
-                (PathVerbs { list: self.pattern.ends_in_rest(), ..all }, true)
-            }
-            RouteTarget::FreeForm(_) => (PathVerbs { list: true, ..all }, true),
-            RouteTarget::Credential(credential) => {
-                let by = credential.issued_by();
-                let (read, write) = (by.includes_read(), by.includes_write());
-                (PathVerbs { read, write, ..PathVerbs::default() }, false)
-            }
-            RouteTarget::Login(_) | RouteTarget::DurableAction(_) => {
-                (PathVerbs { write: true, ..PathVerbs::default() }, false)
-            }
-            RouteTarget::Actions(actions) => {
-                let verbs = PathVerbs {
-                    read: actions.read.is_some(),
-                    list: actions.list.is_some() || actions.list_here.is_some(),
-                    write: actions.write.is_some(),
-                    patch: actions.patch.is_some(),
-                    delete: actions.delete.is_some(),
-                };
-                (verbs, actions.exists.is_some())
-            }
-        };
-        let path = PathDoc {
-            pattern: self.pattern.as_str(),
-            help: self.help,
-            fields: self.fields(),
-            verbs,
-            free_form: self.accepts_any_field(),
-            creates,
-            root: self.root,
-            unauthenticated: self.unauthenticated,
-        };
-        let folder =
-            self.pattern.list_folder().filter(|_| matches!(self.target, RouteTarget::Document(_)));
-        let list = folder.map(|folder| PathDoc {
-            pattern: folder.trim_end_matches('/'),
-            help: "Lists what there is.",
-            fields: Vec::new(),
-            verbs: PathVerbs { list: true, ..PathVerbs::default() },
-            creates: false,
-            ..path.clone()
-        });
-        list.into_iter().chain([path]).collect()
-    }
-
-    fn check_defaults(&self) -> Result<(), InvalidInput> {
-        match &self.target {
-            RouteTarget::Document(document) => document.check_defaults(),
-            RouteTarget::Actions(actions) => actions.check_defaults(),
-            RouteTarget::Login(login) => login.check_defaults(),
-            RouteTarget::DurableAction(action) => action.check_defaults(),
-            RouteTarget::Credential(credential) => credential.check_defaults(),
-            RouteTarget::FreeForm(_) => Ok(()),
-        }
-    }
-
-    fn is_of_kind(&self, kind: &str) -> bool {
-        matches!(&self.target, RouteTarget::Credential(credential) if credential.kind() == kind)
-    }
-
-    /// Whether documents of this path could be stored in the folders where the SDK keeps intents.
-    fn reaches_reserved_folders(&self) -> bool {
-        let stores = matches!(self.target, RouteTarget::Document(_) | RouteTarget::FreeForm(_));
-        let own = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
-        stores && own.iter().any(|folder| self.pattern.reaches_into(folder.trim_end_matches('/')))
-    }
-
-    /// Whether the path accepts fields of any name.
-    pub(crate) fn accepts_any_field(&self) -> bool {
-        matches!(self.target, RouteTarget::FreeForm(_))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     async fn no_content_action(_: Context, (): ()) -> Result<Response, Error> {
         Ok(Response::no_content())
-    }
-
-    fn declaration_error(blueprint: &Blueprint) -> String {
-        blueprint.check_declarations().map_or_else(|error| error.to_string(), |()| String::new())
-    }
-
-    #[test]
-    fn declarations_that_hide_each_other_are_refused() {
-        let new = || Blueprint::new("test", "1.0.0");
-        let twice =
-            new().read("a/{x}", "", no_content_action).write("a/{y}", "", no_content_action);
-        assert_eq!(declaration_error(&twice), "the path \"a/{x}\" is declared twice");
-        let hidden =
-            new().read("a/{x}", "", no_content_action).read("a/special", "", no_content_action);
-        assert_eq!(
-            declaration_error(&hidden),
-            "the path \"a/special\" is hidden by \"a/{x}\" before it"
-        );
-        let fine =
-            new().read("a/special", "", no_content_action).read("a/{x}", "", no_content_action);
-        assert_eq!(declaration_error(&fine), "");
-        let both = new().read("a", "", no_content_action).write("a", "", no_content_action);
-        assert_eq!(declaration_error(&both), "");
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! [`EngineInstance`]: a running instance of a [`Blueprint`], which implements [`Engine`] for the
 //! core.
 
+mod intent_rollback;
+mod single_task;
+mod storage_migration;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_engine::{
@@ -14,12 +18,12 @@ use strongroom_engine::{
 };
 use strongroom_schema::field::{FieldWarnings, apply_captures};
 use strongroom_schema::pattern::PathCaptures;
+use strongroom_types::RawObject;
 use strongroom_types::path::check_segments;
-use strongroom_types::{RawObject, Timestamp};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::single_task::SingleTask;
 use crate::Context;
 use crate::blueprint::{Blueprint, Route, RouteTarget};
 use crate::context::InstanceServices;
@@ -30,7 +34,7 @@ use crate::key_migration::{KeyMigratingStorage, current_key};
 use crate::lease_fields::credential_kind;
 use crate::leased_credential::ErasedCredential;
 use crate::lifecycle::{BackgroundTasks, TaskScheduler};
-use crate::migration::{self, MigrationGate};
+use crate::migration::MigrationGate;
 use crate::records::RecordStore;
 use crate::resource::{ErasedListAction, Listing};
 use crate::stored_document::{ErasedDocument, list_response};
@@ -49,16 +53,6 @@ pub(crate) struct EngineInstance {
     keyed_storage: Arc<KeyMigratingStorage>,
     key_migration_task: Arc<SingleTask>,
     scheduler: TaskScheduler,
-}
-
-/// State of a background task of which at most one runs per instance: undoing stale intents,
-/// migrating documents of an earlier version, or moving entries to their new keys.
-#[derive(Default)]
-struct SingleTask {
-    is_running: Mutex<bool>,
-    /// Notified by the periodic call, so that the task checks at once and not only when more is
-    /// due.
-    wake: Notify,
 }
 
 impl EngineInstance {
@@ -94,20 +88,6 @@ impl EngineInstance {
             keyed_storage: moved_keys,
             key_migration_task: Arc::default(),
             scheduler,
-        }
-    }
-
-    /// Rejects requests until the data of an earlier version has been migrated.
-    fn check_migrated(&self) -> Result<(), EngineError> {
-        match self.blueprint.migration() {
-            Some(takeover) if !self.migration_gate.is_open() => {
-                // After a failure the next attempt is made by the periodic call.
-                if !self.migration_gate.has_failed() {
-                    self.spawn_migration();
-                }
-                Err(EngineError::user(takeover.unavailable_message))
-            }
-            _ => Ok(()),
         }
     }
 
@@ -393,78 +373,6 @@ impl EngineInstance {
         }
     }
 
-    /// Migrates the data of an earlier version, until none is left or the instance closes.
-    fn spawn_migration(&self) {
-        let Some(takeover) = self.blueprint.migration().cloned() else { return };
-        if self.migration_gate.is_open()
-            || std::mem::replace(&mut *self.migration_task.lock_running(), true)
-        {
-            return;
-        }
-        let context = Context::background(self.services.clone());
-        let storage = self.services.mount.storage.clone();
-        let (gate, closing) = (self.migration_gate.clone(), self.closing.clone());
-        let done = SingleTaskGuard(self.migration_task.clone());
-        self.tasks.spawn(async move {
-            let _done = done;
-            match takeover.run(&context, &*storage, &gate, || !closing.is_cancelled()).await {
-                Ok(true) => gate.open(),
-                Ok(false) => {}
-                Err(error) => {
-                    gate.mark_failed();
-                    tracing::warn!(
-                        %error,
-                        "the secrets of the previous version could not be moved yet; the next periodic \
-                         call tries again"
-                    );
-                }
-            }
-        });
-    }
-
-    /// Moves records to their new keys, until none that can be moved is left or the instance
-    /// closes.
-    fn spawn_key_migration(&self) {
-        if self.keyed_storage.is_done()
-            || std::mem::replace(&mut *self.key_migration_task.lock_running(), true)
-        {
-            return;
-        }
-        let (keys, closing) = (self.keyed_storage.clone(), self.closing.clone());
-        let done = SingleTaskGuard(self.key_migration_task.clone());
-        self.tasks.spawn(async move {
-            let _done = done;
-            if let Err(error) = keys.move_all(|| !closing.is_cancelled()).await {
-                tracing::warn!(
-                    %error,
-                    "entries could not be moved to their new keys yet; the next periodic call tries again"
-                );
-            }
-        });
-    }
-
-    /// Checks whether this engine may open this mount, and whether a migration is needed first.
-    async fn inspect_storage(&self) -> Result<(), EngineError> {
-        let storage = &*self.services.mount.storage;
-        if let Err(error) = self.keyed_storage.check_for_legacy_keys().await {
-            // The first request checks again.
-            tracing::warn!(%error, "whether entries have old keys could not be seen yet");
-        }
-        if let Some(why) = self.blueprint.migrated_rejection()
-            && migration::has_records(storage).await?
-        {
-            return Err(EngineError::user(why));
-        }
-        if self.blueprint.migration().is_some() {
-            // Otherwise the migration begins with the first request or periodic call: hosts may
-            // hold back writes while an instance initialises, and there can be many.
-            if !migration::is_needed(storage).await? {
-                self.migration_gate.open();
-            }
-        }
-        Ok(())
-    }
-
     fn credential_of_lease(
         &self,
         lease: &LeaseContext,
@@ -472,32 +380,6 @@ impl EngineInstance {
         self.blueprint
             .credential_of_kind(&credential_kind(lease))
             .ok_or_else(|| EngineError::internal("secret is unsupported by this backend"))
-    }
-
-    /// Undoes stale intents now, and as they become stale, until none are left or the instance
-    /// closes. One such task runs at a time.
-    fn spawn_intent_rollback(&self) {
-        if !self.blueprint.has_credentials() {
-            return;
-        }
-        if std::mem::replace(&mut *self.intent_rollback.lock_running(), true) {
-            self.intent_rollback.wake.notify_one();
-            return;
-        }
-        let sweep = StaleIntentRollback {
-            blueprint: self.blueprint.clone(),
-            context: Context::background(self.services.clone()),
-            intents: self.intents.clone(),
-            task: self.intent_rollback.clone(),
-        };
-        let (closing, done) = (self.closing.clone(), SingleTaskGuard(self.intent_rollback.clone()));
-        self.tasks.spawn(async move {
-            let _done = done;
-            tokio::select! {
-                () = sweep.run_until_done() => {}
-                () = closing.cancelled() => {}
-            }
-        });
     }
 }
 
@@ -593,74 +475,6 @@ enum ListTarget<'a> {
     StorageFolder(String),
     /// A list action, with the folder relative to its path.
     Action(&'a Arc<dyn ErasedListAction>, &'a str),
-}
-
-/// The background work of undoing stale intents.
-struct StaleIntentRollback {
-    blueprint: Blueprint,
-    context: Context,
-    intents: IntentStore,
-    task: Arc<SingleTask>,
-}
-
-impl StaleIntentRollback {
-    async fn run_until_done(&self) {
-        loop {
-            match self.undo_due().await {
-                Ok(Some(next)) => tokio::select! {
-                    () = self.context.clock().sleep_until(next) => {}
-                    () = self.task.wake.notified() => {}
-                },
-                Ok(None) => return,
-                Err(error) => {
-                    // The next periodic call tries again.
-                    tracing::warn!(%error, "stale intents could not be read");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Undoes the intents that are due; returns when more will be.
-    async fn undo_due(&self) -> Result<Option<Timestamp>, crate::Error> {
-        let (due, mut next) = self.intents.claim_due().await?;
-        for due in due {
-            let kind = due.intent.kind.clone();
-            let Some(credential) = self.blueprint.credential_of_kind(&kind) else {
-                tracing::warn!(kind, "an intent of a kind this engine doesn't have is kept");
-                continue;
-            };
-            // A panic must not keep the other intents from being undone.
-            let undo = async { Ok(credential.undo(&self.context, &due).await?) };
-            match catch_panic(undo).await {
-                Ok(()) => {
-                    if let Some(again) = self.intents.record_undo_attempt(due).await? {
-                        next = Some(next.map_or(again, |next| next.min(again)));
-                    }
-                }
-                // The intent stays as it is, and the next periodic call tries again.
-                Err(error) => {
-                    tracing::warn!(%error, intent = due.uuid, "a credential could not be undone yet");
-                }
-            }
-        }
-        Ok(next)
-    }
-}
-
-/// Marks the task as finished when dropped, however it ends.
-struct SingleTaskGuard(Arc<SingleTask>);
-
-impl Drop for SingleTaskGuard {
-    fn drop(&mut self) {
-        *self.0.lock_running() = false;
-    }
-}
-
-impl SingleTask {
-    fn lock_running(&self) -> MutexGuard<'_, bool> {
-        self.is_running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The fields that every list request accepts.

@@ -1,16 +1,19 @@
 //! [`TestHost`]: a minimal server with one mount, for tests.
 
+mod leases;
+mod storage;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+use strongroom_engine::intent::INTENT_FOLDER;
 use strongroom_engine::mount_config::HOST_CONFIG_KEY;
 use strongroom_engine::{
     Engine, EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse,
     Existence, LeasedResponse, MountContext, MountInfo, MountLifetimes, Operation, StatusKind,
-    StorageBatch, StorageEntry, StoragePrecondition,
+    StorageBatch, StoragePrecondition,
 };
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
@@ -19,7 +22,7 @@ use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Timestamp, Ttl};
 
 use super::in_process_plugin::InProcessPlugin;
 use super::instance::{InstancePhase, TestInstanceStorage, TestSystem};
-use super::memory_entries::{InjectedFaults, MemoryEntries};
+use super::memory_entries::MemoryEntries;
 use super::{TestCaller, TestError, TestLease, TestResponse, Transport};
 
 /// A minimal server with the engine under test mounted at `custom/`. Cheap to clone.
@@ -230,92 +233,6 @@ impl TestHost {
         Ok(self.running_engine().exists(&request).await?)
     }
 
-    // ── leases ──
-
-    /// The leases that have not been revoked.
-    pub fn leases(&self) -> Vec<TestLease> {
-        self.lock_leases().values().cloned().collect()
-    }
-
-    /// Renews a lease by `increment`, or by its usual lifetime if that is zero.
-    ///
-    /// # Errors
-    ///
-    /// The engine's error, or a lease that can't be renewed, as a client would receive it.
-    pub async fn renew(&self, id: &str, increment: Ttl) -> Result<TestLease, TestError> {
-        let refused = |text: &str| TestError::new(ErrorKind::Invalid, text);
-        let lease =
-            self.lock_leases().get(id).cloned().ok_or_else(|| refused("lease not found"))?;
-        if !lease.renewable {
-            return Err(refused("lease is not renewable"));
-        }
-        let past = || refused("past the max TTL, cannot renew");
-        let (mount, now) = (self.0.system.current_lifetimes(), self.now());
-        lease.after_renewal(increment, lease.ttl, mount, now).ok_or_else(past)?;
-        let answer = self
-            .running_engine()
-            .handle(self.lease_request(Operation::Renew, &lease, increment))
-            .await?;
-        let (usual, lease) = match answer {
-            EngineResponse::Leased(leased) => {
-                let LeasedResponse { ttl, max_ttl, internal, seal_wrap, data, .. } = leased;
-                let renewal_warnings = data.warnings;
-                (ttl, TestLease { max_ttl, internal, seal_wrap, renewal_warnings, ..lease })
-            }
-            _ => (lease.ttl, lease),
-        };
-        let renewed = lease.after_renewal(increment, usual, mount, self.now()).ok_or_else(past)?;
-        self.lock_leases().insert(id.to_owned(), renewed.clone());
-        Ok(renewed)
-    }
-
-    /// Revokes a lease; does nothing if it no longer exists.
-    ///
-    /// # Errors
-    ///
-    /// The engine's error; the lease then remains.
-    pub async fn revoke(&self, id: &str) -> Result<(), TestError> {
-        let Some(lease) = self.lock_leases().get(id).cloned() else { return Ok(()) };
-        self.revoke_credential(&lease).await?;
-        self.lock_leases().remove(id);
-        Ok(())
-    }
-
-    /// Calls the engine to revoke a lease's credential but keeps the lease, as if the server had
-    /// died before it recorded the revocation.
-    ///
-    /// # Errors
-    ///
-    /// The engine's error.
-    pub async fn revoke_credential(&self, lease: &TestLease) -> Result<(), TestError> {
-        match self
-            .running_engine()
-            .handle(self.lease_request(Operation::Revoke, lease, Ttl::ZERO))
-            .await?
-        {
-            EngineResponse::Nothing | EngineResponse::Data(_) => Ok(()),
-            other => panic!("a revocation was answered with {other:?}"),
-        }
-    }
-
-    /// Calls the engine to renew a lease's credential but leaves the lease unchanged, for a time at
-    /// which a server would no longer send the renewal.
-    ///
-    /// # Errors
-    ///
-    /// The engine's error.
-    pub async fn renew_credential(&self, lease: &TestLease) -> Result<(), TestError> {
-        self.running_engine()
-            .handle(self.lease_request(Operation::Renew, lease, Ttl::ZERO))
-            .await?;
-        Ok(())
-    }
-
-    /// Sets the mount's default and maximum lease lifetime. Both are 32 days at first.
-    pub fn tune(&self, default: Ttl, max: Ttl) {
-        self.0.system.set_lifetimes(MountLifetimes { default, max });
-    }
-
     // ── time ──
 
     /// The clock that the engine uses, for stand-ins of the outside system.
@@ -369,86 +286,6 @@ impl TestHost {
         if tokio::time::timeout(WAIT_TIMEOUT, wait).await.is_err() {
             panic!("it did not happen that {what}");
         }
-    }
-
-    // ── storage ──
-
-    /// The keys of all stored entries.
-    pub fn stored_keys(&self) -> Vec<String> {
-        self.0.memory.keys()
-    }
-
-    /// The stored entry at a key, if there is one.
-    pub fn stored_entry(&self, key: &str) -> Option<StorageEntry> {
-        self.0.memory.get(key)
-    }
-
-    /// How many entries the engine has read so far.
-    pub fn storage_reads(&self) -> usize {
-        self.0.memory.read_count()
-    }
-
-    /// How many batches the engine has tried to write so far, a single change being a batch of one.
-    pub fn storage_writes(&self) -> usize {
-        self.0.memory.write_count()
-    }
-
-    /// How many of the engine's writes have failed because of an injected fault.
-    pub fn failed_writes(&self) -> usize {
-        self.0.memory.failed_writes()
-    }
-
-    /// The number of changes in the engine's largest batch since the last call of this method.
-    pub fn largest_batch(&self) -> usize {
-        self.0.memory.take_largest_batch()
-    }
-
-    /// Writes an entry to storage as another node would, and notifies the engine of it.
-    pub async fn write_entry(&self, key: &str, value: impl fmt::Display) {
-        let write = StorageBatch::put(key, value.to_string().into_bytes(), false);
-        if let Err(error) = self.0.memory.commit(write) {
-            panic!("a write without conditions failed: {error}");
-        }
-        self.running_engine().invalidate(key).await;
-    }
-
-    /// The storage keys of intents and of claimed intents, that is, of credentials whose state is
-    /// uncertain.
-    pub fn open_intents(&self) -> Vec<String> {
-        let folders = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
-        let mut keys = self.stored_keys();
-        keys.retain(|key| folders.iter().any(|folder| key.starts_with(folder)));
-        keys
-    }
-
-    /// Marks an entry as damaged, so that reading it fails its integrity check, or as intact again.
-    pub fn damage_entry(&self, key: &str, is_damaged: bool) {
-        self.0.memory.set_damaged(key, is_damaged);
-    }
-
-    /// Makes reads of an entry fail with a store error, or work again.
-    pub fn fail_entry(&self, key: &str, fails: bool) {
-        self.0.memory.set_failing(key, fails);
-    }
-
-    /// Makes all of the engine's storage operations fail.
-    pub fn fail_storage(&self) {
-        self.0.memory.set_faults(InjectedFaults::Everything);
-    }
-
-    /// Makes the engine's writes fail after `count` more have succeeded.
-    pub fn fail_writes_after(&self, count: usize) {
-        self.0.memory.set_faults(InjectedFaults::WritesAfter(count));
-    }
-
-    /// Makes each of the engine's writes take this long, by the test's clock.
-    pub fn slow_writes(&self, time: Duration) {
-        self.0.memory.set_faults(InjectedFaults::SlowWrites(time));
-    }
-
-    /// Ends all injected storage faults.
-    pub fn repair_storage(&self) {
-        self.0.memory.set_faults(InjectedFaults::Nothing);
     }
 
     // ── life and death ──
