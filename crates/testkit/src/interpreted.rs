@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::programs::{binaries_folder, repository_root, skip_test};
+use crate::programs::{binaries_folder, lock_path, repository_root, skip_test};
 
 /// The command for a Python program. `None` if there is no Python, with a message; with
 /// `STRONGROOM_REQUIRE_INTEROP=1` that fails the test instead.
@@ -76,8 +76,10 @@ pub fn node_interop_command(test: &str, name: &str) -> Option<Command> {
     Some(program)
 }
 
-/// Creates an environment, unless a complete one from the same lock file exists.
+/// Creates an environment, unless a complete one from the same lock file exists. Tests that need
+/// the same one wait for each other.
 fn prepare_environment(home: &Path, lock: &Path, make: impl FnOnce()) {
+    let _lock = lock_path(home);
     let made_from: PathBuf = home.join("made-from");
     let lock = fs::read(lock).unwrap();
     if fs::read(&made_from).is_ok_and(|made| made == lock) {

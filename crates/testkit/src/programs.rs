@@ -1,9 +1,11 @@
 //! The binaries of this build, and programs in Go that tests build.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
 use std::sync::OnceLock;
 
 use data_encoding::HEXLOWER;
@@ -110,15 +112,25 @@ fn has_go(test: &str) -> bool {
 }
 
 fn go_build(source: &Path, name: &str) -> PathBuf {
-    let into = binaries_folder().join("interop");
-    fs::create_dir_all(&into).unwrap();
-    let built = into.join(name);
+    let built = binaries_folder().join("interop").join(name);
+    let _lock = lock_path(&built);
     let mut go = Command::new("go");
     go.args(["build", "-trimpath", "-o"]).arg(&built).arg(".").current_dir(source);
     let output = go.output().unwrap();
     let wrong = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} can't be built: {wrong}");
     built
+}
+
+/// Waits until no other test, of this process or another, holds the lock of `path`, and takes it
+/// until the returned file is dropped. The lock is a file beside `path`.
+pub(crate) fn lock_path(path: &Path) -> File {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let file = File::create(beside).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
 }
 
 /// Reports that a test is skipped; fails it if `STRONGROOM_REQUIRE_INTEROP=1` forbids skipping. The
