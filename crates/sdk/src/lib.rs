@@ -128,6 +128,7 @@
 //! - [`resource`]: objects that an engine stores in its own way, with their existence check
 //! - [`records`]: storage for such objects: byte strings under keys that no client can name
 //! - `lookup` (feature `lookup`, on by default): secrets that are found again without being stored
+//! - `totp` (feature `totp`): time-based one-time passwords
 //! - [`field`]: field kinds, which parse every form in which clients send a value; the attributes of
 //!   fields are in the book, `docs/src/reference/derive-attributes.md`
 //! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
@@ -255,6 +256,9 @@ mod stored_entries;
 pub mod testing;
 mod token_fields;
 mod versioned_engine;
+
+#[cfg(feature = "totp")]
+pub use strongroom_totp as totp;
 
 pub use action::{Input, Response, ResponseData};
 pub use blueprint::Blueprint;

@@ -11,7 +11,7 @@ use strongroom_schema::field::{FieldSpec, InvalidInput, build_object};
 use strongroom_types::{Fields, RawObject};
 
 use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
-use crate::document_hooks::{DocumentHooks, WriteOutcome};
+use crate::document_hooks::{DocumentHooks, WriteAnswer, WriteOutcome};
 use crate::legacy_names::{merge_sent_fields, remove_replaced_fields, reset_fields};
 use crate::{Context, Error, Listing};
 
@@ -112,12 +112,8 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
         let documents = context.documents();
         match request.operation {
             Operation::Create | Operation::Update => {
-                let warnings = merge_sent::<D>(context, key, name, &request.fields).await?;
-                if warnings.is_empty() {
-                    return Ok(EngineResponse::Nothing);
-                }
-                let nothing = DataResponse::new(RawObject::null());
-                Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
+                let answer = merge_sent::<D>(context, key, name, &request.fields).await?;
+                Ok(answer.into_engine_response())
             }
             Operation::Read => match documents.get_with_echoed_names::<D>(key).await? {
                 Some((document, echoed)) => {
@@ -138,7 +134,7 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
 }
 
 /// Merges the fields that a client sent into the document at `key`, replaces it or creates it, and
-/// runs its write hook, whose warnings are returned. On hosts with atomic storage no concurrent
+/// runs its write hook, whose data and warnings are returned. On hosts with atomic storage no concurrent
 /// write is lost: the merge is repeated over the new document. `name` is the last capture of the
 /// path.
 pub(crate) async fn merge_sent<D: DocumentHooks>(
@@ -146,7 +142,7 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
     key: &str,
     name: &str,
     sent: &Fields,
-) -> Result<Vec<String>, Error> {
+) -> Result<WriteAnswer, Error> {
     let change = FieldChange::Set(sent.clone());
     let merged = merge_fields::<D>(context, key, name, &change, MergeTarget::Any).await?;
     Ok(merged.unwrap_or_default())
@@ -176,7 +172,7 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
     name: &str,
     change: &FieldChange,
     target: MergeTarget,
-) -> Result<Option<Vec<String>>, Error> {
+) -> Result<Option<WriteAnswer>, Error> {
     let documents = context.documents();
     let nothing = Fields::new();
     let sent = match change {
@@ -208,9 +204,9 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
             hook = document.run_write_hook(context, name, before.as_ref(), sent).await?;
             document.validate().map_err(Error::user)?;
         }
-        let WriteOutcome { warnings, records } = hook;
+        let WriteOutcome { answer, records } = hook;
         if documents.store_merged(key, &document, &echoed, stored.as_ref(), records).await? {
-            return Ok(Some(warnings));
+            return Ok(Some(answer));
         }
     }
     Err(Error::write_conflict())

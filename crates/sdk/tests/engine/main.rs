@@ -26,3 +26,4 @@ mod lifecycle;
 mod replaced_documents;
 mod static_credentials;
 mod undeclared_documents;
+mod write_responses;
