@@ -54,6 +54,7 @@ mod rabbitmq_engine;
 mod resident_memory;
 mod rust_client;
 mod sealed_memory;
+mod totp_engine;
 mod tutorial;
 mod userpass;
 mod wrapping;

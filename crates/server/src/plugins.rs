@@ -29,12 +29,13 @@ pub struct EngineLauncher {
 impl EngineLauncher {
     /// The built-in engines, and plug-ins if a plug-in folder is configured.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let factories: [Arc<dyn EngineFactory>; 5] = [
+        let factories: [Arc<dyn EngineFactory>; 6] = [
             Arc::new(strongroom_auth_approle::blueprint()),
             Arc::new(strongroom_auth_userpass::blueprint()),
             Arc::new(strongroom_engine_kv::engine()),
             Arc::new(strongroom_engine_nomad::blueprint()),
             Arc::new(strongroom_engine_rabbitmq::blueprint()),
+            Arc::new(strongroom_engine_totp::blueprint()),
         ];
         let place = |factory: &Arc<dyn EngineFactory>| {
             (PluginKind::from(factory.kind()), factory.name().to_owned())
