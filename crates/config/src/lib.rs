@@ -32,8 +32,8 @@ use std::path::{Component, Path, PathBuf};
 
 pub use caches::CacheLimits;
 pub use listener::{
-    ForwardingConfig, HeaderConfig, ListenerConfig, ListenerEndpoint, ListenerTlsConfig,
-    MetricsConfig, RedactConfig, StatusMatcher, TlsVersion, UnixSocketConfig,
+    ClientCertificatePolicy, ForwardingConfig, HeaderConfig, ListenerConfig, ListenerEndpoint,
+    ListenerTlsConfig, MetricsConfig, RedactConfig, StatusMatcher, TlsVersion, UnixSocketConfig,
 };
 pub use lockout::LockoutConfig;
 pub use plugin::PluginConfig;

@@ -42,7 +42,7 @@ pub use self::endpoint::{ListenerEndpoint, UnixSocketConfig};
 pub use self::forwarding::ForwardingConfig;
 pub use self::metrics::MetricsConfig;
 pub use self::responses::{HeaderConfig, RedactConfig, StatusMatcher};
-pub use self::tls::{ListenerTlsConfig, TlsVersion};
+pub use self::tls::{ClientCertificatePolicy, ListenerTlsConfig, TlsVersion};
 use crate::compatibility::{INFLIGHT_REQUESTS, PROFILING, TCP_LISTENER, UNIX_LISTENER};
 use crate::reading::{ConfigError, ConfigSection};
 

@@ -18,11 +18,11 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::Gauge;
-use strongroom_engine::ConnectionInfo;
 use strongroom_mounts::ActiveMount;
 use strongroom_mounts::mount_load::{MountLoad, increment_if_below};
 use strongroom_telemetry::names;
@@ -62,8 +62,8 @@ pub struct RequestHead<'h> {
     pub path: &'h str,
     /// The client token, if one was sent; not yet checked.
     pub token: Option<&'h Secret<String>>,
-    /// The client's address and port; `None` on a Unix socket.
-    pub connection: Option<ConnectionInfo>,
+    /// The client's address; `None` on a Unix socket.
+    pub address: Option<IpAddr>,
 }
 
 /// The `Retry-After` of a refusal, in seconds.

@@ -323,7 +323,7 @@ fn engine_request(
         fields: request.fields.clone(),
         mount: mount.clone(),
         caller,
-        connection: request.connection,
+        connection: request.connection.clone(),
         headers: routed.headers.clone(),
         wrap_ttl: request.wrap_ttl,
         lease: None,

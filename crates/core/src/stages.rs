@@ -41,7 +41,7 @@ pub struct AdmittedRequest {
 impl AdmittedRequest {
     /// The client's IP address; `None` on a Unix socket.
     pub fn remote_address(&self) -> Option<IpAddr> {
-        self.connection.map(|connection| connection.address)
+        self.connection.as_ref().map(|connection| connection.address)
     }
 
     /// The request's path, address and caller, for the refusal log.

@@ -1,17 +1,17 @@
 //! Conversion of requests, responses and errors to and from protocol messages.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use data_encoding::BASE64;
 use serde_json::value::RawValue;
 use strongroom_engine::intent::INTENT_FIELD;
 use strongroom_engine::receipt::{RECEIPT_FIELD, ReceiptForm};
 use strongroom_engine::{
-    CallerInfo, ConnectionInfo, DataResponse, EngineError, EngineRequest, EngineResponse,
-    LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths, StatusKind,
-    StorageError,
+    CallerInfo, ClientCertificates, ConnectionInfo, DataResponse, EngineError, EngineRequest,
+    EngineResponse, LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths,
+    StatusKind, StorageError,
 };
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::values::{WireError, json, time};
@@ -57,13 +57,41 @@ pub(crate) fn request_to_wire(request: &EngineRequest) -> pb::Request {
         mount_accessor: request.mount.accessor.clone(),
         entity_id: caller.entity_id.clone(),
         unauthenticated: caller.unauthenticated,
-        connection: request.connection.map(|connection| pb::Connection {
-            remote_addr: connection.address.to_string(),
-            remote_port: i32::from(connection.port),
-            ..pb::Connection::default()
-        }),
+        connection: request.connection.as_ref().map(connection_to_wire),
         ..pb::Request::blank()
     }
+}
+
+/// The client's end of the connection. Vault's engines take certificates from the description of the
+/// connection, OpenBao's from the raw list.
+fn connection_to_wire(connection: &ConnectionInfo) -> pb::Connection {
+    let chain = connection.certificates.as_ref().map(|shown| shown.chain.clone());
+    let certificate = |asn1_data: &Bytes| pb::Certificate { asn1_data: asn1_data.clone() };
+    pb::Connection {
+        remote_addr: connection.address.to_string(),
+        remote_port: i32::from(connection.port),
+        connection_state: chain.as_ref().map(|chain| pb::ConnectionState {
+            handshake_complete: true,
+            peer_certificates: Some(pb::CertificateChain {
+                certificates: chain.iter().map(certificate).collect(),
+            }),
+            ..pb::ConnectionState::default()
+        }),
+        peer_certificates_raw: chain.unwrap_or_default(),
+        ..pb::Connection::default()
+    }
+}
+
+/// The reverse of [`connection_to_wire`]; `None` without an address. What a proxy says about
+/// certificates is ignored.
+fn connection_from_wire(connection: pb::Connection) -> Option<ConnectionInfo> {
+    let address = connection.remote_addr.parse().ok()?;
+    let port = u16::try_from(connection.remote_port).unwrap_or(0);
+    let described = connection.connection_state.and_then(|state| state.peer_certificates);
+    let described = described.map(|chain| chain.certificates.into_iter().map(|it| it.asn1_data));
+    let chain = described.map(Iterator::collect).unwrap_or(connection.peer_certificates_raw);
+    let certificates = (!chain.is_empty()).then(|| Arc::new(ClientCertificates { chain }));
+    Some(ConnectionInfo { address, port, certificates })
 }
 
 /// What a host can call: the operations of [`Operation`], and the periodic call.
@@ -103,10 +131,7 @@ pub(crate) fn request_from_wire(
         None => (None, message.secret.map(lease_from_wire).transpose()?),
     };
     let id = RequestId::parse(&message.id).or_else(|_| RequestId::parse("unknown"));
-    let connection = message.connection.and_then(|connection| {
-        let address: IpAddr = connection.remote_addr.parse().ok()?;
-        Some(ConnectionInfo { address, port: u16::try_from(connection.remote_port).unwrap_or(0) })
-    });
+    let connection = message.connection.and_then(connection_from_wire);
     let wrap_ttl =
         message.wrap_info.map(|wrap| ttl_from_nanos(wrap.ttl)).filter(|ttl| !ttl.is_zero());
     let hash = message.client_token;
@@ -686,7 +711,12 @@ mod tests {
                 accessor: "t_1".to_owned(),
             }),
             caller: CallerInfo { display_name: "token-ci".to_owned(), ..CallerInfo::default() },
-            connection: Some(ConnectionInfo { address: "127.0.0.1".parse().unwrap(), port: 7 }),
+            connection: Some(ConnectionInfo {
+                certificates: Some(Arc::new(ClientCertificates {
+                    chain: vec![Bytes::from_static(&[1]), Bytes::from_static(&[2])],
+                })),
+                ..ConnectionInfo::new("127.0.0.1".parse().unwrap(), 7)
+            }),
             headers: [("x-some-thing".to_owned(), vec!["v".to_owned()])].into(),
             wrap_ttl: None,
             lease: Some(LeaseContext {

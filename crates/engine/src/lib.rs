@@ -43,7 +43,10 @@ pub use error::{EngineError, StatusKind};
 pub use identity::{EntityAlias, EntityGroup, EntityInfo};
 pub use lifetime::{GrantedLifetime, LifetimeLimits};
 pub use panics::{PANIC_MESSAGE, catch_panic};
-pub use request::{CallerInfo, ConnectionInfo, EngineRequest, LeaseContext, MountInfo, Operation};
+pub use request::{
+    CallerInfo, ClientCertificates, ConnectionInfo, EngineRequest, LeaseContext, MountInfo,
+    Operation,
+};
 pub use response::{EngineResponse, LeasedResponse, RawResponse};
 pub use storage::{
     LEGACY_RECORD_PREFIX, RECORD_PREFIX, Storage, StorageBatch, StorageChange, StorageEntry,

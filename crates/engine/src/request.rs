@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
 use super::auth::EngineAuth;
@@ -167,12 +169,38 @@ impl fmt::Debug for CallerInfo {
 }
 
 /// The client's end of the network connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// The IP address of the client.
     pub address: IpAddr,
     /// The TCP port of the connection, on the client's side.
     pub port: u16,
+    /// The certificates that the client showed in the TLS handshake; `None` if it showed none.
+    pub certificates: Option<Arc<ClientCertificates>>,
+}
+
+impl ConnectionInfo {
+    /// A client without certificates.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        Self { address, port, certificates: None }
+    }
+}
+
+/// The certificates of a client, which it showed in the TLS handshake.
+///
+/// The handshake has proven that the client has the private key of the first one. Nothing else was
+/// checked, unless the listener is configured with authorities: who issued it, whether it has
+/// expired, and what it may be used for are for the engine to decide.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The client's own certificate first, then those of authorities that it sent with it; in DER.
+    pub chain: Vec<Bytes>,
+}
+
+impl fmt::Debug for ClientCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificates").field("count", &self.chain.len()).finish()
+    }
 }
 
 /// The lease of a credential that is being renewed or revoked.

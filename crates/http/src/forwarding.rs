@@ -75,7 +75,8 @@ impl ForwardedForRules {
             ));
         };
         let address = parse_address(named).ok_or_else(malformed_header_text)?;
-        Ok(ConnectionInfo { address, port: peer.port })
+        // A certificate that the peer showed is the proxy's, not the client's.
+        Ok(ConnectionInfo::new(address, peer.port))
     }
 
     /// The response to a refused request: status 400 with the given text.
@@ -118,7 +119,7 @@ mod tests {
             let value = http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
             headers.append(FORWARDED_FOR, value);
         }
-        let peer = ConnectionInfo { address: peer.parse().unwrap(), port: 7 };
+        let peer = ConnectionInfo::new(peer.parse().unwrap(), 7);
         let client = of.resolve_client(peer, &headers)?;
         assert_eq!(client.port, 7);
         Ok(client.address.to_string())

@@ -167,8 +167,9 @@ where
     let refuse = |refusal: HttpRefusal| refusal.into_response(span.id());
     let parsed_head = ParsedHead::new(head).map_err(refuse)?;
     let token = parsed_head.sent_token();
-    let client = connection.client;
-    let head = RequestHead { path: parsed_head.path(), token: token.as_ref(), connection: client };
+    let client = connection.client.clone();
+    let address = client.as_ref().map(|client| client.address);
+    let head = RequestHead { path: parsed_head.path(), token: token.as_ref(), address };
     let mut permit = match core.admit(head).await {
         Ok(permit) => permit,
         Err(error) => {
@@ -189,7 +190,7 @@ where
     };
     let class = request::body_class(&permit);
     let read = {
-        let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), client));
+        let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), address));
         let source = RequestSource { span: span.clone(), connection: client };
         request::read_request(parsed_head, body, class, check_token, limits, source).await
     };

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_types::chain;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use strongroom_core::Core;
+use strongroom_engine::{ClientCertificates, ConnectionInfo};
 use strongroom_types::fields::JsonLimits;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -177,24 +179,28 @@ impl ListenerContext {
         core: Core,
         stop: CancellationToken,
     ) {
-        let peer = context.client;
+        let peer = context.client.clone();
         let timeouts = self.limits.timeouts;
         let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current()));
         let (begin, needed) = (place.request_tracker(), place.eviction_token());
-        let respond = move |request| {
-            let prepared = self.prepare_request(&core, request, context.clone());
-            let (core, serving) = (core.clone(), self.clone());
-            let request_tracker = begin();
-            async move {
-                let _request_tracker = request_tracker;
-                serving.handle_request(&core, prepared).await
+        let respond_to = move |context: ConnectionContext| {
+            move |request| {
+                let prepared = self.prepare_request(&core, request, context.clone());
+                let (core, serving) = (core.clone(), self.clone());
+                let request_tracker = begin();
+                async move {
+                    let _request_tracker = request_tracker;
+                    serving.handle_request(&core, prepared).await
+                }
             }
         };
         match (stream, tls) {
             (AcceptedStream::Unix(stream), _) => {
+                let respond = respond_to(context);
                 connection::serve_connection(stream, timeouts, stop, needed, respond).await;
             }
             (AcceptedStream::Tcp(stream), None) => {
+                let respond = respond_to(context);
                 connection::serve_connection(stream, timeouts, stop, needed, respond).await;
             }
             (AcceptedStream::Tcp(stream), Some(acceptor)) => {
@@ -204,6 +210,10 @@ impl ListenerContext {
                 let handshake = tokio::time::timeout(timeouts.handshake, handshake);
                 match needed.run_until_cancelled(handshake).await {
                     Some(Ok(Ok(Some(stream)))) => {
+                        let certificates = client_certificates(&stream);
+                        let client = context.client.clone();
+                        let client = client.map(|client| ConnectionInfo { certificates, ..client });
+                        let respond = respond_to(ConnectionContext { client, ..context });
                         Box::pin(connection::serve_connection(
                             stream, timeouts, stop, needed, respond,
                         ))
@@ -240,12 +250,12 @@ impl ListenerContext {
         request: Request<Incoming>,
         context: ConnectionContext,
     ) -> Result<AcceptedRequest, Box<Response<Body>>> {
-        let client = match (&self.forwarding, context.client) {
+        let client = match (&self.forwarding, &context.client) {
             (Some(forwarding), Some(peer)) => {
-                let client = forwarding.resolve_client(peer, request.headers());
+                let client = forwarding.resolve_client(peer.clone(), request.headers());
                 Some(client.map_err(|text| Box::new(ForwardedForRules::refusal_response(text)))?)
             }
-            (_, peer) => peer,
+            (_, peer) => peer.clone(),
         };
         let context = ConnectionContext { client, ..context };
         let request = match self.metrics.has_rules() {
@@ -291,6 +301,13 @@ impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Listener").field("socket", &self.socket).finish_non_exhaustive()
     }
+}
+
+/// The certificates that the client showed; `None` if it showed none.
+fn client_certificates(stream: &TlsStream<TcpStream>) -> Option<Arc<ClientCertificates>> {
+    let shown = stream.get_ref().1.peer_certificates()?;
+    let chain: Vec<Bytes> = shown.iter().map(|it| Bytes::copy_from_slice(it)).collect();
+    (!chain.is_empty()).then(|| Arc::new(ClientCertificates { chain }))
 }
 
 /// The TLS stream; `None` if the client spoke plain HTTP and got an error response.

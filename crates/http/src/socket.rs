@@ -42,7 +42,7 @@ impl ListenerSocket {
 /// A dual-stack socket (`:8200`) reports IPv4 addresses in their IPv6-mapped form; logs and engines
 /// get the plain one.
 fn client_address(peer: SocketAddr) -> ConnectionInfo {
-    ConnectionInfo { address: peer.ip().to_canonical(), port: peer.port() }
+    ConnectionInfo::new(peer.ip().to_canonical(), peer.port())
 }
 
 impl From<TcpListener> for ListenerSocket {

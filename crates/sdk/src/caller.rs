@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use strongroom_engine::{EngineRequest, Operation};
+use strongroom_engine::{ClientCertificates, EngineRequest, Operation};
 
 /// The caller of a request, as far as the host identifies it. The token itself is known to the host
 /// only.
@@ -14,6 +15,7 @@ pub struct RequestCaller {
     accessor: String,
     display_name: String,
     address: Option<IpAddr>,
+    certificates: Option<Arc<ClientCertificates>>,
     unauthenticated: bool,
 }
 
@@ -30,7 +32,8 @@ impl RequestCaller {
             entity_id: caller.entity_id.clone(),
             accessor: caller.accessor.clone(),
             display_name: caller.display_name.clone(),
-            address: request.connection.map(|connection| connection.address),
+            address: request.connection.as_ref().map(|connection| connection.address),
+            certificates: request.connection.as_ref().and_then(|it| it.certificates.clone()),
             unauthenticated: caller.unauthenticated,
         })
     }
@@ -56,6 +59,13 @@ impl RequestCaller {
     /// doesn't say. It is that of a proxy unless the host's listener is configured to resolve it.
     pub fn remote_address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// The certificates that the client showed in the TLS handshake of its connection; `None` if it
+    /// showed none, or if a proxy is in between. The handshake has proven that the client has the key
+    /// of the first one; nothing else about them was checked.
+    pub fn certificates(&self) -> Option<&ClientCertificates> {
+        self.certificates.as_deref()
     }
 
     /// Whether the path can be called without a token. The host then ignores a token that is sent

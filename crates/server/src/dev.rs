@@ -119,7 +119,7 @@ async fn write_as_root(
         headers: strongroom_core::RequestHeaders::default(),
         connection: None,
     };
-    let head = RequestHead { path: &request.path, token: request.token.as_ref(), connection: None };
+    let head = RequestHead { path: &request.path, token: request.token.as_ref(), address: None };
     let permit = running.core().admit(head).await?;
     running.core().handle(permit, request).await.map(|_| ())
 }

@@ -11,7 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use strongroom_config::{ListenerTlsConfig, TlsVersion};
+use strongroom_config::{ClientCertificatePolicy, ListenerTlsConfig, TlsVersion};
 use strongroom_types::{Clock, Secret, Timestamp};
 
 /// The certificate files of a `-dev-tls` server. They are removed when this value is dropped.
@@ -70,7 +70,7 @@ impl DevTls {
             min_version: TlsVersion::Tls12,
             max_version: TlsVersion::Tls13,
             cipher_suites: Vec::new(),
-            client_ca_file: None,
+            client_certificates: ClientCertificatePolicy::Requested,
         }
     }
 }

@@ -13,6 +13,7 @@
 //! it, and the command line, which polls these, is optimised for size. This crate is optimised for
 //! speed.
 
+mod any_client_certificate;
 pub mod dev;
 pub mod dev_tls;
 mod idle_maintenance;

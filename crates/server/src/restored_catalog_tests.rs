@@ -150,8 +150,7 @@ impl RestoreFixture {
 
     async fn write(&self, core: &Core, path: &str, body: &str) -> Result<(), Error> {
         let token = Secret::from_text(self.token.expose_secret());
-        let permit =
-            core.admit(RequestHead { path, token: Some(&token), connection: None }).await?;
+        let permit = core.admit(RequestHead { path, token: Some(&token), address: None }).await?;
         let request = CoreRequest {
             span: core.begin_request(),
             verb: Verb::Write,

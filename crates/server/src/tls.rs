@@ -11,8 +11,11 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use strongroom_config::{ListenerTlsConfig, TlsVersion};
+use strongroom_config::{ClientCertificatePolicy, ListenerTlsConfig, TlsVersion};
+
 use strongroom_http::TlsSource;
+
+use crate::any_client_certificate::AnyClientCertificate;
 
 /// The TLS settings of a listener, loaded from files.
 pub(crate) struct TlsFromFiles {
@@ -50,9 +53,14 @@ fn build_server_config(config: &ListenerTlsConfig) -> Result<Arc<ServerConfig>, 
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&versions)
         .map_err(|error| error.to_string())?;
-    let builder = match &config.client_ca_file {
-        None => builder.with_no_client_auth(),
-        Some(file) => builder.with_client_cert_verifier(client_verifier(file, provider)?),
+    let builder = match &config.client_certificates {
+        ClientCertificatePolicy::NotRequested => builder.with_no_client_auth(),
+        ClientCertificatePolicy::Requested => {
+            builder.with_client_cert_verifier(Arc::new(AnyClientCertificate { provider }))
+        }
+        ClientCertificatePolicy::Required(file) => {
+            builder.with_client_cert_verifier(client_verifier(file, provider)?)
+        }
     };
     let mut tls = builder.with_single_cert(chain, key).map_err(|error| {
         format!("{} and {}: {error}", config.cert_file.display(), config.key_file.display())

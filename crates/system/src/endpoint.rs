@@ -1,7 +1,6 @@
 //! [`ApiEndpoint`]: a path that the core serves itself, declared with its handlers and fields.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_core::error::Error;
@@ -13,6 +12,7 @@ pub(crate) use strongroom_core::responses::{
 };
 use strongroom_core::stages::{AuthenticatedCaller, RequestOrigin};
 use strongroom_core::unsealed::UnsealedCore;
+use strongroom_engine::ConnectionInfo;
 use strongroom_schema::Input;
 use strongroom_schema::field::{FieldKind, FieldSpec};
 use strongroom_schema::pattern::{PathCaptures, RoutePattern};
@@ -120,8 +120,8 @@ pub(crate) struct EndpointCall {
     pub(crate) wrap_ttl: Option<Ttl>,
     /// The authenticated caller; `None` on unauthenticated paths without a valid token.
     pub(crate) caller: Option<AuthenticatedCaller>,
-    /// The client's IP address; `None` on a Unix socket.
-    pub(crate) address: Option<IpAddr>,
+    /// The client's end of the connection; `None` on a Unix socket.
+    pub(crate) connection: Option<ConnectionInfo>,
     /// The request headers that the endpoint reads: see
     /// [`strongroom_core::headers::passthrough_request_headers`].
     pub(crate) headers: BTreeMap<String, Vec<String>>,
@@ -145,7 +145,8 @@ impl EndpointCall {
 
     /// The request's id, path, address and caller, for the refusal log.
     pub(crate) fn request_origin<'a>(&'a self, path: &'a str) -> RequestOrigin<'a> {
-        RequestOrigin { path, address: self.address, caller: self.caller.as_ref() }
+        let address = self.connection.as_ref().map(|connection| connection.address);
+        RequestOrigin { path, address, caller: self.caller.as_ref() }
     }
 
     /// The value of the first capture in the path pattern.

@@ -38,7 +38,7 @@ pub(crate) async fn call_endpoint(
         token: request.token.take(),
         wrap_ttl: request.wrap_ttl,
         caller: caller.take(),
-        address: request.remote_address(),
+        connection: request.connection.clone(),
         headers: std::mem::take(&mut routed.headers),
     };
     let response = handler(&call, core).await;

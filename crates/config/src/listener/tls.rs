@@ -1,7 +1,7 @@
 //! TLS of a listener: certificate, versions, cipher suites, client certificates.
 //!
 //! ```
-//! # use strongroom_config::{Config, TlsVersion};
+//! # use strongroom_config::{ClientCertificatePolicy, Config, TlsVersion};
 //! let config = Config::parse(
 //!     r#"
 //!     storage "inmem" {}
@@ -17,7 +17,7 @@
 //! )?;
 //! let tls = config.listeners[0].tls.as_ref().unwrap();
 //! assert_eq!(tls.min_version, TlsVersion::Tls13);
-//! assert!(tls.client_ca_file.is_some());
+//! assert!(matches!(tls.client_certificates, ClientCertificatePolicy::Required(_)));
 //! # Ok::<(), strongroom_config::ConfigError>(())
 //! ```
 
@@ -40,9 +40,20 @@ pub struct ListenerTlsConfig {
     pub max_version: TlsVersion,
     /// The allowed cipher suites, each one of [`CIPHER_SUITES`]; empty for all of them.
     pub cipher_suites: Vec<String>,
-    /// A file with certificate authorities, PEM. If set, a client must show a certificate that one
-    /// of them issued.
-    pub client_ca_file: Option<PathBuf>,
+    /// Which certificates clients show.
+    pub client_certificates: ClientCertificatePolicy,
+}
+
+/// Whether clients are asked for a certificate in the TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientCertificatePolicy {
+    /// Clients aren't asked (`tls_disable_client_certs`).
+    NotRequested,
+    /// Clients are asked, and may show any certificate of which they have the key: auth methods
+    /// decide what it is worth.
+    Requested,
+    /// Clients must show a certificate that one of the authorities in this file, PEM, issued.
+    Required(PathBuf),
 }
 
 /// A TLS version that the server supports.
@@ -143,7 +154,7 @@ pub(super) fn read(
         min_version,
         max_version,
         cipher_suites: read_cipher_suites(section, max_version, warnings)?,
-        client_ca_file: read_client_ca(section, warnings)?,
+        client_certificates: read_client_certificates(section, warnings)?,
     }))
 }
 
@@ -226,10 +237,10 @@ fn read_cipher_suites(
     Ok(suites)
 }
 
-fn read_client_ca(
+fn read_client_certificates(
     section: &ConfigSection<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Option<PathBuf>, ConfigError> {
+) -> Result<ClientCertificatePolicy, ConfigError> {
     const REQUIRE: &str = "tls_require_and_verify_client_cert";
     const FILE: &str = "tls_client_ca_file";
     let required = section.read(REQUIRE, HclValue::as_bool_loose)?;
@@ -245,16 +256,20 @@ fn read_client_ca(
         // The system's authorities are for server certificates: a client certificate from any of
         // them would be accepted.
         (Some(true), true) => Err(section.invalid_setting(REQUIRE, format!("needs {FILE}"))),
-        (Some(true), false) => Ok(Some(file.into())),
-        (None | Some(false), false) => {
-            let place = section.location_of(FILE);
-            warnings.push(format!(
-                "the setting {FILE} has no effect at {place}: clients are asked for a certificate \
-                 only with {REQUIRE} = true"
-            ));
-            Ok(None)
+        (Some(true), false) => Ok(ClientCertificatePolicy::Required(file.into())),
+        (None | Some(false), has_no_file) => {
+            if !has_no_file {
+                let place = section.location_of(FILE);
+                warnings.push(format!(
+                    "the setting {FILE} has no effect at {place}: client certificates are verified \
+                     only with {REQUIRE} = true"
+                ));
+            }
+            Ok(match disabled {
+                true => ClientCertificatePolicy::NotRequested,
+                false => ClientCertificatePolicy::Requested,
+            })
         }
-        (_, true) => Ok(None),
     }
 }
 
@@ -344,9 +359,9 @@ mod tests {
     fn unused_client_ca_is_a_warning() {
         for more in ["", "tls_require_and_verify_client_cert = false\n"] {
             let (tls, warnings) = read(&format!("{more}tls_client_ca_file = \"ca.pem\"")).unwrap();
-            assert_eq!(tls.client_ca_file, None);
+            assert_eq!(tls.client_certificates, ClientCertificatePolicy::Requested);
             let line = if more.is_empty() { 5 } else { 6 };
-            let text = format!("tls_client_ca_file has no effect at t.hcl:{line}:1: clients are");
+            let text = format!("tls_client_ca_file has no effect at t.hcl:{line}:1: client cert");
             assert!(warnings.len() == 1 && warnings[0].contains(&text), "{warnings:?}");
         }
     }
@@ -364,14 +379,17 @@ mod tests {
     #[test]
     fn client_certs_need_a_client_ca() {
         let both = "tls_require_and_verify_client_cert = true\ntls_client_ca_file = \"a\"\n";
-        assert_eq!(read(both).unwrap().0.client_ca_file, Some(PathBuf::from("a")));
+        let policy = |text: &str| read(text).unwrap().0.client_certificates;
+        assert_eq!(policy(both), ClientCertificatePolicy::Required(PathBuf::from("a")));
+        assert_eq!(policy(""), ClientCertificatePolicy::Requested);
         assert_refused("tls_require_and_verify_client_cert = true", 5, "needs tls_client_ca_file");
         assert_refused(&format!("{both}tls_disable_client_certs = true"), 7, "excludes");
         let never = "tls_require_and_verify_client_cert = false\ntls_client_ca_file = \"a\"";
         let (tls, warnings) = read(never).unwrap();
-        assert_eq!(tls.client_ca_file, None);
+        assert_eq!(tls.client_certificates, ClientCertificatePolicy::Requested);
         assert!(warnings[0].contains("tls_client_ca_file has no effect at t.hcl:6:1"));
-        assert_eq!(read("tls_disable_client_certs = true").unwrap().0.client_ca_file, None);
+        let disabled = policy("tls_disable_client_certs = true");
+        assert_eq!(disabled, ClientCertificatePolicy::NotRequested);
         let plain = "tls_disable = true\ntls_require_and_verify_client_cert = true";
         let error = read(plain).unwrap_err();
         assert!(error.contains("t.hcl:6:1") && error.contains("requires TLS"), "{error}");

@@ -3,7 +3,8 @@
 
 use serde_json::value::RawValue;
 use strongroom_engine::{
-    EngineAuth, EngineError, EngineResponse, GrantedLifetime, LeaseContext, Operation,
+    ConnectionInfo, EngineAuth, EngineError, EngineResponse, GrantedLifetime, LeaseContext,
+    Operation,
 };
 use strongroom_lease::{Lease, LeaseKind};
 use strongroom_token::Token;
@@ -35,13 +36,15 @@ impl LoginRenewal {
 }
 
 impl LoginService {
-    /// Calls the auth method to renew a login. `None` if it returns no auth block; then nothing is
-    /// changed.
+    /// Calls the auth method to renew a login. `connection` is that of the client that asks for it: a
+    /// login with a certificate is renewed only with that certificate. `None` if the method returns no
+    /// auth block; then nothing is changed.
     pub async fn renew(
         &self,
         login: &RawValue,
         lease: &Lease,
         increment: Ttl,
+        connection: Option<ConnectionInfo>,
     ) -> Result<Option<(GrantedLifetime, LoginRenewal)>, Error> {
         let leases = &self.tokens.leases;
         let record: LoginRecord = serde_json::from_str(login.get()).map_err(|error| {
@@ -65,6 +68,7 @@ impl LoginService {
         let mut request = leases.revoker.engine_request(&mounted, Operation::Renew, credential);
         let explicit_max = before.explicit_max_ttl;
         request.auth = Some(Box::new(before));
+        request.connection = connection;
         let timeout = leases.clock().sleep(ENGINE_CALL_TIMEOUT);
         let response = tokio::select! {
             response = in_flight.engine.handle(request) => response.map_err(renewal_error)?,

@@ -30,7 +30,7 @@ pub async fn authenticate(
     };
     // Bound CIDRs are checked before a use is counted: a client outside them must not be able to
     // use up the token.
-    let address = routed.request.connection.map(|connection| connection.address);
+    let address = routed.request.remote_address();
     let stored_token = stored_token.filter(|found| found.token.may_be_used_from(address));
     let Some(stored_token) = stored_token else {
         return if routed.is_unauthenticated() {

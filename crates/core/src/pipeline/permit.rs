@@ -1,6 +1,7 @@
 //! Grants the permit to process a request, before its body is read: see [`crate::admission`].
 
-use strongroom_engine::ConnectionInfo;
+use std::net::IpAddr;
+
 use strongroom_mounts::ActiveMount;
 use strongroom_types::Secret;
 
@@ -56,7 +57,7 @@ impl Core {
                 // valid tokens.
                 permit.release_mount_slot();
                 // Boxed to keep the future small: few requests take this branch.
-                Box::pin(check_token_is_valid(&core, token, head.connection)).await?;
+                Box::pin(check_token_is_valid(&core, token, head.address)).await?;
                 permit.acquire_mount_slot().map_err(refuse)?;
                 Ok(permit)
             }
@@ -76,13 +77,13 @@ impl Core {
         &self,
         permit: &mut RequestPermit,
         token: Option<&Secret<String>>,
-        connection: Option<ConnectionInfo>,
+        address: Option<IpAddr>,
     ) -> Result<(), Error> {
         if !permit.needs_token() || !permit.lacks_valid_token() {
             return Ok(());
         }
         let token = token.ok_or_else(Error::invalid_token)?;
-        Box::pin(check_token_is_valid(&*self.unsealed()?, token, connection)).await?;
+        Box::pin(check_token_is_valid(&*self.unsealed()?, token, address)).await?;
         permit.mark_authenticated();
         Ok(())
     }
@@ -93,14 +94,13 @@ impl Core {
 async fn check_token_is_valid(
     core: &UnsealedCore,
     token: &Secret<String>,
-    connection: Option<ConnectionInfo>,
+    address: Option<IpAddr>,
 ) -> Result<(), Error> {
     let id = token.expose_secret();
     if id.is_empty() {
         return Err(Error::invalid_token());
     }
     let stored_token = core.tokens.store.look_up(id, core.clock().now()).await?;
-    let address = connection.map(|connection| connection.address);
     let stored_token = stored_token.filter(|found| found.token.may_be_used_from(address));
     stored_token.map(|_| ()).ok_or_else(Error::invalid_token)
 }

@@ -101,7 +101,7 @@ async fn settle_engine_response(
                 path,
                 relative_path: relative_path.unwrap_or(&routed.relative_path),
                 unauthenticated: routed.is_unauthenticated(),
-                address: routed.request.connection.map(|connection| connection.address),
+                address: routed.request.remote_address(),
                 auth: *auth,
                 in_flight: in_flight.another(),
             };

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use strongroom_engine::{CallerInfo, ConnectionInfo};
+use bytes::Bytes;
+
+use strongroom_engine::{CallerInfo, ClientCertificates, ConnectionInfo};
 
 /// Who sends the requests of a [`TestHost`](super::TestHost), and from where. The default is a token
 /// `token-test` without an entity, an address and headers.
@@ -70,7 +73,22 @@ impl TestCaller {
     /// Sets the IP address that the requests come from.
     #[must_use]
     pub fn with_address(mut self, address: IpAddr) -> Self {
-        self.connection = Some(ConnectionInfo { address, port: TEST_PORT });
+        let certificates = self.connection.take().and_then(|before| before.certificates);
+        self.connection =
+            Some(ConnectionInfo { certificates, ..ConnectionInfo::new(address, TEST_PORT) });
+        self
+    }
+
+    /// Sets the certificates that the client showed in the TLS handshake: its own first, then those
+    /// of authorities; in DER. Without [`with_address`](Self::with_address) the client is on this
+    /// machine.
+    #[must_use]
+    pub fn with_certificates(mut self, chain: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let here = || ConnectionInfo::new(IpAddr::from([127, 0, 0, 1]), TEST_PORT);
+        let connection = self.connection.take().unwrap_or_else(here);
+        let chain = chain.into_iter().map(Bytes::from).collect();
+        let certificates = Some(Arc::new(ClientCertificates { chain }));
+        self.connection = Some(ConnectionInfo { certificates, ..connection });
         self
     }
 

@@ -29,7 +29,7 @@ impl TestHost {
     ) -> Result<TestResponse, TestError> {
         let request = self.new_request(Operation::Update, path, parse_fields(body));
         let caller = CallerInfo { unauthenticated: true, ..CallerInfo::default() };
-        let connection = Some(ConnectionInfo { address, port: 50_000 });
+        let connection = Some(ConnectionInfo::new(address, 50_000));
         self.handle_request(EngineRequest { caller, connection, ..request }).await
     }
 

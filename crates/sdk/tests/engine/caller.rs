@@ -5,7 +5,7 @@ use strongroom_sdk::engine::{EntityAlias, EntityGroup, EntityInfo, Existence, Op
 use strongroom_sdk::testing::{Harness, TestCaller, Transport, json};
 use strongroom_sdk::{
     Blueprint, ByName, Context, Credential, CredentialName, Error, Identifier, Input, IssueRequest,
-    IssuedCredential, Lifetime, NotRenewable, Receipt, Resource, Response, ResponseData,
+    IssuedCredential, Json, Lifetime, NotRenewable, Receipt, Resource, Response, ResponseData,
     RevokeContext, RevokeOutcome, UndoByName, UndoOutcome,
 };
 
@@ -285,6 +285,31 @@ async fn response_headers_reach_the_host() {
             let expected = [("X-Trace".to_owned(), vec!["one".to_owned(), "two".to_owned()])];
             assert_eq!(got.headers, expected.into());
             assert_eq!(got.warnings, ["slow"]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_certificates_of_a_client_reach_the_engine_in_their_order() {
+    async fn shown(context: Context, (): ()) -> Result<Response, Error> {
+        let shown = context.caller().and_then(|caller| caller.certificates());
+        let chain = shown.map(|shown| shown.chain.iter().map(|der| der.to_vec()).collect());
+        Ok(Response::data(&Chain { chain: Json(chain.unwrap_or_default()) }))
+    }
+    #[derive(ResponseData)]
+    struct Chain {
+        chain: Json<Vec<Vec<u8>>>,
+    }
+
+    let blueprint = Blueprint::new("shown", "1.0.0").read("chain", "The chain.", shown);
+    for transport in ALL_TRANSPORTS {
+        Harness::run_one(blueprint.clone(), transport, |host| async move {
+            assert_eq!(host.read("chain").await.unwrap().data_json(), r#"{"chain":[]}"#);
+            let chain = [vec![1, 2], vec![3]];
+            host.set_caller(TestCaller::default().with_certificates(chain));
+            let read = host.read("chain").await.unwrap().data_json();
+            assert_eq!(read, r#"{"chain":[[1,2],[3]]}"#);
         })
         .await;
     }

@@ -67,6 +67,37 @@ fn listens_on_tcp_tls_and_unix_at_once() {
 }
 
 #[test]
+fn any_certificate_is_accepted_where_none_is_required() {
+    for version in ["tls12", "tls13"] {
+        let listener = move |home: &Path| {
+            format!(
+                r#"
+                listener "tcp" {{
+                    address         = "127.0.0.1:0"
+                    tls_cert_file   = "{home}/server.pem"
+                    tls_key_file    = "{home}/server.key"
+                    tls_max_version = "{version}"
+                }}
+                "#,
+                home = home.display(),
+            )
+        };
+        let home = home_with_certificates(&listener);
+        issue_certificate(&new_authority(), home.path(), "client");
+        let server = start_server(home);
+        let home = server.home();
+        for with_certificate in [true, false] {
+            let all = rustls::ALL_VERSIONS;
+            let mut client = connect_tls_with(&server, &home, all, with_certificate).unwrap();
+            client.write_all(b"GET /v1/sys/health HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 501", "it answers that it isn't initialised");
+        }
+    }
+}
+
+#[test]
 fn cve_2024_6468_refused_clients_stop_no_listener() {
     let proxied = "listener \"tcp\" {\n address = \"127.0.0.1:0\"\n tls_disable = true\n \
                    x_forwarded_for_authorized_addrs = \"192.0.2.1\"\n \

@@ -128,7 +128,7 @@ async fn renew_with_increment(
     let lease = lease.ok_or_else(|| Error::invalid("lease not found"))?;
     let (granted, login) = match &lease.lease.kind {
         LeaseKind::Token { login: Some(login), .. } => {
-            match logins.renew(login, &lease.lease, increment).await? {
+            match logins.renew(login, &lease.lease, increment, call.connection.clone()).await? {
                 Some((granted, renewed)) => (granted, Some(renewed)),
                 // The auth method returned no auth block, so nothing is renewed.
                 None => return Ok(CoreResponse::Nothing),

@@ -1,11 +1,11 @@
 //! The limits on concurrent requests, and the requests they don't apply to.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
 use strongroom_core::request::{CoreResponse, Verb};
 use strongroom_core::{AdmissionLimits, Error};
-use strongroom_engine::ConnectionInfo;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::names;
 use strongroom_types::clock::BoxFuture;
@@ -244,7 +244,7 @@ async fn a_token_outside_its_cidrs_counts_as_unauthenticated() {
     bench.write("auth/token/roles/near", r#"{"token_bound_cidrs":["10.1.0.0/16"]}"#).await;
     let made = bench.write("auth/token/create/near", r#"{"policies":["default"]}"#).await;
     let stolen = made.auth.text("client_token").unwrap();
-    let at = |address: &str| Some(ConnectionInfo { address: address.parse().unwrap(), port: 4711 });
+    let at = |address: &str| Some(address.parse::<IpAddr>().unwrap());
     let mut strangers = Vec::new();
     for _ in 0..LIMITS.unauthenticated_per_mount {
         strangers.push(bench.admit("kv/a", "").await.unwrap());

@@ -1,6 +1,7 @@
 //! [`TestCore`]: a core in memory with fake engines, and helpers to send requests.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -283,12 +284,12 @@ impl TestCore {
 
     pub(crate) async fn admit_from(
         &self,
-        connection: Option<ConnectionInfo>,
+        address: Option<IpAddr>,
         path: &str,
         token: &str,
     ) -> Result<RequestPermit, Error> {
         let token = (!token.is_empty()).then(|| Secret::from_text(token));
-        self.core.admit(RequestHead { path, token: token.as_ref(), connection }).await
+        self.core.admit(RequestHead { path, token: token.as_ref(), address }).await
     }
 
     /// Sends a request from a client address, as over TCP.
@@ -299,7 +300,7 @@ impl TestCore {
         path: &str,
         token: &str,
     ) -> Result<CoreResponse, Error> {
-        let connection = Some(ConnectionInfo { address: address.parse().unwrap(), port: 4711 });
+        let connection = Some(ConnectionInfo::new(address.parse().unwrap(), 4711));
         let request = new_request(&self.core, verb, path, token);
         self.handle(CoreRequest { connection, ..request }).await
     }
@@ -409,8 +410,9 @@ pub(crate) async fn admit_and_handle(
 ) -> Result<CoreResponse, Error> {
     let span = request.span.span().clone();
     let work = async {
-        let (path, connection) = (request.path.as_str(), request.connection);
-        let head = RequestHead { path, token: request.token.as_ref(), connection };
+        let path = request.path.as_str();
+        let address = request.connection.as_ref().map(|connection| connection.address);
+        let head = RequestHead { path, token: request.token.as_ref(), address };
         let permit = core.admit(head).await?;
         core.handle(permit, request).await
     };
