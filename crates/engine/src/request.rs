@@ -180,7 +180,7 @@ pub struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
-    /// A client without certificates.
+    /// Describes a client that showed no certificate in the TLS handshake, or uses no TLS.
     pub fn new(address: IpAddr, port: u16) -> Self {
         Self { address, port, certificates: None }
     }
