@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_engine::{ConnectionInfo, RawResponse};
+use strongroom_engine::{ConnectionInfo, RawResponse, RedirectTarget};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
@@ -119,6 +119,8 @@ pub enum CoreResponse {
     },
     /// An HTTP response that an engine composed itself: status, content type and body.
     Raw(RawResponse),
+    /// An engine sends the client to another URL: HTTP 307 without a body.
+    Redirect(RedirectTarget),
 }
 
 /// The standard envelope of a response, in which nearly all paths return their data.

@@ -10,7 +10,8 @@ use strongroom_engine::intent::INTENT_FIELD;
 use strongroom_engine::receipt::{RECEIPT_FIELD, ReceiptForm};
 use strongroom_engine::{
     CallerInfo, ClientCertificates, ConnectionInfo, DataResponse, EngineError, EngineRequest,
-    EngineResponse, LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse, SpecialPaths,
+    EngineResponse, LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse,
+    RedirectTarget, SpecialPaths,
     StatusKind, StorageError,
 };
 use strongroom_plugin_protocol::generated::pb;
@@ -201,6 +202,11 @@ pub(crate) fn response_to_wire(response: EngineResponse) -> Option<pb::Response>
         }
         EngineResponse::NotFound(data) => Some(raw_to_wire(&not_found_to_raw(&data))),
         EngineResponse::Raw(raw) => Some(raw_to_wire(&raw)),
+        EngineResponse::Redirect(target) => Some(pb::Response {
+            data: object_to_wire(RawObject::null()),
+            redirect: target.as_str().to_owned(),
+            ..pb::Response::blank()
+        }),
     }
 }
 
@@ -311,6 +317,19 @@ pub(crate) fn reply_from_wire(
     let broken = |_| EngineError::internal("the engine's answer is not a JSON object");
     let object = json::from_wire(response.data).map_err(broken)?;
     let fields = object.as_ref().map(RawObject::fields).unwrap_or_default();
+    // An error counts more than a redirect, and a redirect more than a raw answer, as in servers of
+    // Go's SDK.
+    if !response.redirect.is_empty() {
+        if let Some(error) = error_response(&fields) {
+            return Err(error);
+        }
+        if response.secret.is_some() || response.auth.is_some() {
+            return Err(EngineError::internal("a redirect can't carry a lease or a login"));
+        }
+        let target = RedirectTarget::parse(response.redirect);
+        let target = target.map_err(|error| EngineError::internal(error.to_string()))?;
+        return Ok(EngineResponse::Redirect(target));
+    }
     if fields.contains(RAW_STATUS) {
         if response.secret.is_some() || response.auth.is_some() {
             return Err(EngineError::internal("a raw answer can't carry a lease or a login"));
@@ -557,6 +576,29 @@ mod tests {
         assert!(user(r#"{"error":"x","data":{"a":1}}"#));
         assert!(!user(r#"{"error":"x","other":1}"#));
         assert!(!user(r#"{"error":1}"#));
+    }
+
+    #[test]
+    fn redirects_round_trip_and_are_checked() {
+        let target = RedirectTarget::parse("https://idp.example.com/?state=1").unwrap();
+        let message = response_to_wire(EngineResponse::Redirect(target.clone()));
+        let Ok(EngineResponse::Redirect(back)) = reply_from_wire(message, None) else { panic!() };
+        assert_eq!(back, target);
+        let redirect = |url: &str, data: &str| pb::Response {
+            redirect: url.to_owned(),
+            ..data_response(data)
+        };
+        for url in ["https://a/\r\nX: y", "javascript:alert(1)", "/relative"] {
+            let error = reply_from_wire(Some(redirect(url, "null")), None).unwrap_err();
+            assert!(matches!(error, EngineError::Internal { .. }), "{error:?}");
+        }
+        let secret = Some(pb::Secret::blank());
+        let leased = pb::Response { secret, ..redirect("https://a/", "null") };
+        assert!(reply_from_wire(Some(leased), None).is_err(), "nobody would get its lease id");
+        let refused = reply_from_wire(Some(redirect("https://a/", r#"{"error":"x"}"#)), None);
+        assert!(matches!(refused, Err(EngineError::User { .. })), "{refused:?}");
+        let raw = redirect("https://a/", r#"{"http_status_code":200}"#);
+        assert!(matches!(reply_from_wire(Some(raw), None), Ok(EngineResponse::Redirect(_))));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod lifetime;
 pub mod mount_config;
 mod panics;
 pub mod receipt;
+mod redirect;
 mod request;
 mod response;
 mod storage;
@@ -43,6 +44,7 @@ pub use error::{EngineError, StatusKind};
 pub use identity::{EntityAlias, EntityGroup, EntityInfo};
 pub use lifetime::{GrantedLifetime, LifetimeLimits};
 pub use panics::{PANIC_MESSAGE, catch_panic};
+pub use redirect::{InvalidRedirect, RedirectTarget};
 pub use request::{
     CallerInfo, ClientCertificates, ConnectionInfo, EngineRequest, LeaseContext, MountInfo,
     Operation,

@@ -7,6 +7,7 @@ use strongroom_types::{RawObject, Ttl};
 
 use crate::auth::EngineAuth;
 use crate::data_response::DataResponse;
+use crate::redirect::RedirectTarget;
 
 /// The successful result of [`Engine::handle`](super::Engine::handle).
 ///
@@ -26,6 +27,8 @@ pub enum EngineResponse {
     Auth(Box<EngineAuth>),
     /// A complete HTTP response outside the usual envelope.
     Raw(RawResponse),
+    /// The client is sent to another URL: 307 without a body.
+    Redirect(RedirectTarget),
 }
 
 impl From<RawObject> for EngineResponse {

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use strongroom_core::request::WrapInfo;
 use strongroom_core::{CoreResponse, ResponseEnvelope};
-use strongroom_engine::RawResponse;
+use strongroom_engine::{RawResponse, RedirectTarget};
 use strongroom_types::fields::write_string;
 use strongroom_types::{RawObject, RequestId, Secret};
 
@@ -25,6 +25,7 @@ pub fn to_http(answer: CoreResponse) -> Response<Body> {
             response
         }
         CoreResponse::Raw(raw) => raw_response(raw),
+        CoreResponse::Redirect(target) => redirect_response(&target),
     }
 }
 
@@ -163,6 +164,20 @@ fn raw_response(raw: RawResponse) -> Response<Body> {
         }
     }
     prevent_rendering(response.headers_mut());
+    response
+}
+
+/// A redirect, as Vault answers it: 307, because an engine doesn't say whether it is permanent. It
+/// has no body, and nothing of the request but what the engine put into the target.
+fn redirect_response(target: &RedirectTarget) -> Response<Body> {
+    let mut response = json_response(StatusCode::TEMPORARY_REDIRECT, Vec::new());
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    match HeaderValue::from_str(target.as_str()) {
+        Ok(location) => _ = headers.insert(header::LOCATION, location),
+        // A target has only characters that a header may have.
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
     response
 }
 

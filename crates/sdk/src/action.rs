@@ -26,7 +26,9 @@
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
-use strongroom_engine::{DataResponse, EngineError, EngineResponse, Operation, RawResponse};
+use strongroom_engine::{
+    DataResponse, EngineError, EngineResponse, Operation, RawResponse, RedirectTarget,
+};
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 #[doc(inline)]
 pub use strongroom_schema::input::Input;
@@ -80,6 +82,7 @@ enum ResponseKind {
     Data(DataResponse),
     NotFoundWithData(DataResponse),
     Raw(RawResponse),
+    Redirect(RedirectTarget),
 }
 
 impl Response {
@@ -201,6 +204,46 @@ impl Response {
         Self(ResponseKind::Raw(raw))
     }
 
+    /// 307: sends the client to another URL, which has to be absolute with the scheme `http` or
+    /// `https`, to contain only characters that RFC 3986 permits in URLs, and to have at most 4096
+    /// bytes.
+    ///
+    /// The client repeats the request there with the same method and body, and many clients send
+    /// their headers along, the one with the token included. So redirect only to systems that the
+    /// operator configured, or on an [unauthenticated](crate::Blueprint::unauthenticated) path. If
+    /// the client asks for response wrapping, Strongroom refuses the response with 400, since a
+    /// wrapped redirect could not be followed.
+    ///
+    /// # Errors
+    ///
+    /// A user error, without the URL, if it isn't one that clients can be redirected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use strongroom_sdk::{BaseUrl, Context, Document, Error, Response};
+    ///
+    /// /// The identity provider.
+    /// #[derive(Document)]
+    /// #[document(path = "config")]
+    /// struct Config {
+    ///     /// Base URL of the provider.
+    ///     #[field(required)]
+    ///     provider: BaseUrl,
+    /// }
+    ///
+    /// async fn begin(context: Context, (): ()) -> Result<Response, Error> {
+    ///     let config = context.config::<Config>().await?;
+    ///     Response::redirect(config.provider.join("/authorize?response_type=code"))
+    /// }
+    /// # let _ = begin;
+    /// ```
+    pub fn redirect(url: impl Into<String>) -> Result<Self, Error> {
+        let target = RedirectTarget::parse(url);
+        let target = target.map_err(|error| Error::user(error.to_string()))?;
+        Ok(Self(ResponseKind::Redirect(target)))
+    }
+
     /// Adds a warning for the client. Only responses with data can carry one; others ignore it.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
@@ -230,6 +273,7 @@ impl Response {
             ResponseKind::Data(data) => EngineResponse::Data(data),
             ResponseKind::NotFoundWithData(data) => EngineResponse::NotFound(data),
             ResponseKind::Raw(raw) => EngineResponse::Raw(raw),
+            ResponseKind::Redirect(target) => EngineResponse::Redirect(target),
         }
     }
 }

@@ -488,7 +488,7 @@ fn with_warnings(mut response: EngineResponse, warnings: FieldWarnings) -> Engin
         }
         EngineResponse::Leased(leased) => leased.data.warnings.extend(warnings),
         EngineResponse::Auth(auth) => auth.data.warnings.extend(warnings),
-        EngineResponse::Nothing | EngineResponse::Raw(_) => {}
+        EngineResponse::Nothing | EngineResponse::Raw(_) | EngineResponse::Redirect(_) => {}
     }
     response
 }

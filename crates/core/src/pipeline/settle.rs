@@ -108,6 +108,7 @@ async fn settle_engine_response(
             Box::pin(core.logins.issue_token(login)).await
         }
         EngineResponse::Raw(raw) => checked_raw_response(raw),
+        EngineResponse::Redirect(target) => Ok(CoreResponse::Redirect(target)),
     }
 }
 

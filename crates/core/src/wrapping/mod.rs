@@ -138,6 +138,13 @@ impl WrapRequest {
                 WrappedResponse::from_envelope(*envelope)
             }
             CoreResponse::Raw(raw) if !raw.body.is_empty() => WrappedResponse::from_raw(raw),
+            // Unwrapping it would send the wrapping token to the target: clients repeat a request
+            // with its headers.
+            CoreResponse::Redirect(_) => {
+                let text = "the engine redirects this request, and a redirect can't be wrapped: \
+                            send it without X-Vault-Wrap-TTL";
+                return Err(Error::invalid(text));
+            }
             other => return Ok(other),
         };
         let work = wrapping.clone();

@@ -421,6 +421,9 @@ impl TestHost {
                 Ok(TestResponse { raw: Some(raw), ..TestResponse::default() })
             }
             EngineResponse::Auth(auth) => Ok(TestResponse::from_login(*auth)),
+            EngineResponse::Redirect(target) => {
+                Ok(TestResponse { redirect: Some(target), ..TestResponse::default() })
+            }
         }
     }
 

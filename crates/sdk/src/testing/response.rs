@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use strongroom_engine::{DataResponse, EngineAuth, EngineError, RawResponse};
+use strongroom_engine::{DataResponse, EngineAuth, EngineError, RawResponse, RedirectTarget};
 use strongroom_types::{ErrorKind, Fields, RawObject, Ttl};
 
 use super::TestLease;
@@ -23,6 +23,8 @@ pub struct TestResponse {
     pub lease: Option<TestLease>,
     /// A complete HTTP response, if the engine returned one.
     pub raw: Option<RawResponse>,
+    /// Where the client is sent instead, if the engine redirects it.
+    pub redirect: Option<RedirectTarget>,
     /// The token's terms and the identity, if the response is a login.
     pub login: Option<Box<EngineAuth>>,
 }
