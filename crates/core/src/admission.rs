@@ -106,6 +106,7 @@ pub struct RequestPermit {
     /// The counts the request occupies; `None` for exempt paths.
     slot: Option<AdmissionSlot>,
     needs_token: bool,
+    takes_raw_body: bool,
     /// A share of a resource, released with the permit; see [`RequestPermit::hold_until_done`].
     shared_resource: Option<Box<dyn Any + Send + Sync>>,
     /// Set to `true` once the request's token was found valid.
@@ -210,6 +211,7 @@ impl RequestPermit {
             control: control.clone(),
             slot: counted,
             needs_token,
+            takes_raw_body: false,
             shared_resource: None,
             authenticated_flag: None,
         }
@@ -223,6 +225,11 @@ impl RequestPermit {
     /// Sets whether the path requires a token, once its route is known.
     pub(crate) fn set_needs_token(&mut self, needs_token: bool) {
         self.needs_token = needs_token;
+    }
+
+    /// Sets whether the path's backend takes the bodies of writes unparsed.
+    pub(crate) fn set_takes_raw_body(&mut self, takes_raw_body: bool) {
+        self.takes_raw_body = takes_raw_body;
     }
 
     /// Counts the request as one without a valid token, under the prefix of its path; returns
@@ -245,6 +252,13 @@ impl RequestPermit {
     /// sealed.
     pub fn needs_token(&self) -> bool {
         self.needs_token
+    }
+
+    /// Whether the body of a write isn't parsed but passed on as [`CoreRequest::raw_body`].
+    ///
+    /// [`CoreRequest::raw_body`]: crate::CoreRequest::raw_body
+    pub fn takes_raw_body(&self) -> bool {
+        self.takes_raw_body
     }
 
     /// Whether the request still counts as one without a valid token.

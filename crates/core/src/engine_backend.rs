@@ -21,6 +21,7 @@ use crate::kind_readings::reading_for_kind;
 use crate::logins::lockout::{FailureOutcome, LockableUser};
 use crate::path_access::{PathAccess, PolicyPath, TokenRequirement, WrappingTokenUse};
 use crate::refusal_log::RefusalKind;
+use crate::request::Verb;
 use crate::special_paths::{any_pattern_matches, longest_pattern_matches, pattern_matches};
 use crate::stages::{AuthenticatedCaller, AuthorizedRequest, RoutedRequest};
 use crate::unsealed::UnsealedCore;
@@ -40,6 +41,12 @@ impl Backend for EngineBackend {
         // Checked again once the request has acquired the instance that handles it.
         let instance = mounted.engine_handle().and_then(EngineHandle::current_instance);
         instance.map_or(TokenRequirement::Required, |it| token_requirement(&it, relative_path))
+    }
+
+    fn takes_raw_body(&self, mounted: &ActiveMount, relative_path: &str) -> bool {
+        // Checked again once the request has acquired the instance that handles it.
+        let instance = mounted.engine_handle().and_then(EngineHandle::current_instance);
+        instance.is_some_and(|instance| takes_raw_body(&instance, relative_path))
     }
 
     fn path_access(&self, mounted: &ActiveMount, _path: &str, relative_path: &str) -> PathAccess {
@@ -93,8 +100,9 @@ impl Backend for EngineBackend {
             };
             recheck_access(&request.routed, &in_flight)?;
             let (caller, operation) = (request.caller.as_ref(), request.operation);
-            let sent =
+            let mut sent =
                 engine_request(core, &request.routed, &mounted.info, caller, operation, &in_flight);
+            sent.raw_body = request.routed.request.raw_body.take();
             // Leaves the engine the only owner of the fields, which it can then modify without a
             // copy.
             request.routed.request.fields = Fields::new();
@@ -247,6 +255,10 @@ fn token_requirement(instance: &MountInstance, below: &str) -> TokenRequirement 
     }
 }
 
+fn takes_raw_body(instance: &MountInstance, below: &str) -> bool {
+    longest_pattern_matches(&instance.engine.description().special_paths.binary, below)
+}
+
 fn policy_path(instance: &MountInstance, mount: &str, below: &str) -> PolicyPath {
     match instance.engine.canonical_path(below) {
         CanonicalPath::CaseSensitive => PolicyPath::AS_GIVEN,
@@ -279,7 +291,8 @@ fn requires_sudo(instance: &MountInstance, patterns: &[String], below: &str) -> 
 }
 
 /// Checks a request again after it acquired an engine instance. If the engine was replaced since
-/// routing and the new one is stricter about the path, the request is refused as `Unavailable`.
+/// routing and the new one is stricter about the path, or takes the body in another form, the request
+/// is refused as `Unavailable`.
 fn recheck_access(routed: &RoutedRequest, instance: &MountInstance) -> Result<(), Error> {
     let mount = routed.mounted.as_ref().map_or("", |mounted| &mounted.info.path);
     let (before, now) = (&routed.access, path_access(instance, mount, &routed.relative_path));
@@ -288,7 +301,10 @@ fn recheck_access(routed: &RoutedRequest, instance: &MountInstance) -> Result<()
             && before.policy_path.case == PathCase::Distinct)
         || (routed.is_unauthenticated() && now.token == TokenRequirement::Required)
         || (now.requires_sudo && !before.requires_sudo);
-    if stricter {
+    // The body was read as the engine before declared it.
+    let reads_otherwise = routed.request.verb == Verb::Write
+        && routed.request.raw_body.is_some() != takes_raw_body(instance, &routed.relative_path);
+    if stricter || reads_otherwise {
         let text = "the engine was replaced while the request waited for it; try again";
         return Err(Error::with_message(ErrorKind::Unavailable, text));
     }
@@ -321,6 +337,7 @@ fn engine_request(
         operation,
         path: routed.relative_path.clone(),
         fields: request.fields.clone(),
+        raw_body: None,
         mount: mount.clone(),
         caller,
         connection: request.connection.clone(),
@@ -365,6 +382,7 @@ async fn request_document(
         operation: Operation::Help,
         path: String::new(),
         fields,
+        raw_body: None,
         mount: mounted.info.clone(),
         caller: CallerInfo { unauthenticated: true, ..CallerInfo::default() },
         connection: None,
@@ -402,7 +420,7 @@ mod tests {
     use strongroom_types::{Fields, RequestPath};
 
     use super::*;
-    use crate::request::{RequestHeaders, Verb};
+    use crate::request::RequestHeaders;
     use crate::request_span::RequestSpan;
     use crate::stages::AdmittedRequest;
 
@@ -442,9 +460,7 @@ mod tests {
             |_, _| {},
         )
         .await;
-        let inside = |unauthenticated: &[&str], root: &[&str]| {
-            let (unauthenticated, root) = (to_strings(unauthenticated), to_strings(root));
-            let special = SpecialPaths { unauthenticated, root, ..SpecialPaths::default() };
+        let with_special = |special: SpecialPaths| {
             let engine = StubEngine(EngineDescription {
                 kind: MountKind::Secret,
                 version: String::new(),
@@ -456,11 +472,16 @@ mod tests {
             let storage = InstanceStorage::new(barrier.view("logical/x/"));
             MountInstance::new(Arc::new(engine), storage)
         };
+        let inside = |unauthenticated: &[&str], root: &[&str]| {
+            let (unauthenticated, root) = (to_strings(unauthenticated), to_strings(root));
+            with_special(SpecialPaths { unauthenticated, root, ..SpecialPaths::default() })
+        };
         let request = AdmittedRequest {
             span: RequestSpan::new(RequestId::from_random_bytes([1; 16])),
             verb: Verb::Read,
             path: RequestPath::parse("nowhere/a").unwrap(),
             fields: Fields::new(),
+            raw_body: None,
             token: None,
             wrap_ttl: None,
             headers: RequestHeaders::default(),
@@ -480,6 +501,18 @@ mod tests {
             recheck_access(&routed, &inside(&[], &["a"])).unwrap_err().kind(),
             ErrorKind::Unavailable
         );
+        // Its body was parsed; the new engine takes it as it is, and the other way round.
+        routed.request.verb = Verb::Write;
+        let binary = |patterns: &[&str]| {
+            with_special(SpecialPaths { binary: to_strings(patterns), ..SpecialPaths::default() })
+        };
+        recheck_access(&routed, &binary(&["b"])).unwrap();
+        assert!(recheck_access(&routed, &binary(&["a"])).is_err());
+        routed.request.raw_body = Some(Box::default());
+        recheck_access(&routed, &binary(&["a"])).unwrap();
+        let error = recheck_access(&routed, &binary(&["b"])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        routed.request.raw_body = None;
         routed.access.token = TokenRequirement::Ignored;
         assert_eq!(
             recheck_access(&routed, &inside(&[], &[])).unwrap_err().kind(),

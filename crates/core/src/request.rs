@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_engine::{ConnectionInfo, RawResponse, RedirectTarget};
+use strongroom_engine::{ConnectionInfo, RawRequestBody, RawResponse, RedirectTarget};
 use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
@@ -51,6 +51,10 @@ pub struct CoreRequest {
     pub path: String,
     /// The fields of the JSON or form body of a write, else of the query string.
     pub fields: Fields,
+    /// The unparsed body of a write to a path for which
+    /// [`RequestPermit::takes_raw_body`](crate::RequestPermit::takes_raw_body) is true; `fields` then
+    /// has those of the query.
+    pub raw_body: Option<Box<RawRequestBody>>,
     /// The client token, if one was sent; not yet checked.
     pub token: Option<Secret<String>>,
     /// The request's headers, without the one that carried the token.

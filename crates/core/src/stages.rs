@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_engine::{ConnectionInfo, Operation};
+use strongroom_engine::{ConnectionInfo, Operation, RawRequestBody};
 use strongroom_mounts::ActiveMount;
 use strongroom_mounts::handle::InFlight;
 use strongroom_policy::Acl;
@@ -28,6 +28,8 @@ pub struct AdmittedRequest {
     pub path: RequestPath,
     /// The fields of the body or query; empty once a backend took them.
     pub fields: Fields,
+    /// The unparsed body, for engines that declare the path so; `None` once a backend took it.
+    pub raw_body: Option<Box<RawRequestBody>>,
     /// The token as sent by the client, which may be invalid.
     pub token: Option<Secret<String>>,
     /// The lifetime of the wrapping token; `None` if the response is not to be wrapped.

@@ -128,6 +128,14 @@ impl BackendService {
         };
         let opened = catch_panic(self.0.factory.open(mount)).await;
         let engine = opened.map_err(|error| error.to_string())?;
+        if let Some(path) = engine.description().special_paths.binary.first() {
+            let refusal = format!(
+                "the path {path:?} takes raw request bodies, which the plug-in protocol can't carry: \
+                 link the engine into the server"
+            );
+            engine.close().await;
+            return Err(refusal);
+        }
         let instance = Arc::new(ServedInstance { engine, system, _host: host });
         let before = self.write_instances().insert(id, instance);
         if let Some(before) = before {

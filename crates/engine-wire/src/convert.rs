@@ -141,6 +141,7 @@ pub(crate) fn request_from_wire(
         operation,
         path: message.path,
         fields: object.map(|object| object.fields()).unwrap_or_default(),
+        raw_body: None,
         mount: Arc::new(MountInfo {
             path: message.mount_point,
             mount_type: message.mount_type,
@@ -511,11 +512,13 @@ pub(crate) fn special_to_wire(special: SpecialPaths) -> pb::Paths {
     }
 }
 
+/// A plug-in's special paths, without `binary`: the protocol can't carry a raw body. As under Vault,
+/// the bodies of these paths are parsed as JSON like all others.
 pub(crate) fn special_from_wire(paths: pb::Paths) -> SpecialPaths {
     SpecialPaths {
         root: paths.root,
         unauthenticated: paths.unauthenticated,
-        binary: paths.binary,
+        binary: Vec::new(),
         local_storage: paths.local_storage,
         seal_wrap_storage: paths.seal_wrap_storage,
     }
@@ -576,6 +579,13 @@ mod tests {
         assert!(user(r#"{"error":"x","data":{"a":1}}"#));
         assert!(!user(r#"{"error":"x","other":1}"#));
         assert!(!user(r#"{"error":1}"#));
+    }
+
+    #[test]
+    fn a_plug_in_gets_no_raw_bodies_whatever_it_declares() {
+        let binary = vec!["upload".to_owned()];
+        let paths = pb::Paths { binary, ..pb::Paths::default() };
+        assert!(special_from_wire(paths).binary.is_empty());
     }
 
     #[test]
@@ -747,6 +757,7 @@ mod tests {
             operation: Operation::Renew,
             path: "creds/dev".to_owned(),
             fields,
+            raw_body: None,
             mount: Arc::new(MountInfo {
                 path: "custom/".to_owned(),
                 mount_type: "t".to_owned(),

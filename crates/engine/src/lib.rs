@@ -47,7 +47,7 @@ pub use panics::{PANIC_MESSAGE, catch_panic};
 pub use redirect::{InvalidRedirect, RedirectTarget};
 pub use request::{
     CallerInfo, ClientCertificates, ConnectionInfo, EngineRequest, LeaseContext, MountInfo,
-    Operation,
+    Operation, RawRequestBody,
 };
 pub use response::{EngineResponse, LeasedResponse, RawResponse};
 pub use storage::{
@@ -211,7 +211,8 @@ pub struct SpecialPaths {
     pub root: Vec<String>,
     /// Paths that can be called without a token.
     pub unauthenticated: Vec<String>,
-    /// Paths that accept a request body that isn't JSON.
+    /// Paths whose writes get the request's body unparsed, as [`EngineRequest::raw_body`]. Only engines
+    /// that are linked in have any: the plug-in protocol can't carry the body.
     pub binary: Vec<String>,
     /// Storage keys that are not replicated to other clusters.
     pub local_storage: Vec<String>,

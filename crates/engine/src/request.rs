@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-
 use strongroom_types::{Fields, Namespace, RawObject, RequestId, Timestamp, Ttl};
 
 use super::auth::EngineAuth;
@@ -86,6 +85,9 @@ pub struct EngineRequest {
     /// [`Operation::Renew`] and [`Operation::Revoke`], the client's data of the credential if it is
     /// stored with the lease (see [`LeasedResponse::keep_data`](super::LeasedResponse::keep_data)).
     pub fields: Fields,
+    /// The body of a write, unparsed. Present only on the paths that the engine declares in
+    /// [`SpecialPaths::binary`](super::SpecialPaths::binary); `fields` then has those of the query.
+    pub raw_body: Option<Box<RawRequestBody>>,
     /// The mount that the request was routed to.
     pub mount: Arc<MountInfo>,
     /// The caller, as far as an engine may identify it.
@@ -114,6 +116,7 @@ impl fmt::Debug for EngineRequest {
             .field("operation", &self.operation)
             .field("path", &self.path)
             .field("fields", &self.fields)
+            .field("raw_body", &self.raw_body)
             .field("mount", &self.mount)
             .field("caller", &self.caller)
             .field("connection", &self.connection)
@@ -124,6 +127,23 @@ impl fmt::Debug for EngineRequest {
             .field("namespace", &self.namespace)
             .field("deadline", &self.deadline)
             .finish()
+    }
+}
+
+/// The body of a request as the client sent it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RawRequestBody {
+    /// The `Content-Type` of the request; empty if it has none. The client chooses it, so it proves
+    /// nothing about the bytes.
+    pub content_type: String,
+    /// The bytes of the body; may be empty. They may be a secret.
+    pub bytes: Bytes,
+}
+
+impl fmt::Debug for RawRequestBody {
+    /// Prints only the size of the body, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRequestBody").field("bytes", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 
@@ -238,6 +258,10 @@ mod tests {
             operation: Operation::Update,
             path: "config".to_owned(),
             fields,
+            raw_body: Some(Box::new(RawRequestBody {
+                content_type: "text/plain".to_owned(),
+                bytes: Bytes::from_static(b"hunter2"),
+            })),
             mount: Arc::new(mount),
             caller: CallerInfo { token_hash: Some("hunter2".to_owned()), ..CallerInfo::default() },
             connection: None,
@@ -256,7 +280,8 @@ mod tests {
             deadline: Timestamp::EPOCH,
         };
         let printed = format!("{request:?}");
-        assert!(!printed.contains("hunter2"), "{printed}");
+        let bytes = format!("{:?}", b"hunter2");
+        assert!(!printed.contains("hunter2") && !printed.contains(&bytes), "{printed}");
         assert!(printed.contains("password") && printed.contains("authorization"), "{printed}");
     }
 }

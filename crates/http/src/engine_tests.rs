@@ -11,7 +11,7 @@ use strongroom_engine::{Engine, EngineFactory, MountContext};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
-use strongroom_sdk::{Blueprint, Context, Error, Input, Response};
+use strongroom_sdk::{Blueprint, Context, Error, Input, RawRequestBody, Response, ResponseData};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::ManualClock;
@@ -193,4 +193,111 @@ async fn a_redirect_skips_neither_tokens_nor_wrapping() {
         let text = answer.json()["errors"][0].as_str().unwrap().to_owned();
         assert!(text.contains("a redirect can't be wrapped"), "{text}");
     }
+}
+
+/// The input of an upload.
+#[derive(Input)]
+struct UploadInput {
+    /// Name of the file; taken from the path.
+    name: String,
+    /// A parameter of the query.
+    mode: String,
+}
+
+/// What the engine got.
+#[derive(ResponseData)]
+struct UploadResponse {
+    name: String,
+    mode: String,
+    content_type: String,
+    bytes: String,
+}
+
+async fn upload(_: Context, to: UploadInput, body: RawRequestBody) -> Result<Response, Error> {
+    Ok(Response::data(&UploadResponse {
+        name: to.name,
+        mode: to.mode,
+        content_type: body.content_type,
+        bytes: format!("{} {:?}", body.bytes.len(), body.bytes.iter().take(4).collect::<Vec<_>>()),
+    }))
+}
+
+/// The input of a path whose bodies are JSON.
+#[derive(Input)]
+struct PlainInput {
+    /// A field.
+    mode: String,
+}
+
+async fn plain(_: Context, input: PlainInput) -> Result<Response, Error> {
+    let (name, bytes) = (String::new(), String::new());
+    let mode = input.mode;
+    Ok(Response::data(&UploadResponse { name, mode, content_type: String::new(), bytes }))
+}
+
+async fn uploading_server() -> EngineServer {
+    let engine = Blueprint::new("uploading", "1.0.0")
+        .raw_body("files/{name}", "", upload)
+        .raw_body("open/{name}", "", upload)
+        .unauthenticated()
+        .write("plain", "", plain);
+    EngineServer::start(engine).await
+}
+
+#[tokio::test]
+async fn a_declared_path_gets_the_bytes_of_the_body_with_their_type() {
+    let server = uploading_server().await;
+    let body = Bytes::from_static(&[0, 159, 255, b'{', 7]);
+    for method in ["POST", "PUT"] {
+        let headers = [("content-type", "application/pkix-cert; a=b")];
+        let answer = server.send(method, "custom/files/a?mode=x", &headers, body.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        let data = &answer.json()["data"];
+        assert_eq!((&data["name"], &data["mode"]), (&"a".into(), &"x".into()));
+        assert_eq!(data["content_type"], "application/pkix-cert; a=b");
+        assert_eq!(data["bytes"], "5 [0, 159, 255, 123]");
+    }
+    // Neither JSON nor a form is parsed, whatever the content type.
+    for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let headers = [("content-type", content_type)];
+        let answer = server.send("POST", "custom/files/a", &headers, r#"{"mode":"evil"}"#).await;
+        let data = &answer.json()["data"];
+        assert_eq!((&data["mode"], &data["bytes"]), (&"".into(), &"15 [123, 34, 109, 111]".into()));
+    }
+    let empty = server.send("POST", "custom/files/a", &[], "").await;
+    assert_eq!(empty.json()["data"]["bytes"], "0 []");
+}
+
+#[tokio::test]
+async fn a_path_without_the_declaration_never_gets_raw_bytes() {
+    let server = uploading_server().await;
+    let answer = server.send("POST", "custom/plain", &[], &b"\0\x9f"[..]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{answer:?}");
+    let answer = server.send("POST", "custom/plain?mode=q", &[], r#"{"mode":"b"}"#).await;
+    assert_eq!(answer.json()["data"]["mode"], "b", "{answer:?}");
+    for path in ["custom/files/a/b", "custom/other"] {
+        let answer = server.send("POST", path, &[], &b"\0\x9f"[..]).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_raw_body_is_bounded_by_the_listener_and_needs_the_token() {
+    let mut server = uploading_server().await;
+    server.limits.max_request_bytes = 300_000;
+    server.limits.max_unauthenticated_bytes = 1000;
+    let of_length = |length: usize| vec![7; length];
+    let full = server.limits.body_memory.available_bytes();
+    for (path, length, status) in [
+        ("custom/files/a", 300_000, StatusCode::OK),
+        ("custom/files/a", 300_001, StatusCode::PAYLOAD_TOO_LARGE),
+        ("custom/open/a", 1000, StatusCode::OK),
+        ("custom/open/a", 1001, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let answer = server.send("POST", path, &[], of_length(length)).await;
+        assert_eq!(answer.status, status, "{path} {length}: {answer:?}");
+        assert_eq!(server.limits.body_memory.available_bytes(), full, "memory is given back");
+    }
+    let answer = server.send_without_token("POST", "custom/files/a", &[], of_length(9000)).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
 }

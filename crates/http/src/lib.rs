@@ -190,11 +190,11 @@ where
         }
         false => None,
     };
-    let class = request::body_class(&permit);
+    let form = request::body_form(&permit);
     let read = {
         let check_token = pin!(core.authenticate_early(&mut permit, token.as_ref(), address));
         let source = RequestSource { span: span.clone(), connection: client };
-        request::read_request(parsed_head, body, class, check_token, limits, source).await
+        request::read_request(parsed_head, body, form, check_token, limits, source).await
     };
     let (request, budget) = read.map_err(refuse)?;
     // The parsed fields stay in memory until the work ends, even if the client disconnects first.

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use strongroom_core::request_span::RequestSpan;
 use strongroom_core::{CoreRequest, Error, HeaderSource, RequestHeaders, RequestPermit, Verb};
-use strongroom_engine::ConnectionInfo;
+use strongroom_engine::{ConnectionInfo, RawRequestBody};
 use strongroom_types::fields::{FIELD_OVERHEAD, JsonLimits};
 use strongroom_types::{Fields, RequestId, Secret, parse_bool};
 
@@ -159,7 +159,7 @@ pub(crate) struct RequestSource {
 pub(crate) async fn read_request<B, P>(
     begun: ParsedHead,
     body: B,
-    class: MemoryClass,
+    form: BodyForm,
     check_token: Pin<&mut P>,
     limits: &HttpLimits,
     source: RequestSource,
@@ -168,6 +168,7 @@ where
     B: hyper::body::Body<Data = Bytes> + Send,
     P: Future<Output = Result<(), Error>> + Send,
 {
+    let BodyForm { class, raw } = form;
     let bounds = InputLimits::for_class(class, &begun.path, limits);
     let mut claim = BodyClaim::new(&limits.body_memory, class, check_token);
     let head_bytes = head_weight(&begun.head);
@@ -176,7 +177,14 @@ where
     let query = begun.head.uri.query().unwrap_or_default();
     let mut query = query_fields(query, bounds.form_fields).map_err(|error| bad_request(&error))?;
     let verb = parse_verb(&begun.head.method, &begun.path, &mut query)?;
+    let mut raw_body = None;
     let (fields, share) = match verb {
+        Verb::Write if raw => {
+            let read = read_raw_body(&begun.head, body, head_bytes, claim, &bounds, limits);
+            let (body, share) = Box::pin(read).await?;
+            raw_body = Some(body);
+            (query, share)
+        }
         Verb::Write | Verb::Patch => {
             if verb == Verb::Patch {
                 check_patch_type(&begun.head.headers)?;
@@ -191,8 +199,32 @@ where
         Some(Box::new(PassthroughHeaders(head.headers)));
     let headers = RequestHeaders { vault_headers, passthrough };
     let RequestSource { span, connection } = source;
-    let request = CoreRequest { span, verb, path, fields, token: None, headers, connection };
+    let request =
+        CoreRequest { span, verb, path, fields, raw_body, token: None, headers, connection };
     Ok((request, share))
+}
+
+/// Reads the body of a write whose engine takes it unparsed, within the same limits as JSON.
+async fn read_raw_body<B, P>(
+    head: &Parts,
+    body: B,
+    head_bytes: usize,
+    mut claim: BodyClaim<'_, P>,
+    bounds: &InputLimits,
+    limits: &HttpLimits,
+) -> Result<(Box<RawRequestBody>, BodyBudget), HttpRefusal>
+where
+    B: hyper::body::Body<Data = Bytes> + Send,
+    P: Future<Output = Result<(), Error>> + Send,
+{
+    let bytes = read_whole_body(head, body, false, bounds, limits, &mut claim).await?;
+    let weight = head_bytes.saturating_add(bytes.len());
+    let claimed = claim.grow(weight).await;
+    claimed.map_err(|unread| refusal_for(unread, &mut claim))?;
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let raw_body = RawRequestBody { content_type: content_type.to_owned(), bytes };
+    Ok((Box::new(raw_body), claim.finish(weight)))
 }
 
 /// Reads the body of a write and parses its fields.
@@ -213,13 +245,22 @@ where
     parse_body(bytes, head_bytes, claim, is_form, *bounds).await
 }
 
-/// Which memory pool an admitted request reserves from.
-pub(crate) fn body_class(permit: &RequestPermit) -> MemoryClass {
-    match (permit.is_exempt(), permit.needs_token()) {
+/// How the body of an admitted request is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyForm {
+    /// Which memory pool the request reserves from.
+    pub(crate) class: MemoryClass,
+    /// Whether the body of a write is passed on unparsed.
+    pub(crate) raw: bool,
+}
+
+pub(crate) fn body_form(permit: &RequestPermit) -> BodyForm {
+    let class = match (permit.is_exempt(), permit.needs_token()) {
         (true, _) => MemoryClass::Exempt,
         (false, false) => MemoryClass::Unauthenticated,
         (false, true) => MemoryClass::Authenticated,
-    }
+    };
+    BodyForm { class, raw: permit.takes_raw_body() }
 }
 
 /// The maximum size and structure of a request's fields, for its memory class.
@@ -601,7 +642,9 @@ mod tests {
         let token = begun.sent_token();
         let valid = pin!(std::future::ready(Ok(())));
         let source = RequestSource { span: RequestSpan::new(request_id()), connection };
-        let (request, share) = read_request(begun, body, class, valid, limits, source).await?;
+        let (request, share) =
+            read_request(begun, body, BodyForm { class, raw: false }, valid, limits, source)
+                .await?;
         Ok((CoreRequest { token, ..request }, share))
     }
 

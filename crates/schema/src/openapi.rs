@@ -24,6 +24,9 @@ pub struct PathDoc<'a> {
     pub verbs: PathVerbs,
     /// Whether fields of any name are accepted.
     pub free_form: bool,
+    /// Whether the body of a write is passed to the engine as it is; its fields are then those of the
+    /// query.
+    pub raw_body: bool,
     /// Whether a write may create an object.
     pub creates: bool,
     /// Whether the path requires the `sudo` capability.
@@ -117,7 +120,8 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
     if verbs.read || verbs.list {
         // If the path can be written, its fields belong to the body; otherwise reads take them in
         // the query.
-        let asked: &[&FieldSpec] = if verbs.write || verbs.patch { &[] } else { &of_body };
+        let is_written = verbs.write && !doc.raw_body || verbs.patch;
+        let asked: &[&FieldSpec] = if is_written { &[] } else { &of_body };
         item.insert("get".to_owned(), get_operation(verbs, asked, path, tag));
     }
     for (applies, method, prefix, content_type) in [
@@ -127,6 +131,17 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
         if applies {
             let mut operation =
                 operation_object(prefix, path, tag, "The answer, or 204 without one.");
+            if doc.raw_body && method == "post" {
+                let parameters: Vec<Value> = of_body.iter().map(query_parameter).collect();
+                if !parameters.is_empty() {
+                    operation.insert("parameters".to_owned(), parameters.into());
+                }
+                let schema = json!({ "type": "string", "format": "binary" });
+                let content = json!({ "application/octet-stream": { "schema": schema } });
+                operation.insert("requestBody".to_owned(), json!({ "content": content }));
+                item.insert(method.to_owned(), operation.into());
+                continue;
+            }
             let schema = request_body_schema(&of_body, doc.free_form, method == "post");
             if let Some(schema) = schema {
                 let content = json!({ content_type: { "schema": schema } });
@@ -149,12 +164,7 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
 fn get_operation(verbs: PathVerbs, asked: &[&FieldSpec], path: &str, tag: &str) -> Value {
     let prefix = if verbs.read { "read" } else { "list" };
     let mut operation = operation_object(prefix, path, tag, "The answer.");
-    let query = |spec: &&FieldSpec| {
-        json!({
-            "name": spec.name, "in": "query", "description": spec.help, "schema": field_schema(spec),
-        })
-    };
-    let mut parameters: Vec<Value> = asked.iter().map(query).collect();
+    let mut parameters: Vec<Value> = asked.iter().map(query_parameter).collect();
     if verbs.list {
         let mut list = json!({
             "name": "list", "in": "query", "schema": { "type": "string" },
@@ -170,6 +180,12 @@ fn get_operation(verbs: PathVerbs, asked: &[&FieldSpec], path: &str, tag: &str) 
         operation.insert("parameters".to_owned(), parameters.into());
     }
     operation.into()
+}
+
+fn query_parameter(spec: &&FieldSpec) -> Value {
+    json!({
+        "name": spec.name, "in": "query", "description": spec.help, "schema": field_schema(spec),
+    })
 }
 
 fn operation_object(prefix: &str, path: &str, tag: &str, answer: &str) -> Map<String, Value> {
@@ -350,6 +366,7 @@ mod tests {
             fields: vec![&NAME, &KEY, &COUNT, &NUMBER],
             verbs,
             free_form: false,
+            raw_body: false,
             creates: true,
             root: false,
             unauthenticated: true,
@@ -402,5 +419,21 @@ mod tests {
         let item = &paths["/a/{path}"];
         assert_eq!(item["description"], "A path.");
         assert!(item.get("post").is_some());
+    }
+
+    #[test]
+    fn a_raw_body_has_no_schema_of_fields() {
+        let verbs = PathVerbs { write: true, ..PathVerbs::default() };
+        let doc = PathDoc { raw_body: true, ..path_doc("files/{name}", verbs) };
+        let paths = Value::Object(build_paths([doc], "secrets"));
+        let post = &paths["/files/{name}"]["post"];
+        assert_eq!(
+            post["requestBody"],
+            json!({ "content": { "application/octet-stream": {
+                "schema": { "type": "string", "format": "binary" }
+            } } })
+        );
+        let names = post["parameters"].as_array().unwrap().iter().map(|it| &it["name"]);
+        assert_eq!(names.collect::<Vec<_>>(), ["key", "count", "number"]);
     }
 }

@@ -27,7 +27,8 @@ use std::marker::PhantomData;
 
 use async_trait::async_trait;
 use strongroom_engine::{
-    DataResponse, EngineError, EngineResponse, Operation, RawResponse, RedirectTarget,
+    DataResponse, EngineError, EngineResponse, Operation, RawRequestBody, RawResponse,
+    RedirectTarget,
 };
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 #[doc(inline)]
@@ -342,5 +343,47 @@ where
     ) -> Result<EngineResponse, EngineError> {
         let input = read_input(fields)?;
         Ok((self.function)(context, input).await?.into_engine_response(operation))
+    }
+}
+
+/// An async function that takes the request's body unparsed.
+pub(crate) struct RawBodyHandler<I, F> {
+    function: F,
+    input: PhantomData<fn() -> I>,
+}
+
+impl<I, F> RawBodyHandler<I, F> {
+    pub(crate) fn new(function: F) -> Self {
+        Self { function, input: PhantomData }
+    }
+}
+
+#[async_trait]
+impl<I, F, Fut> ErasedAction for RawBodyHandler<I, F>
+where
+    I: Input,
+    F: Fn(Context, I, RawRequestBody) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<Response, Error>> + Send,
+{
+    fn fields(&self) -> Vec<&'static FieldSpec> {
+        I::FIELDS.iter().collect()
+    }
+
+    fn check_defaults(&self) -> Result<(), InvalidInput> {
+        I::check_defaults()
+    }
+
+    async fn handle(
+        &self,
+        context: Context,
+        operation: Operation,
+        fields: &Fields,
+    ) -> Result<EngineResponse, EngineError> {
+        let body = context.request_info().and_then(|request| request.raw_body.as_deref().cloned());
+        let body = body.ok_or_else(|| {
+            EngineError::internal("the server parsed the body, which this path takes as it is")
+        })?;
+        let input = read_input(fields)?;
+        Ok((self.function)(context, input, body).await?.into_engine_response(operation))
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use strongroom_engine::intent::WAL_FOLDER;
-use strongroom_engine::{EngineDescription, MountKind, Operation, SpecialPaths};
+use strongroom_engine::{EngineDescription, MountKind, Operation, RawRequestBody, SpecialPaths};
 use strongroom_schema::pattern::RoutePattern;
 
-use crate::action::{ActionHandler, ErasedAction, Input, Response};
+use crate::action::{ActionHandler, ErasedAction, Input, RawBodyHandler, Response};
 use crate::credential::Credential;
 use crate::document_hooks::DocumentHooks;
 use crate::document_part::DocumentPart;
@@ -278,6 +278,57 @@ impl Blueprint {
         self.push_actions(path, help, actions)
     }
 
+    /// Adds an action for writes to `path` that gets the request's body unparsed, with its content
+    /// type: an uploaded file, or a protocol whose requests aren't JSON. Its input are the captures of
+    /// the path and the parameters of the query. It needs the `update` capability; conditions of
+    /// policies on parameters see those of the query only. Patches of the path are not supported.
+    ///
+    /// The body has the listener's limit of a request, `max_request_size` (32 MiB by default), and on an
+    /// [`unauthenticated`](Self::unauthenticated) path its `max_unauthenticated_request_size`. All of it
+    /// is in memory while the action runs.
+    ///
+    /// **Only for engines that are linked into the server.** The plug-in protocol has no place for the
+    /// body, under Strongroom as under Vault and OpenBao, so a plug-in with such a path can't be
+    /// mounted; the error says why. In tests run such an engine with
+    /// [`Transport::Linked`](crate::testing::Transport::Linked).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use strongroom_sdk::{Blueprint, Context, Error, Input, RawRequestBody, Response};
+    ///
+    /// /// Where the file is stored.
+    /// #[derive(Input)]
+    /// struct UploadInput {
+    ///     /// Name of the file; taken from the path.
+    ///     name: String,
+    /// }
+    ///
+    /// async fn upload(_: Context, to: UploadInput, body: RawRequestBody) -> Result<Response, Error> {
+    ///     if body.content_type != "application/pem-certificate-chain" {
+    ///         return Err(Error::user("send a certificate chain in PEM"));
+    ///     }
+    ///     // Parse and store `body.bytes` under `to.name`.
+    ///     # let _ = to.name;
+    ///     Ok(Response::no_content())
+    /// }
+    ///
+    /// let engine = Blueprint::new("files", "1.0.0").raw_body("files/{name}", "A file.", upload);
+    /// # drop(engine);
+    /// ```
+    #[must_use]
+    pub fn raw_body<I, F, Fut>(self, path: &'static str, help: &'static str, action: F) -> Self
+    where
+        I: Input,
+        F: Fn(Context, I, RawRequestBody) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Response, Error>> + Send + 'static,
+    {
+        let action: Arc<dyn ErasedAction> = Arc::new(RawBodyHandler::new(action));
+        let (write, takes_raw_body) = (Some(action), true);
+        let actions = RouteActions { write, takes_raw_body, ..RouteActions::default() };
+        self.push_actions(path, help, actions)
+    }
+
     /// Allows requests without a token to the path declared last.
     #[must_use]
     pub fn unauthenticated(mut self) -> Self {
@@ -316,7 +367,9 @@ impl Blueprint {
             && actions.list.is_none()
         {
             actions.read = added.read.or(actions.read.take());
-            actions.write = added.write.or(actions.write.take());
+            if added.write.is_some() {
+                (actions.write, actions.takes_raw_body) = (added.write, added.takes_raw_body);
+            }
             actions.delete = added.delete.or(actions.delete.take());
             actions.list_here = added.list_here.or(actions.list_here.take());
             self.last_declared = index;
@@ -419,6 +472,9 @@ impl Blueprint {
             let path = route.pattern.to_special_path();
             if route.root {
                 special.root.push(path.clone());
+            }
+            if route.takes_raw_body() {
+                special.binary.push(path.clone());
             }
             if route.unauthenticated {
                 special.unauthenticated.push(path);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_engine::{EngineRequest, MountContext, MountLifetimes, SystemView};
+use strongroom_engine::{EngineRequest, MountContext, MountLifetimes, RawRequestBody, SystemView};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
 
@@ -37,6 +37,7 @@ pub(crate) struct RequestInfo {
     mount_path: String,
     display_name: String,
     deadline: Timestamp,
+    pub(crate) raw_body: Option<Box<RawRequestBody>>,
     pub(crate) caller: Option<RequestCaller>,
     pub(crate) headers: PassedHeaders,
 }
@@ -53,6 +54,7 @@ impl Context {
             mount_path: request.mount.path.clone(),
             display_name: request.caller.display_name.clone(),
             deadline: request.deadline,
+            raw_body: request.raw_body.clone(),
             caller: RequestCaller::of_request(request),
             headers: PassedHeaders(request.headers.clone()),
         };

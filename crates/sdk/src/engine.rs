@@ -20,7 +20,7 @@ pub use strongroom_engine::{
     EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse, EntityAlias,
     EntityGroup, EntityInfo, Existence, FieldKinds, FoldedPaths, IdentityAlias, LeaseContext,
     LeasedResponse, MountContext, MountInfo, MountKind, MountLifetimes, Operation, RECORD_PREFIX,
-    RawResponse, RedirectTarget, SpecialPaths, StatusKind, Storage, StorageBatch, StorageChange,
-    StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView, TaskOutcome,
-    TokenTypeSetting,
+    RawRequestBody, RawResponse, RedirectTarget, SpecialPaths, StatusKind, Storage, StorageBatch,
+    StorageChange, StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView,
+    TaskOutcome, TokenTypeSetting,
 };

@@ -271,7 +271,7 @@ pub use credential::{
     UndoMethod, UndoOutcome,
 };
 pub use document::Document;
-pub use engine::{Operation, RawResponse};
+pub use engine::{Operation, RawRequestBody, RawResponse};
 pub use error::Error;
 pub use field::{
     BaseUrl, CidrList, CommaList, DurationSecs, FieldChoice, HeaderList, Identifier, IntegerList,

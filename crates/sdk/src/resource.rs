@@ -52,6 +52,8 @@ pub(crate) struct RouteActions {
     pub(crate) exists: Option<Arc<dyn ErasedExistenceCheck>>,
     pub(crate) read: Option<Arc<dyn ErasedAction>>,
     pub(crate) write: Option<Arc<dyn ErasedAction>>,
+    /// Whether `write` gets the request's body unparsed.
+    pub(crate) takes_raw_body: bool,
     pub(crate) patch: Option<Arc<dyn ErasedAction>>,
     pub(crate) delete: Option<Arc<dyn ErasedAction>>,
     pub(crate) list: Option<Arc<dyn ErasedListAction>>,

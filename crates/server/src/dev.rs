@@ -115,6 +115,7 @@ async fn write_as_root(
         verb: Verb::Write,
         path: path.to_owned(),
         fields,
+        raw_body: None,
         token: Some(Secret::from_text(token.expose_secret())),
         headers: strongroom_core::RequestHeaders::default(),
         connection: None,

@@ -156,6 +156,7 @@ impl RestoreFixture {
             verb: Verb::Write,
             path: path.to_owned(),
             fields: Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap(),
+            raw_body: None,
             token: Some(token),
             headers: RequestHeaders::default(),
             connection: None,

@@ -72,6 +72,7 @@ pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
         fields: endpoint.fields.iter().flat_map(|fields| fields.iter()).collect(),
         verbs,
         free_form,
+        raw_body: false,
         creates: free_form,
         root: is_root_endpoint(endpoint, tag),
         unauthenticated: endpoint.access == EndpointAccess::Unauthenticated,

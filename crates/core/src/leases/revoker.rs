@@ -98,6 +98,7 @@ impl LeaseRevoker {
             operation,
             path: credential.path.to_owned(),
             fields,
+            raw_body: None,
             mount: mounted.info.clone(),
             caller: CallerInfo::default(),
             connection: None,

@@ -47,6 +47,12 @@ impl Core {
             requirement.unwrap_or_default() == TokenRequirement::Required
         });
         permit.set_needs_token(needs_token);
+        permit.set_takes_raw_body(core.as_ref().is_some_and(|core| {
+            place.is_some_and(|(mounted, below)| {
+                let backend = core.backends.backend_of(mounted);
+                backend.is_some_and(|backend| backend.takes_raw_body(mounted, below))
+            })
+        }));
         if permit.count_unauthenticated(head.path) {
             return Ok(permit);
         }

@@ -24,6 +24,12 @@ pub trait Backend: Send + Sync {
     /// must be cheap.
     fn token_requirement(&self, mounted: &ActiveMount, relative_path: &str) -> TokenRequirement;
 
+    /// Whether the backend takes the bodies of writes to this path unparsed. Called for every request
+    /// before its body is read, so it must be cheap. By default bodies are parsed.
+    fn takes_raw_body(&self, _mounted: &ActiveMount, _relative_path: &str) -> bool {
+        false
+    }
+
     /// How a path is authorized. `path` is the whole path below `/v1/`, `relative_path` its part
     /// below the mount.
     fn path_access(&self, mounted: &ActiveMount, path: &str, relative_path: &str) -> PathAccess;

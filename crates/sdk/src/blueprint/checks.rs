@@ -29,6 +29,17 @@ impl Blueprint {
                 let hiding = hiding.pattern.as_str();
                 return refused(format!("the path {path:?} is hidden by {hiding:?} before it"));
             }
+            // Hosts go by patterns, in which a capture stands for any segment.
+            let is_covered =
+                |other: &&Route| route.pattern.match_path(&other.pattern.example_path()).is_some();
+            if let (true, Some(covered)) = (route.takes_raw_body(), before.clone().find(is_covered))
+            {
+                let covered = covered.pattern.as_str();
+                return refused(format!(
+                    "the path {path:?} takes raw bodies, and hosts would leave those of {covered:?} \
+                     unparsed too"
+                ));
+            }
             if let RouteTarget::Credential(credential) = &route.target
                 && before.clone().any(|before| before.is_of_kind(credential.kind()))
             {
@@ -162,6 +173,25 @@ mod tests {
 
     fn declaration_error(blueprint: &Blueprint) -> String {
         blueprint.check_declarations().map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_raw_body_path_covers_no_other_path() {
+        let raw =
+            |_: Context, (): (), _: crate::RawRequestBody| async { Ok(Response::no_content()) };
+        let new = || Blueprint::new("test", "1.0.0");
+        let covered = new().write("a/special", "", no_content_action).raw_body("a/{x}", "", raw);
+        assert_eq!(
+            declaration_error(&covered),
+            "the path \"a/{x}\" takes raw bodies, and hosts would leave those of \"a/special\" \
+             unparsed too"
+        );
+        let apart = new().write("b/special", "", no_content_action).raw_body("a/{x}", "", raw);
+        assert_eq!(declaration_error(&apart), "");
+        // The write declared last counts, with its form.
+        let again = apart.write("a/{x}", "", no_content_action);
+        assert!(again.description().special_paths.binary.is_empty());
+        assert_eq!(again.raw_body("a/{x}", "", raw).description().special_paths.binary, ["a/+"]);
     }
 
     #[test]

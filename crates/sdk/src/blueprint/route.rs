@@ -85,6 +85,7 @@ impl Route {
             fields: self.fields(),
             verbs,
             free_form: self.accepts_any_field(),
+            raw_body: self.takes_raw_body(),
             creates,
             root: self.root,
             unauthenticated: self.unauthenticated,
@@ -97,6 +98,7 @@ impl Route {
             fields: Vec::new(),
             verbs: PathVerbs { list: true, ..PathVerbs::default() },
             creates: false,
+            raw_body: false,
             ..path.clone()
         });
         list.into_iter().chain([path]).collect()
@@ -122,6 +124,11 @@ impl Route {
         let stores = matches!(self.target, RouteTarget::Document(_) | RouteTarget::FreeForm(_));
         let own = [INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER];
         stores && own.iter().any(|folder| self.pattern.reaches_into(folder.trim_end_matches('/')))
+    }
+
+    /// Whether writes get the request's body unparsed.
+    pub(crate) fn takes_raw_body(&self) -> bool {
+        matches!(&self.target, RouteTarget::Actions(actions) if actions.takes_raw_body)
     }
 
     /// Whether the path accepts fields of any name.

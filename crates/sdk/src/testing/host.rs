@@ -12,8 +12,8 @@ use strongroom_engine::intent::INTENT_FOLDER;
 use strongroom_engine::mount_config::HOST_CONFIG_KEY;
 use strongroom_engine::{
     Engine, EngineDescription, EngineError, EngineFactory, EngineRequest, EngineResponse,
-    Existence, LeasedResponse, MountContext, MountInfo, MountLifetimes, Operation, StatusKind,
-    StorageBatch, StoragePrecondition,
+    Existence, LeasedResponse, MountContext, MountInfo, MountLifetimes, Operation, RawRequestBody,
+    StatusKind, StorageBatch, StoragePrecondition,
 };
 use strongroom_types::clock::ManualClock;
 use strongroom_types::entropy::SeededEntropy;
@@ -121,6 +121,27 @@ impl TestHost {
             Err(error) => return Err(error.into()),
         };
         self.handle_request(EngineRequest { operation, ..request }).await
+    }
+
+    /// Writes a body that isn't parsed, to a path of [`Blueprint::raw_body`](crate::Blueprint::raw_body).
+    /// `query` are the parameters of the query as a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error, as a client would receive it.
+    ///
+    /// # Panics
+    ///
+    /// If the query isn't a JSON object.
+    pub async fn write_raw(
+        &self,
+        path: &str,
+        query: impl fmt::Display,
+        body: RawRequestBody,
+    ) -> Result<TestResponse, TestError> {
+        let request = self.new_request(Operation::Update, path, parse_fields(query));
+        let raw_body = Some(Box::new(body));
+        self.handle_request(EngineRequest { raw_body, ..request }).await
     }
 
     /// Reads a path. If there is nothing, the error is [`ErrorKind::NotFound`].
@@ -348,6 +369,17 @@ impl TestHost {
     pub async fn reopen_with(&self, engine: impl EngineFactory) {
         *lock_mutex(&self.0.factory) = Arc::new(engine);
         self.reopen().await;
+    }
+
+    /// Like [`reopen_with`](Self::reopen_with), for an engine that may refuse to open. Then there is no
+    /// running instance.
+    ///
+    /// # Errors
+    ///
+    /// The engine's message if it refuses to open.
+    pub async fn try_reopen_with(&self, engine: impl EngineFactory) -> Result<(), String> {
+        *lock_mutex(&self.0.factory) = Arc::new(engine);
+        self.try_reopen().await
     }
 
     pub(super) async fn stop(&self) {

@@ -41,6 +41,7 @@ impl TestHost {
             operation,
             path: path.to_owned(),
             fields,
+            raw_body: None,
             mount: self.0.mount.clone(),
             caller: info,
             connection,

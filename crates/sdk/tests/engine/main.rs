@@ -23,6 +23,7 @@ mod harness_tools;
 mod issuing;
 mod key_migration;
 mod lifecycle;
+mod raw_bodies;
 mod redirects;
 mod replaced_documents;
 mod static_credentials;

@@ -135,6 +135,7 @@ fn document() -> Value {
         fields: path.fields.iter().collect(),
         verbs: PathVerbs { read: path.reads, write: path.writes, ..PathVerbs::default() },
         free_form: false,
+        raw_body: false,
         creates: false,
         root: false,
         unauthenticated: true,

@@ -355,6 +355,7 @@ fn login_request(path: &str, headers: &[(&str, &str)], token: Option<&str>) -> C
         verb: Verb::Write,
         path: path.to_owned(),
         fields: Fields::new(),
+        raw_body: None,
         token: token.map(Secret::from_text),
         headers: all.into(),
         connection: None,

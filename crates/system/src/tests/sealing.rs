@@ -138,6 +138,7 @@ async fn sr_2026_01_an_engine_that_is_still_held_answers_nothing_from_memory() {
             operation: strongroom_engine::Operation::Read,
             path: "config".to_owned(),
             fields: strongroom_types::Fields::new(),
+            raw_body: None,
             mount: mounted.info.clone(),
             caller: strongroom_engine::CallerInfo::default(),
             connection: None,

@@ -398,6 +398,7 @@ pub(crate) fn new_request(core: &Core, verb: Verb, path: &str, token: &str) -> C
         verb,
         path: path.to_owned(),
         fields: Fields::new(),
+        raw_body: None,
         token: (!token.is_empty()).then(|| Secret::from_text(token)),
         headers: strongroom_core::RequestHeaders::default(),
         connection: None,
