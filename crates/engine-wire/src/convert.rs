@@ -267,6 +267,10 @@ fn data_to_wire(data: DataResponse) -> pb::Response {
         data: object_to_wire(data.object),
         warnings: data.warnings,
         headers,
+        wrap_info: data.wrap_ttl.map(|ttl| pb::ResponseWrapInfo {
+            ttl: ttl_to_nanos(ttl),
+            ..pb::ResponseWrapInfo::blank()
+        }),
         ..pb::Response::blank()
     }
 }
@@ -310,11 +314,9 @@ pub(crate) fn reply_from_wire(
         return Err(add_response_to_error(error_from_wire(error), response));
     }
     let Some(mut response) = response else { return Ok(EngineResponse::Nothing) };
-    if response.wrap_info.is_some_and(|wrap| wrap.ttl > 0) {
-        return Err(EngineError::internal(
-            "the engine asks for its answer to be wrapped, which is not supported",
-        ));
-    }
+    // A token in it is ignored: only the host wraps responses.
+    let wrap_ttl = response.wrap_info.map(|wrap| ttl_from_nanos(wrap.ttl));
+    let wrap_ttl = wrap_ttl.filter(|ttl| !ttl.is_zero());
     let broken = |_| EngineError::internal("the engine's answer is not a JSON object");
     let object = json::from_wire(response.data).map_err(broken)?;
     let fields = object.as_ref().map(RawObject::fields).unwrap_or_default();
@@ -323,6 +325,9 @@ pub(crate) fn reply_from_wire(
     if !response.redirect.is_empty() {
         if let Some(error) = error_response(&fields) {
             return Err(error);
+        }
+        if wrap_ttl.is_some() {
+            return Err(EngineError::internal("the engine asks to wrap a redirect"));
         }
         if response.secret.is_some() || response.auth.is_some() {
             return Err(EngineError::internal("a redirect can't carry a lease or a login"));
@@ -335,6 +340,9 @@ pub(crate) fn reply_from_wire(
         if response.secret.is_some() || response.auth.is_some() {
             return Err(EngineError::internal("a raw answer can't carry a lease or a login"));
         }
+        if wrap_ttl.is_some() {
+            return Err(EngineError::internal("the engine asks to wrap a raw answer"));
+        }
         return raw_from_wire(&fields);
     }
     if let Some(error) = error_response(&fields) {
@@ -344,6 +352,7 @@ pub(crate) fn reply_from_wire(
         warnings: response.warnings,
         refresh: refresh_from_wire(&mut response.headers),
         headers: headers_from_wire(response.headers),
+        wrap_ttl,
         ..DataResponse::new(object.unwrap_or_else(RawObject::null))
     };
     match (response.auth, response.secret) {
@@ -579,6 +588,23 @@ mod tests {
         assert!(user(r#"{"error":"x","data":{"a":1}}"#));
         assert!(!user(r#"{"error":"x","other":1}"#));
         assert!(!user(r#"{"error":1}"#));
+    }
+
+    #[test]
+    fn the_wish_for_wrapping_round_trips_and_is_never_lost() {
+        let wrap_ttl = Some(Ttl::from_secs(90));
+        let data = DataResponse { wrap_ttl, ..DataResponse::new(RawObject::empty()) };
+        let message = response_to_wire(EngineResponse::Data(data)).unwrap();
+        let info = message.wrap_info.clone().unwrap();
+        assert_eq!((info.ttl, info.creation_time), (90_000_000_000, Some(time::UNSET)));
+        let back = |data: &str, redirect: &str| {
+            let (data, redirect) = (data.to_owned(), redirect.to_owned());
+            reply_from_wire(Some(pb::Response { data, redirect, ..message.clone() }), None)
+        };
+        let Ok(EngineResponse::Data(data)) = back("{}", "") else { panic!() };
+        assert_eq!(data.wrap_ttl, wrap_ttl);
+        assert!(back("{}", "https://a/").is_err());
+        assert!(back(r#"{"http_status_code":200,"http_content_type":"a/b"}"#, "").is_err());
     }
 
     #[test]

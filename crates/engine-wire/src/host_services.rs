@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_engine::{
     ClusterInfo, MountLifetimes, Storage, StorageBatch, StorageChange, StorageEntry, StorageError,
-    StoragePrecondition, SystemError, SystemView,
+    StoragePrecondition, SystemError, SystemView, WrappingToken,
 };
 use strongroom_plugin_protocol::generated::strongroom::mount_storage_server::{
     MountStorage, MountStorageServer,
@@ -13,10 +13,11 @@ use strongroom_plugin_protocol::generated::strongroom::mount_storage_server::{
 use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
 use strongroom_plugin_protocol::generated::{logical, pb};
 use strongroom_plugin_protocol::transport::GrpcServices;
-use strongroom_plugin_protocol::values::time;
+use strongroom_plugin_protocol::values::{json, time};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::identity::{entity_to_wire, group_to_wire};
+use crate::primitives::{ttl_from_nanos, ttl_to_nanos};
 
 /// Facts about the host that are the same for all its engines.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +255,18 @@ struct SystemService {
 /// The replication state of a single cluster without replication.
 const NOT_REPLICATED: i32 = 4096 + 8192;
 
+fn wrapping_to_wire(wrapping: &WrappingToken) -> pb::ResponseWrapInfo {
+    pb::ResponseWrapInfo {
+        ttl: ttl_to_nanos(wrapping.ttl),
+        // The message's buffer belongs to the transport, and isn't wiped after use.
+        token: wrapping.token.expose_secret().clone(),
+        accessor: wrapping.accessor.clone(),
+        creation_time: Some(time::to_wire(Some(wrapping.creation_time))),
+        creation_path: wrapping.creation_path.clone(),
+        ..pb::ResponseWrapInfo::blank()
+    }
+}
+
 fn system_error_status(error: &SystemError) -> Status {
     Status::internal(error.to_string())
 }
@@ -302,10 +315,23 @@ impl pb::system_view_server::SystemView for SystemService {
 
     async fn response_wrap_data(
         &self,
-        _: Request<pb::ResponseWrapDataArgs>,
+        request: Request<pb::ResponseWrapDataArgs>,
     ) -> Result<Response<pb::ResponseWrapDataReply>, Status> {
-        let err = "response wrapping is not supported by this server".to_owned();
-        Ok(Response::new(pb::ResponseWrapDataReply { wrap_info: None, err }))
+        // Tokens are opaque: `jwt` is ignored, as by other hosts.
+        let pb::ResponseWrapDataArgs { data, ttl, .. } = request.into_inner();
+        let reply = match json::from_wire(data) {
+            Ok(Some(data)) => match self.system.wrap_data(data, ttl_from_nanos(ttl)).await {
+                Ok(wrapping) => pb::ResponseWrapDataReply {
+                    wrap_info: Some(wrapping_to_wire(&wrapping)),
+                    err: String::new(),
+                },
+                Err(SystemError(err)) => pb::ResponseWrapDataReply { wrap_info: None, err },
+            },
+            Ok(None) | Err(_) => {
+                return Err(Status::invalid_argument("the data to wrap is not a JSON object"));
+            }
+        };
+        Ok(Response::new(reply))
     }
 
     async fn mlock_enabled(

@@ -6,7 +6,7 @@ use std::sync::RwLock;
 use async_trait::async_trait;
 use strongroom_engine::{
     ClusterInfo, EntityGroup, EntityInfo, MountLifetimes, Storage, StorageBatch, StorageChange,
-    StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView,
+    StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView, WrappingToken,
 };
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::generated::pb::storage_client::StorageClient;
@@ -15,11 +15,12 @@ use strongroom_plugin_protocol::generated::strongroom::mount_storage_client::Mou
 use strongroom_plugin_protocol::generated::strongroom::{self as own, commit_reply, precondition};
 use strongroom_plugin_protocol::transport::{AnySize, Channel};
 use strongroom_plugin_protocol::values::time;
-use strongroom_types::{Secret, Ttl};
+use strongroom_types::{RawObject, Secret, Timestamp, Ttl};
 
 use crate::call_errors::{storage_call_error, system_call_error};
 use crate::convert::storage_error_from_text;
 use crate::identity::{entity_from_wire, group_from_wire};
+use crate::primitives::{object_to_wire, ttl_from_nanos, ttl_to_nanos};
 
 /// The mount's storage, reached through the plug-in protocol.
 pub(crate) struct RemoteStorage {
@@ -318,6 +319,35 @@ impl SystemView for RemoteSystem {
             .into_inner();
         check_system_error(reply.err)?;
         Ok(reply.groups.into_iter().map(group_from_wire).collect())
+    }
+
+    async fn wrap_data(&self, data: RawObject, ttl: Ttl) -> Result<WrappingToken, SystemError> {
+        if ttl.is_zero() {
+            return Err(SystemError("a wrapping token needs a lifetime".to_owned()));
+        }
+        let args = pb::ResponseWrapDataArgs {
+            data: object_to_wire(data),
+            ttl: ttl_to_nanos(ttl),
+            jwt: false,
+        };
+        let reply = self
+            .client
+            .clone()
+            .response_wrap_data(args)
+            .await
+            .map_err(|status| system_call_error(&status))?
+            .into_inner();
+        check_system_error(reply.err)?;
+        let info = reply.wrap_info.filter(|info| !info.token.is_empty());
+        let info = info.ok_or_else(|| SystemError("the host gave no wrapping token".to_owned()))?;
+        let created = time::from_wire(info.creation_time.as_ref()).ok().flatten();
+        Ok(WrappingToken {
+            token: Secret::new(info.token),
+            accessor: info.accessor,
+            ttl: ttl_from_nanos(info.ttl),
+            creation_time: created.unwrap_or(Timestamp::EPOCH),
+            creation_path: info.creation_path,
+        })
     }
 }
 

@@ -16,11 +16,20 @@ pub struct DataResponse {
     pub refresh: Option<Ttl>,
     /// Response headers; only those that the mount allows are passed on.
     pub headers: BTreeMap<String, Vec<String>>,
+    /// The lifetime of the wrapping token, if the engine requires that the response is wrapped. If the
+    /// client asks for wrapping too, the shorter lifetime counts.
+    pub wrap_ttl: Option<Ttl>,
 }
 
 impl DataResponse {
-    /// Data without warnings, headers or a refresh interval.
+    /// Data without warnings, headers or a refresh interval, which needn't be wrapped.
     pub fn new(object: RawObject) -> Self {
-        Self { object, warnings: Vec::new(), refresh: None, headers: BTreeMap::new() }
+        Self {
+            object,
+            warnings: Vec::new(),
+            refresh: None,
+            headers: BTreeMap::new(),
+            wrap_ttl: None,
+        }
     }
 }

@@ -31,6 +31,7 @@ mod request;
 mod response;
 mod storage;
 mod system;
+mod wrapping_token;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +58,7 @@ pub use storage::{
 use strongroom_types::{Clock, Entropy};
 pub use strongroom_types::{MountKind, TokenTypeSetting};
 pub use system::{ClusterInfo, MountLifetimes, SystemError, SystemView, TaskOutcome};
+pub use wrapping_token::WrappingToken;
 
 /// An instance of an engine at one mount; it handles the requests below the mount's path.
 ///

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use strongroom_types::{Secret, Ttl};
+use strongroom_types::{RawObject, Secret, Ttl};
 
 use crate::identity::{EntityGroup, EntityInfo};
+use crate::wrapping_token::WrappingToken;
 
-/// Read-only queries to the server, and what the engine reports to it. Every answer is for the
+/// Queries to the server, and what the engine reports to it or has it store for clients. Every answer is for the
 /// engine's own mount.
 #[async_trait]
 pub trait SystemView: Send + Sync + fmt::Debug + 'static {
@@ -71,6 +72,23 @@ pub trait SystemView: Send + Sync + fmt::Debug + 'static {
     async fn entity_groups(&self, id: &str) -> Result<Vec<EntityGroup>, SystemError> {
         let _ = id;
         Err(no_identity_store())
+    }
+
+    /// Stores data for the holder of a new wrapping token, who can get it once within `ttl`; the
+    /// mount's and the server's maximum lifetimes limit that. The token ends with the mount.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] if `ttl` is zero, the data can't be stored, the server did not answer, or it
+    /// doesn't wrap data (as this default implementation).
+    ///
+    /// # Cancel safety
+    ///
+    /// The data may be wrapped even if the future is dropped; nobody then has the token, and it
+    /// expires.
+    async fn wrap_data(&self, data: RawObject, ttl: Ttl) -> Result<WrappingToken, SystemError> {
+        let _ = (data, ttl);
+        Err(SystemError("response wrapping is not offered here".to_owned()))
     }
 
     /// Reports a run of one of the engine's tasks, for the server's metrics. The default

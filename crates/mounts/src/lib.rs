@@ -8,6 +8,7 @@
 //! - [`mount_load`]: [`MountLoad`], the count of requests being processed under a mount
 //! - [`storage`]: [`InstanceStorage`], the mount's storage as one instance of its engine sees it
 //! - [`system_view`]: the information about the server that an engine can query
+//! - [`data_wrapping`]: how engines have data wrapped
 //! - [`plugins`]: the plug-in catalog, the choice of a version, and the trait that launches plug-ins
 //! - [`loader`]: opens the engine that an entry describes
 //! - [`engine_start`]: starts the engines of existing mounts, and retries failed starts
@@ -20,6 +21,7 @@
 //! [`plugins::PluginLauncher`]. Routing requests, revoking the leases of a removed or moved mount,
 //! and the API of `sys/` are up to the crates above.
 
+pub mod data_wrapping;
 pub mod engine_start;
 pub mod entry;
 pub mod error;

@@ -11,6 +11,7 @@ use strongroom_policy::PasswordPolicies;
 use strongroom_types::printable::sanitise_message;
 use strongroom_types::{Clock, Entropy};
 
+use crate::data_wrapping::DataWrapperCell;
 use crate::entry::MountEntry;
 use crate::handle::MountInstance;
 use crate::plugins::selection::{SelectedVersion, select_version};
@@ -36,6 +37,8 @@ pub struct EngineLoader {
     pub server_info: ServerInfo,
     /// The password policies with which engines generate passwords.
     pub password_policies: PasswordPolicies,
+    /// Wraps data for engines.
+    pub data_wrapper: DataWrapperCell,
     /// The size of each engine's document cache, in bytes.
     pub document_cache_bytes: u64,
 }
@@ -138,6 +141,7 @@ impl EngineLoader {
             entry.route(),
             self.server_info.clone(),
             self.password_policies.clone(),
+            self.data_wrapper.clone(),
         ));
         MountContext { uuid, config, storage, system, clock, entropy }
     }

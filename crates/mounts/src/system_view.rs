@@ -4,11 +4,14 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use strongroom_engine::{ClusterInfo, MountLifetimes, SystemError, SystemView, TaskOutcome};
+use strongroom_engine::{
+    ClusterInfo, MountLifetimes, SystemError, SystemView, TaskOutcome, WrappingToken,
+};
 use strongroom_policy::PasswordPolicies;
 use strongroom_telemetry::names;
-use strongroom_types::Secret;
+use strongroom_types::{RawObject, Secret, Ttl};
 
+use crate::data_wrapping::DataWrapperCell;
 use crate::table::MountTable;
 
 /// Implements the SDK's `SystemView` for one mount, from the current mount table.
@@ -20,6 +23,7 @@ pub struct MountSystemView {
     route: String,
     server_info: ServerInfo,
     password_policies: PasswordPolicies,
+    data_wrapper: DataWrapperCell,
 }
 
 /// Properties of the whole server that mounts and engines use.
@@ -42,6 +46,7 @@ impl MountSystemView {
         route: String,
         server: ServerInfo,
         passwords: PasswordPolicies,
+        data_wrapper: DataWrapperCell,
     ) -> Self {
         Self {
             table: Arc::downgrade(table),
@@ -49,6 +54,7 @@ impl MountSystemView {
             route,
             server_info: server,
             password_policies: passwords,
+            data_wrapper,
         }
     }
 }
@@ -90,6 +96,18 @@ impl SystemView for MountSystemView {
             .generate(policy)
             .await
             .map_err(|error| SystemError(error.to_string()))
+    }
+
+    async fn wrap_data(&self, data: RawObject, ttl: Ttl) -> Result<WrappingToken, SystemError> {
+        if ttl.is_zero() {
+            return Err(SystemError("a wrapping token needs a lifetime".to_owned()));
+        }
+        let own_mount = self.mount_table().find_by_uuid(&self.uuid).cloned();
+        let own_mount = own_mount
+            .filter(|mounted| !mounted.entry.tainted)
+            .ok_or_else(|| SystemError("the mount is being removed".to_owned()))?;
+        let max = own_mount.entry.effective_lifetimes(self.server_info.lifetimes).max;
+        self.data_wrapper.get()?.wrap_data(&own_mount.info, data, ttl.min(max)).await
     }
 
     fn record_task_run(&self, task: &'static str, outcome: TaskOutcome) {

@@ -33,7 +33,7 @@ use strongroom_engine::{
 use strongroom_schema::field::{FieldSpec, InvalidInput, ObjectWriter, build_object};
 #[doc(inline)]
 pub use strongroom_schema::input::Input;
-use strongroom_types::Fields;
+use strongroom_types::{Fields, Ttl};
 
 use crate::{CommaList, Context, Error};
 
@@ -74,7 +74,11 @@ impl NeedsNoLease for WithoutSecrets {}
 /// The result of a successful action. It can't carry a lease: that takes a [`crate::Credential`],
 /// which can also revoke what it issued.
 #[derive(Debug)]
-pub struct Response(ResponseKind);
+pub struct Response {
+    kind: ResponseKind,
+    /// The lifetime of the wrapping token, if the response is to be wrapped.
+    wrap_ttl: Option<Ttl>,
+}
 
 #[derive(Debug)]
 enum ResponseKind {
@@ -87,14 +91,18 @@ enum ResponseKind {
 }
 
 impl Response {
+    fn of_kind(kind: ResponseKind) -> Self {
+        Self { kind, wrap_ttl: None }
+    }
+
     /// 404: the object that the path names doesn't exist.
     pub fn not_found() -> Self {
-        Self(ResponseKind::NotFound)
+        Self::of_kind(ResponseKind::NotFound)
     }
 
     /// 204: the action succeeded and returns no data.
     pub fn no_content() -> Self {
-        Self(ResponseKind::NoContent)
+        Self::of_kind(ResponseKind::NoContent)
     }
 
     /// A response with data: 200, with warnings if [`warn`](Self::warn) adds any.
@@ -109,13 +117,13 @@ impl Response {
     /// clients delete by a request of their own. For others declare a
     /// [`Credential`](crate::Credential).
     pub fn unleased_secret(answer: &impl ResponseData) -> Self {
-        Self(ResponseKind::Data(DataResponse::new(build_object(|out| answer.write(out)))))
+        Self::of_kind(ResponseKind::Data(DataResponse::new(build_object(|out| answer.write(out)))))
     }
 
     /// 404 with data: the object no longer exists, but there is something to report about it.
     pub fn not_found_with_data(answer: &impl ResponseData) -> Self {
         let object = build_object(|out| answer.write(out));
-        Self(ResponseKind::NotFoundWithData(DataResponse::new(object)))
+        Self::of_kind(ResponseKind::NotFoundWithData(DataResponse::new(object)))
     }
 
     /// The response to a list: the given names, which the caller has sorted. An empty list is 404,
@@ -126,7 +134,7 @@ impl Response {
         }
         let mut fields = Fields::new();
         fields.set("keys", &names);
-        Self(ResponseKind::Data(DataResponse::new(fields.to_object())))
+        Self::of_kind(ResponseKind::Data(DataResponse::new(fields.to_object())))
     }
 
     /// The response to a list with details: `keys`, and beside it `key_info` with an object for each
@@ -168,7 +176,7 @@ impl Response {
     }
 
     pub(crate) fn from_data(data: DataResponse) -> Self {
-        Self(ResponseKind::Data(data))
+        Self::of_kind(ResponseKind::Data(data))
     }
 
     /// 202 with a warning: the request was accepted, and the work goes on in the background.
@@ -197,12 +205,12 @@ impl Response {
     pub fn not_found_with_error(message: impl Into<String>) -> Self {
         let mut data = Fields::new();
         data.set("error", &message.into());
-        Self(ResponseKind::NotFoundWithData(DataResponse::new(data.to_object())))
+        Self::of_kind(ResponseKind::NotFoundWithData(DataResponse::new(data.to_object())))
     }
 
     /// A complete HTTP response outside the usual envelope.
     pub fn raw(raw: RawResponse) -> Self {
-        Self(ResponseKind::Raw(raw))
+        Self::of_kind(ResponseKind::Raw(raw))
     }
 
     /// 307: sends the client to another URL, which has to be absolute with the scheme `http` or
@@ -242,13 +250,13 @@ impl Response {
     pub fn redirect(url: impl Into<String>) -> Result<Self, Error> {
         let target = RedirectTarget::parse(url);
         let target = target.map_err(|error| Error::user(error.to_string()))?;
-        Ok(Self(ResponseKind::Redirect(target)))
+        Ok(Self::of_kind(ResponseKind::Redirect(target)))
     }
 
     /// Adds a warning for the client. Only responses with data can carry one; others ignore it.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
-        if let ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) = &mut self.0 {
+        if let ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) = &mut self.kind {
             data.warnings.push(warning.into());
         }
         self
@@ -260,14 +268,55 @@ impl Response {
     /// others ignore them, and a [raw](Self::raw) response has its own.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        if let ResponseKind::Data(data) = &mut self.0 {
+        if let ResponseKind::Data(data) = &mut self.kind {
             data.headers.entry(name.to_owned()).or_default().push(value.into());
         }
         self
     }
 
-    pub(crate) fn into_engine_response(self, operation: Operation) -> EngineResponse {
-        match self.0 {
+    /// Has the server wrap the response: the client gets a wrapping token of this lifetime, with which
+    /// it or somebody else gets the response, once. If the client asked for wrapping too, the shorter
+    /// lifetime counts; the mount's and the server's maximum lifetimes limit it. A response without
+    /// content isn't wrapped. On an unauthenticated path Strongroom wraps only logins, and answers 400
+    /// otherwise. To wrap a part of the response, see [`Context::wrap_data`].
+    ///
+    /// The request fails with an internal error if the lifetime is zero, or the response is
+    /// [raw](Self::raw) or a [redirect](Self::redirect), rather than going out unwrapped.
+    ///
+    /// ```
+    /// # use strongroom_sdk::{Response, ResponseData, Secret, Ttl};
+    /// #[derive(ResponseData)]
+    /// struct BootstrapResponse {
+    ///     bootstrap_key: Secret<String>,
+    /// }
+    ///
+    /// let answer = BootstrapResponse { bootstrap_key: Secret::from_text("k-1") };
+    /// let response = Response::unleased_secret(&answer).wrapped(Ttl::from_secs(300));
+    /// # drop(response);
+    /// ```
+    #[must_use]
+    pub fn wrapped(mut self, ttl: Ttl) -> Self {
+        self.wrap_ttl = Some(ttl);
+        self
+    }
+
+    pub(crate) fn into_engine_response(
+        mut self,
+        operation: Operation,
+    ) -> Result<EngineResponse, EngineError> {
+        if let Some(ttl) = self.wrap_ttl {
+            match &mut self.kind {
+                ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) => {
+                    data.wrap_ttl = Some(checked_wrap_ttl(ttl)?);
+                }
+                ResponseKind::NotFound | ResponseKind::NoContent => {}
+                ResponseKind::Raw(_) | ResponseKind::Redirect(_) => {
+                    let text = "an engine can't have a raw response or a redirect wrapped";
+                    return Err(EngineError::internal(text));
+                }
+            }
+        }
+        Ok(match self.kind {
             ResponseKind::NoContent if operation.is_read() => empty_response(204),
             ResponseKind::NotFound if !operation.is_read() => empty_response(404),
             ResponseKind::NoContent | ResponseKind::NotFound => EngineResponse::Nothing,
@@ -275,7 +324,15 @@ impl Response {
             ResponseKind::NotFoundWithData(data) => EngineResponse::NotFound(data),
             ResponseKind::Raw(raw) => EngineResponse::Raw(raw),
             ResponseKind::Redirect(target) => EngineResponse::Redirect(target),
-        }
+        })
+    }
+}
+
+/// The lifetime of a wrapping token that an engine asks for. Zero would mean no wrapping.
+pub(crate) fn checked_wrap_ttl(ttl: Ttl) -> Result<Ttl, EngineError> {
+    match ttl.is_zero() {
+        true => Err(EngineError::internal("a wrapped response needs a lifetime")),
+        false => Ok(ttl),
     }
 }
 
@@ -342,7 +399,7 @@ where
         fields: &Fields,
     ) -> Result<EngineResponse, EngineError> {
         let input = read_input(fields)?;
-        Ok((self.function)(context, input).await?.into_engine_response(operation))
+        (self.function)(context, input).await?.into_engine_response(operation)
     }
 }
 
@@ -384,6 +441,6 @@ where
             EngineError::internal("the server parsed the body, which this path takes as it is")
         })?;
         let input = read_input(fields)?;
-        Ok((self.function)(context, input, body).await?.into_engine_response(operation))
+        (self.function)(context, input, body).await?.into_engine_response(operation)
     }
 }

@@ -335,12 +335,19 @@ pub struct IssuedCredential<C: Credential> {
     /// The outside system's own expiry; zero for none.
     pub(crate) ends_within: Ttl,
     pub(crate) warnings: Vec<String>,
+    pub(crate) wrap_ttl: Option<Ttl>,
 }
 
 impl<C: Credential> IssuedCredential<C> {
     /// A credential without an expiry of its own and without warnings.
     pub fn new(answer: C::Response, receipt: C::Receipt) -> Self {
-        Self { response: answer, receipt, ends_within: Ttl::ZERO, warnings: Vec::new() }
+        Self {
+            response: answer,
+            receipt,
+            ends_within: Ttl::ZERO,
+            warnings: Vec::new(),
+            wrap_ttl: None,
+        }
     }
 
     /// States that the outside system lets the credential expire by itself this long after the call
@@ -358,6 +365,15 @@ impl<C: Credential> IssuedCredential<C> {
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
+        self
+    }
+
+    /// Has the server wrap the response; see [`Response::wrapped`](crate::Response::wrapped). The lease
+    /// begins when the credential is issued, whether or not it is unwrapped. With a lifetime of zero
+    /// the request fails, and the credential is undone.
+    #[must_use]
+    pub fn wrapped(mut self, ttl: Ttl) -> Self {
+        self.wrap_ttl = Some(ttl);
         self
     }
 }

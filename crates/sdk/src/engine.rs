@@ -22,5 +22,5 @@ pub use strongroom_engine::{
     LeasedResponse, MountContext, MountInfo, MountKind, MountLifetimes, Operation, RECORD_PREFIX,
     RawRequestBody, RawResponse, RedirectTarget, SpecialPaths, StatusKind, Storage, StorageBatch,
     StorageChange, StorageEntry, StorageError, StoragePrecondition, SystemError, SystemView,
-    TaskOutcome, TokenTypeSetting,
+    TaskOutcome, TokenTypeSetting, WrappingToken,
 };

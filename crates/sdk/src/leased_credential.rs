@@ -114,7 +114,14 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
             context,
         };
         let call = self.0.issue(&order);
-        match with_deadline::<C, _>(context, &config, intent.deadline(), "issue", call).await {
+        let issued =
+            with_deadline::<C, _>(context, &config, intent.deadline(), "issue", call).await;
+        // Zero would mean no wrapping.
+        let issued = issued.and_then(|issued| match issued.wrap_ttl {
+            Some(Ttl::ZERO) => Err(Error::internal("a wrapped credential needs a lifetime")),
+            _ => Ok(issued),
+        });
+        match issued {
             Ok(issued) => {
                 // The lease starts now, but the outside system's expiry counts from before the
                 // call.
@@ -128,7 +135,11 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
                 let mut warnings = issued.warnings;
                 warnings.extend(terms.warning);
                 Ok(EngineResponse::Leased(LeasedResponse {
-                    data: DataResponse { warnings, ..DataResponse::new(object) },
+                    data: DataResponse {
+                        warnings,
+                        wrap_ttl: issued.wrap_ttl,
+                        ..DataResponse::new(object)
+                    },
                     internal,
                     ttl: terms.ttl.capped_by(ends),
                     max_ttl: shorter_ttl(terms.lifetime.max_ttl, ends),

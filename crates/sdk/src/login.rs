@@ -87,6 +87,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use strongroom_types::Ttl;
 use strongroom_types::path::is_printable;
 
 use crate::action::Input;
@@ -368,6 +369,7 @@ pub struct LoginGrant {
     pub(crate) identity: Identity,
     pub(crate) terms: TokenTerms,
     pub(crate) warnings: Vec<String>,
+    pub(crate) wrap_ttl: Option<Ttl>,
 }
 
 impl LoginGrant {
@@ -378,13 +380,22 @@ impl LoginGrant {
 
     /// Accepts the login with terms that were changed, for example by the policies of groups.
     pub fn with_terms(identity: Identity, terms: TokenTerms) -> Self {
-        Self { identity, terms, warnings: Vec::new() }
+        Self { identity, terms, warnings: Vec::new(), wrap_ttl: None }
     }
 
     /// Adds a warning to the client's response. It must not contain secrets.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
+        self
+    }
+
+    /// Has the server wrap the response with the token; see
+    /// [`Response::wrapped`](crate::Response::wrapped). Renewals are not wrapped. With a lifetime of
+    /// zero the login fails.
+    #[must_use]
+    pub fn wrapped(mut self, ttl: Ttl) -> Self {
+        self.wrap_ttl = Some(ttl);
         self
     }
 }

@@ -11,7 +11,7 @@ use strongroom_engine::{
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_types::{Fields, RawObject};
 
-use crate::action::{Input, read_input};
+use crate::action::{Input, checked_wrap_ttl, read_input};
 use crate::login::{
     Identity, Login, LoginFailure, LoginGrant, LoginRenewal, LoginRequest, VerifiedName,
 };
@@ -79,6 +79,9 @@ impl<L: Login> ErasedLogin for LoginHandler<L> {
                 });
             }
         };
+        if let Some(ttl) = grant.wrap_ttl {
+            checked_wrap_ttl(ttl)?;
+        }
         let Some(bound_cidrs) = grant.terms.bound_cidrs(login.address()) else {
             // Another error would tell a client outside the networks that the proof is right.
             tracing::info!("a login was refused because of the client's address");
@@ -162,14 +165,14 @@ fn has_policies(source: &PolicyNames, token: &[String]) -> bool {
 }
 
 fn granted_auth(grant: LoginGrant, bound_cidrs: Vec<String>) -> EngineAuth {
-    let LoginGrant { identity, terms: TokenTerms(terms), warnings } = grant;
+    let LoginGrant { identity, terms: TokenTerms(terms), warnings, wrap_ttl } = grant;
     let Identity { alias, display_name, metadata, groups } = identity;
     let to_alias = |name: &VerifiedName| IdentityAlias {
         name: name.as_str().to_owned(),
         ..IdentityAlias::default()
     };
     EngineAuth {
-        data: DataResponse { warnings, ..DataResponse::new(RawObject::null()) },
+        data: DataResponse { warnings, wrap_ttl, ..DataResponse::new(RawObject::null()) },
         internal: RawObject::empty(),
         display_name,
         policies: terms.token_policies.to_strings(),

@@ -244,7 +244,7 @@ where
         context: Context,
         listing: Listing,
     ) -> Result<EngineResponse, EngineError> {
-        Ok((self.0)(context, listing).await?.into_engine_response(Operation::List))
+        (self.0)(context, listing).await?.into_engine_response(Operation::List)
     }
 }
 
@@ -283,6 +283,6 @@ where
     ) -> Result<EngineResponse, EngineError> {
         let listing = Listing::read("", fields)?;
         let input = read_input(fields)?;
-        Ok((self.function)(context, input, listing).await?.into_engine_response(operation))
+        (self.function)(context, input, listing).await?.into_engine_response(operation)
     }
 }

@@ -144,9 +144,9 @@ pub async fn run_unsealed(
     let _revocation = RevokeOnDrop::after_last_use(&core, caller.as_ref());
     let wrap_request = WrapRequest::from_request(&routed, caller.as_ref());
     let response = authorize_and_dispatch(&core, routed, caller).await;
-    let response =
+    let mut response =
         response.map_err(|error| if unauthenticated { error.uncollected() } else { error })?;
-    match wrap_request {
+    match WrapRequest::shorter(wrap_request, response.take_wrap_request()) {
         Some(wrap_request) => Box::pin(wrap_request.wrap_response(&core.wrapping, response)).await,
         None => Ok(response),
     }

@@ -15,6 +15,7 @@ use crate::request::{CoreResponse, IssuedSecret, ResponseEnvelope};
 use crate::stages::AuthorizedRequest;
 use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::BackendResponse;
+use crate::wrapping::WrapRequest;
 
 /// Stores the lease or token of a response, and fills the envelope.
 pub(crate) async fn settle(
@@ -26,7 +27,12 @@ pub(crate) async fn settle(
         BackendResponse::Complete(response) => response,
         // The in-flight guard is held meanwhile, so a reload also waits until the lease is on disk.
         BackendResponse::FromEngine { response, in_flight } => {
-            settle_engine_response(core, request, &in_flight, response).await?
+            let wrap_request = WrapRequest::from_engine(core, request, &response);
+            let mut settled = settle_engine_response(core, request, &in_flight, response).await?;
+            if let CoreResponse::Envelope(envelope) = &mut settled {
+                envelope.wrap_request = wrap_request.map(Box::new);
+            }
+            settled
         }
     };
     // A wrapped response contains nothing but the wrapping token.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use strongroom_barrier::Barrier;
 use strongroom_lease::{ExpirationManager, LeaseStore};
+use strongroom_mounts::data_wrapping::DataWrapperCell;
 use strongroom_mounts::entry::{MountConfig, MountEntry};
 use strongroom_mounts::loader::EngineLoader;
 use strongroom_mounts::plugins::{PluginCatalogStore, RunningPlugin};
@@ -110,6 +111,7 @@ impl UnsealedCore {
         // Loaded before the engines are started: if it fails, there is nothing to close.
         let token_store =
             TokenStore::load(barrier.view(views::TOKENS), settings.token_cache_bytes).await?;
+        let data_wrapper = DataWrapperCell::default();
         let loader = EngineLoader {
             barrier: barrier.clone(),
             catalog: PluginCatalogStore::load(barrier.view(views::PLUGIN_CATALOG)).await?,
@@ -117,6 +119,7 @@ impl UnsealedCore {
             table: Arc::new(ArcSwap::default()),
             server_info: server_info.clone(),
             password_policies: password_policies.clone(),
+            data_wrapper: data_wrapper.clone(),
             document_cache_bytes: settings.document_cache_bytes,
         };
         let created = barrier.clock().now();
@@ -134,6 +137,7 @@ impl UnsealedCore {
             max_ttl: settings.lifetimes.max,
             refusal_log: refusal_log.clone(),
         });
+        data_wrapper.set(&wrapping);
         let unmounts = Arc::new(UnmountService {
             leases: leases.clone(),
             request_timeout: settings.request_timeout,

@@ -4,6 +4,7 @@
 //!
 //! - this file: parsing the request's header, and the pipeline step that wraps a response
 //! - [`wrapped_response`]: the wrapped response as it is stored
+//! - `engine_wrapping`: wrapping that an engine asks for
 //! - [`unwrap`]: finding the wrapping token of a request, and unwrapping it once
 //!
 //! Invariants:
@@ -17,6 +18,7 @@
 //! - The response is stored in the cubbyhole of the wrapping token, where requests can't write, and
 //!   is deleted with it.
 
+mod engine_wrapping;
 pub mod unwrap;
 pub(crate) mod wrapped_response;
 
@@ -92,6 +94,7 @@ impl WrappingService {
 }
 
 /// A request to wrap the response: the requested lifetime, and the caller.
+#[derive(Debug)]
 pub struct WrapRequest {
     ttl: Ttl,
     /// The lifetime originally requested, if it exceeded `ttl`; the response then has a warning.
@@ -109,14 +112,23 @@ impl WrapRequest {
         caller: Option<&AuthenticatedCaller>,
     ) -> Option<Self> {
         let ttl = routed.request.wrap_ttl?;
+        let uncapped_ttl = routed.requested_wrap_ttl.filter(|requested| *requested > ttl);
+        Some(Self::new(ttl, uncapped_ttl, routed, caller))
+    }
+
+    fn new(
+        ttl: Ttl,
+        uncapped_ttl: Option<Ttl>,
+        routed: &RoutedRequest,
+        caller: Option<&AuthenticatedCaller>,
+    ) -> Self {
         let path = routed.request.path.as_str().to_owned();
         // Unauthenticated paths consume no use, so a token with limited uses could wrap any number
         // of times.
         let may_wrap = |caller: &&AuthenticatedCaller| {
             !routed.is_unauthenticated() || caller.stored_token.token.uses_left.is_none()
         };
-        let uncapped_ttl = routed.requested_wrap_ttl.filter(|requested| *requested > ttl);
-        Some(Self { ttl, uncapped_ttl, path, caller: caller.filter(may_wrap).cloned() })
+        Self { ttl, uncapped_ttl, path, caller: caller.filter(may_wrap).cloned() }
     }
 
     /// Stores the response and returns one with the wrapping token instead. Returned unchanged are

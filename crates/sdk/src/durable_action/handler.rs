@@ -123,7 +123,7 @@ impl<A: DurableAction> ErasedDurableAction for DurableActionHandler<A> {
     ) -> Result<EngineResponse, EngineError> {
         let input = read_input(fields)?;
         let response = run(&*self.0, context, captures, input).await?;
-        Ok(response.into_engine_response(Operation::Update))
+        response.into_engine_response(Operation::Update)
     }
 }
 

@@ -65,13 +65,14 @@ impl TestHost {
             mount_type: factory.name().to_owned(),
             accessor: format!("{}_1", factory.name()),
         };
+        let clock = ManualClock::default();
         let host = Self(Arc::new(TestHostInner {
             transport: way,
             factory: Mutex::new(factory),
-            clock: ManualClock::default(),
+            clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(1)),
             memory: Arc::default(),
-            system: Arc::new(TestSystem::new(lifetimes)),
+            system: Arc::new(TestSystem::new(lifetimes, clock)),
             mount: Arc::new(mount),
             caller: Mutex::default(),
             running: Mutex::default(),
@@ -445,6 +446,7 @@ impl TestHost {
                 warnings: data.warnings,
                 headers: data.headers,
                 refresh: data.refresh,
+                wrap_ttl: data.wrap_ttl,
                 ..TestResponse::default()
             }),
             EngineResponse::Leased(leased) => self.register_lease(&path, leased).await,
@@ -494,6 +496,7 @@ impl TestHost {
         Ok(TestResponse {
             data: leased.data.object.fields(),
             warnings: leased.data.warnings,
+            wrap_ttl: leased.data.wrap_ttl,
             lease: Some(lease),
             ..TestResponse::default()
         })

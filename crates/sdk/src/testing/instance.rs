@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use strongroom_engine::{
     ClusterInfo, EntityGroup, EntityInfo, MountLifetimes, Storage, StorageBatch, StorageChange,
-    StorageEntry, StorageError, SystemError, SystemView, check_folder, check_key,
+    StorageEntry, StorageError, SystemError, SystemView, WrappingToken, check_folder, check_key,
 };
-use strongroom_types::Secret;
 use strongroom_types::clock::ManualClock;
+use strongroom_types::{Clock, Fields, RawObject, Secret, Timestamp, Ttl};
 
 use super::key_encoding::check_change;
 use super::memory_entries::MemoryEntries;
@@ -109,11 +109,25 @@ pub(super) struct TestSystem {
     lifetimes: Mutex<MountLifetimes>,
     /// The entities with their groups, by id.
     entities: Mutex<BTreeMap<String, (EntityInfo, Vec<EntityGroup>)>>,
+    wrapped: Mutex<WrappedEntries>,
+    clock: ManualClock,
+}
+
+/// Data that the engine wrapped, with the end of its lifetime, by wrapping token.
+#[derive(Debug, Default)]
+struct WrappedEntries {
+    entries: BTreeMap<String, (RawObject, Timestamp)>,
+    issued: usize,
 }
 
 impl TestSystem {
-    pub(super) fn new(lifetimes: MountLifetimes) -> Self {
-        Self { lifetimes: Mutex::new(lifetimes), entities: Mutex::default() }
+    pub(super) fn new(lifetimes: MountLifetimes, clock: ManualClock) -> Self {
+        Self {
+            lifetimes: Mutex::new(lifetimes),
+            entities: Mutex::default(),
+            wrapped: Mutex::default(),
+            clock,
+        }
     }
 
     pub(super) fn set_lifetimes(&self, lifetimes: MountLifetimes) {
@@ -127,6 +141,13 @@ impl TestSystem {
     pub(super) fn put_entity(&self, entity: EntityInfo, groups: Vec<EntityGroup>) {
         let mut entities = self.entities.lock().unwrap_or_else(PoisonError::into_inner);
         entities.insert(entity.id.clone(), (entity, groups));
+    }
+
+    pub(super) fn take_wrapped(&self, token: &str) -> Option<Fields> {
+        let mut wrapped = self.wrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = wrapped.entries.remove(token);
+        let (data, _) = found.filter(|(_, expires)| *expires > self.clock.now())?;
+        Some(data.fields())
     }
 
     fn find_entity(&self, id: &str) -> Option<(EntityInfo, Vec<EntityGroup>)> {
@@ -166,5 +187,25 @@ impl SystemView for TestSystem {
 
     async fn entity_groups(&self, id: &str) -> Result<Vec<EntityGroup>, SystemError> {
         Ok(self.find_entity(id).map(|(_, groups)| groups).unwrap_or_default())
+    }
+
+    async fn wrap_data(&self, data: RawObject, ttl: Ttl) -> Result<WrappingToken, SystemError> {
+        if ttl.is_zero() {
+            return Err(SystemError("a wrapping token needs a lifetime".to_owned()));
+        }
+        let ttl = ttl.min(self.current_lifetimes().max);
+        let creation_time = self.clock.now();
+        let mut wrapped = self.wrapped.lock().unwrap_or_else(PoisonError::into_inner);
+        wrapped.issued += 1;
+        let token = format!("hvs.wrapping-{}", wrapped.issued);
+        let expires = creation_time.plus(ttl.as_duration());
+        wrapped.entries.insert(token.clone(), (data, expires));
+        Ok(WrappingToken {
+            accessor: format!("accessor-{}", wrapped.issued),
+            token: Secret::new(token),
+            ttl,
+            creation_time,
+            creation_path: "sys/wrapping/wrap".to_owned(),
+        })
     }
 }

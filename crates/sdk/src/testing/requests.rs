@@ -25,6 +25,13 @@ impl TestHost {
         self.0.system.put_entity(entity, groups);
     }
 
+    /// Takes the data that the engine wrapped with [`Context::wrap_data`](crate::Context::wrap_data)
+    /// under this token, as its holder does. `None` if there is none, it was taken already, or it has
+    /// expired.
+    pub fn unwrap_data(&self, token: &str) -> Option<Fields> {
+        self.0.system.take_wrapped(token)
+    }
+
     pub(super) fn new_request(
         &self,
         operation: Operation,

@@ -23,6 +23,9 @@ pub struct TestResponse {
     pub lease: Option<TestLease>,
     /// A complete HTTP response, if the engine returned one.
     pub raw: Option<RawResponse>,
+    /// The lifetime of the wrapping token, if the engine asked the server to wrap the response. The test
+    /// host shows the response itself.
+    pub wrap_ttl: Option<Ttl>,
     /// Where the client is sent instead, if the engine redirects it.
     pub redirect: Option<RedirectTarget>,
     /// The token's terms and the identity, if the response is a login.
@@ -66,6 +69,7 @@ impl TestResponse {
         Self {
             data: data.object.fields(),
             warnings: data.warnings,
+            wrap_ttl: data.wrap_ttl,
             login: Some(Box::new(auth)),
             ..Self::default()
         }

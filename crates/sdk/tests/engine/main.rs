@@ -28,4 +28,5 @@ mod redirects;
 mod replaced_documents;
 mod static_credentials;
 mod undeclared_documents;
+mod wrapping;
 mod write_responses;

@@ -14,6 +14,7 @@ mod dropped_requests;
 mod durations;
 mod engine_context;
 mod engine_tasks;
+mod engine_wrapping;
 mod fake_auth_method;
 mod fake_outside_system;
 mod interleaving_storage;
