@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use serde_json::json;
 use strongroom_testkit::features::FeatureList;
 use strongroom_testkit::interpreted::{node_interop_command, python_interop_command};
@@ -143,6 +144,79 @@ async fn a_go_plug_in_lives_under_our_host() {
     .await;
     api.delete("sys/mounts/custom").await.assert_ok();
     assert_eq!(outside.read_count("live").await, 0, "unmounting revokes");
+    assert_eq!(server.stop().await, Some(0));
+}
+
+/// What a plug-in in Go answers beside data: redirects, wrapped responses and data; and events, which
+/// the server doesn't have.
+#[tokio::test]
+async fn a_go_plug_in_redirects_and_wraps() {
+    let Some(plugin) = build_go_program("a_go_plug_in_redirects_and_wraps", "go-plugin") else {
+        return;
+    };
+    let mut site = ServerFolder::new("");
+    let (server, api) = site.start_unsealed().await;
+    let sha256 = site.install_plugin(&plugin);
+    let body = json!({ "sha256": sha256, "command": "go-plugin" });
+    api.write("sys/plugins/catalog/secret/guide", body).await.assert_ok();
+    let mount = json!({ "type": "guide", "config": { "max_lease_ttl": "40s" } });
+    api.write("sys/mounts/short", mount).await.assert_ok();
+    api.write("sys/mounts/custom", json!({ "type": "guide" })).await.assert_ok();
+
+    let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+    let redirect = async |url: &str, wrap: &str| {
+        let sent = client.put(format!("{}/v1/custom/redirect", api.address()));
+        let sent = sent.header("x-vault-token", api.token()).header("x-vault-wrap-ttl", wrap);
+        sent.json(&json!({ "message": url })).send().await.unwrap()
+    };
+    let target = "https://idp.example.com/authorize?state=a%20b";
+    let answer = redirect(target, "").await;
+    assert_eq!(answer.status(), 307);
+    assert_eq!(answer.headers()["location"], target);
+    assert_eq!(answer.bytes().await.unwrap(), "");
+    for (url, wrap, status) in [
+        ("https://a/\r\nX-Injected: 1", "", 500),
+        ("javascript:alert(1)", "", 500),
+        ("/v1/sys/health", "", 500),
+        (target, "60", 400),
+    ] {
+        let answer = redirect(url, wrap).await;
+        assert_eq!(answer.status(), status, "{url}");
+        let names = ["location", "x-injected"];
+        assert!(names.iter().all(|name| !answer.headers().contains_key(*name)), "{answer:?}");
+    }
+
+    for (path, client_ttl, ttl) in
+        [("custom", "", 60), ("custom", "20", 20), ("custom", "90", 60), ("short", "", 40)]
+    {
+        let api = api.with_header("x-vault-wrap-ttl", client_ttl);
+        let answer = api.read(&format!("{path}/wrapped")).await.assert_ok();
+        assert!(answer.body["data"].is_null(), "{answer:?}");
+        assert_eq!(answer.body["wrap_info"]["ttl"], ttl, "{path} {client_ttl}");
+        assert_eq!(answer.text_at("wrap_info/creation_path"), format!("{path}/wrapped"));
+        let wrapped = server.api_with_token(&answer.text_at("wrap_info/token"));
+        let got = wrapped.write("sys/wrapping/unwrap", json!({})).await.assert_ok();
+        assert_eq!(got.text_at("data/wrapped"), "by the plug-in's wish");
+    }
+
+    for (path, ttl) in [("custom", 60.0), ("short", 40.0)] {
+        let system = api.read(&format!("{path}/system")).await.assert_ok();
+        assert_eq!(system.data_field("wrapped/ttl_seconds"), ttl, "{system:?}");
+        let token = system.text_at("data/wrapped/token");
+        let wrapped = server.api_with_token(&token);
+        let got = wrapped.write("sys/wrapping/unwrap", json!({})).await.assert_ok();
+        assert_eq!(got.text_at("data/wrapped"), "by the host");
+        assert_eq!(wrapped.write("sys/wrapping/unwrap", json!({})).await.status, 400);
+    }
+
+    for _ in 0..3 {
+        let event = api.read("custom/event").await.assert_ok();
+        assert_eq!(
+            event.text_at("data/event_error"),
+            "rpc error: code = Unimplemented desc = events are not supported by this server"
+        );
+    }
+    assert_eq!(server.child_processes().len(), 1, "the plug-in lives on");
     assert_eq!(server.stop().await, Some(0));
 }
 

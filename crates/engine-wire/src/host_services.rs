@@ -37,8 +37,8 @@ pub fn host_services(
         .with_service(pb::storage_server::StorageServer::new(StorageService(storage.clone())))
         .with_service(MountStorageServer::new(StorageService(storage)))
         .with_service(pb::system_view_server::SystemViewServer::new(system))
-        .with_service(pb::events_server::EventsServer::new(EventSink))
-        .with_service(pb::observations_server::ObservationsServer::new(EventSink))
+        .with_service(pb::events_server::EventsServer::new(NoEvents))
+        .with_service(pb::observations_server::ObservationsServer::new(NoEvents))
 }
 
 /// The services for an instance that is only queried for its metadata: all storage and system calls
@@ -456,26 +456,27 @@ impl pb::system_view_server::SystemView for SystemService {
     }
 }
 
-/// Accepts events and observations and discards them; plug-ins don't wait for a result.
-struct EventSink;
+/// The services of Vault's event bus and observations, which this server doesn't have. Nothing is
+/// logged: a plug-in may call them at each of its requests.
+struct NoEvents;
 
 #[async_trait]
-impl pb::events_server::Events for EventSink {
+impl pb::events_server::Events for NoEvents {
     async fn send_event(
         &self,
         _: Request<pb::SendEventRequest>,
     ) -> Result<Response<pb::Empty>, Status> {
-        Ok(Response::new(pb::Empty {}))
+        Err(Status::unimplemented("events are not supported by this server"))
     }
 }
 
 #[async_trait]
-impl pb::observations_server::Observations for EventSink {
+impl pb::observations_server::Observations for NoEvents {
     async fn record_observation(
         &self,
         _: Request<pb::RecordObservationRequest>,
     ) -> Result<Response<pb::Empty>, Status> {
-        Ok(Response::new(pb::Empty {}))
+        Err(Status::unimplemented("observations are not supported by this server"))
     }
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/vault/sdk/framework"
+	"github.com/hashicorp/vault/sdk/helper/wrapping"
 	"github.com/hashicorp/vault/sdk/logical"
 )
 
@@ -26,6 +27,12 @@ func (b *backend) probePaths() []*framework.Path {
 		probe("sleep/(?P<seconds>[0-9.]+)", "Answers after so many seconds.", b.sleep,
 			logical.ReadOperation, logical.UpdateOperation),
 		probe("raw(/(?P<how>.*))?", "A raw HTTP answer: 418, or raw/no-content, raw/no-type, raw/leased.", b.raw,
+			logical.ReadOperation, logical.UpdateOperation),
+		probe("redirect", "Redirects to a URL.", b.redirect,
+			logical.ReadOperation, logical.UpdateOperation),
+		probe("wrapped", "Has its answer wrapped for a minute.", b.wrapped,
+			logical.ReadOperation, logical.UpdateOperation),
+		probe("event", "Sends an event, and answers what the host says to that.", b.event,
 			logical.ReadOperation, logical.UpdateOperation),
 		probe("log", "Logs once at each level.", b.log,
 			logical.ReadOperation, logical.UpdateOperation),
@@ -142,6 +149,30 @@ func (b *backend) raw(_ context.Context, _ *logical.Request, data *framework.Fie
 		resp.Secret = b.Secret(probeKind).Response(nil, nil).Secret
 	}
 	return resp, nil
+}
+
+// redirect sends the client to the URL of message. Its data and warning must not reach the client.
+func (b *backend) redirect(_ context.Context, _ *logical.Request, data *framework.FieldData) (*logical.Response, error) {
+	return &logical.Response{
+		Redirect: data.Get("message").(string),
+		Data:     map[string]any{"dropped": "data"},
+		Warnings: []string{"dropped"},
+	}, nil
+}
+
+func (b *backend) wrapped(_ context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	return &logical.Response{
+		Data:     map[string]any{"wrapped": "by the plug-in's wish"},
+		WrapInfo: &wrapping.ResponseWrapInfo{TTL: time.Minute, Token: "chosen by the plug-in"},
+	}, nil
+}
+
+func (b *backend) event(ctx context.Context, _ *logical.Request, _ *framework.FieldData) (*logical.Response, error) {
+	err := b.SendEvent(ctx, "guide/probed", &logical.EventData{Id: "1"})
+	if err != nil {
+		return &logical.Response{Data: map[string]any{"event_error": err.Error()}}, nil
+	}
+	return &logical.Response{Data: map[string]any{"event_error": ""}}, nil
 }
 
 func (b *backend) log(_ context.Context, _ *logical.Request, data *framework.FieldData) (*logical.Response, error) {
