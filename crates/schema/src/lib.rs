@@ -26,6 +26,7 @@
 //! assert_eq!(Wait::FIELDS[0].help, "Time until the next attempt.");
 //! ```
 
+pub mod display;
 pub mod field;
 pub mod input;
 pub mod openapi;
@@ -48,6 +49,7 @@ pub mod __private {
     pub use strongroom_types::fields::write_string;
 
     pub use crate::Input;
+    pub use crate::display::FieldDisplay;
     pub use crate::field::{
         Field, FieldChoice, FieldGroup, FieldKind, FieldSpec, InvalidInput, InvalidValue,
         LeaseSafe, LegacyName, ObjectWriter, check_default, check_listed, count_specs,

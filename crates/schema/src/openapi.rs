@@ -6,7 +6,11 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::display::PathDisplay;
 use crate::field::{FieldKind, FieldSpec};
+
+/// The extension that says how user interfaces present a path or a field.
+const DISPLAY_EXTENSION: &str = "x-vault-displayAttrs";
 
 /// The version of the OpenAPI format that documents state.
 pub const VERSION: &str = "3.0.2";
@@ -33,6 +37,8 @@ pub struct PathDoc<'a> {
     pub root: bool,
     /// Whether the path can be called without a token.
     pub unauthenticated: bool,
+    /// How user interfaces and code generators present the path.
+    pub display: PathDisplay,
 }
 
 /// The operations that a path supports.
@@ -70,16 +76,18 @@ pub fn build_document(
 }
 
 /// The `paths` object of a document. `tag` groups the operations: `secrets`, `auth`, `system`.
+/// `prefix` begins the operation ids of paths without hints of their own: the engine's name.
 /// Declarations with the same pattern become one path; if several support an operation, the first
 /// one counts, as in routing.
 pub fn build_paths<'a>(
     docs: impl IntoIterator<Item = PathDoc<'a>>,
     tag: &str,
+    prefix: &str,
 ) -> Map<String, Value> {
     let mut all = Map::new();
     for doc in docs {
         let path = format!("/{}", doc.pattern.replace("..}", "}").replace("@}", "}"));
-        let new = path_item(&doc, &path, tag);
+        let new = path_item(&doc, &path, tag, prefix);
         let known = all.entry(path).or_insert_with(|| Value::Object(Map::new()));
         if let (Value::Object(known), Value::Object(new)) = (known, new) {
             for (key, value) in new {
@@ -90,9 +98,12 @@ pub fn build_paths<'a>(
     all
 }
 
-fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
+fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str, prefix: &str) -> Value {
     let mut item = Map::new();
     item.insert("description".to_owned(), doc.help.into());
+    if let Some(extension) = doc.display.to_extension() {
+        item.insert(DISPLAY_EXTENSION.to_owned(), extension);
+    }
     let captured: Vec<&str> = capture_names(path).collect();
     if !captured.is_empty() {
         let parameter = |name: &&str| {
@@ -117,20 +128,26 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
     let of_body: Vec<&FieldSpec> =
         doc.fields.iter().copied().filter(|spec| !captured.contains(&spec.name)).collect();
     let verbs = doc.verbs;
+    let id = |verb: &str| {
+        let is_main = if verbs.write { verb == "write" } else { verb == "read" };
+        doc.display.operation_id(prefix, verb, is_main, path)
+    };
     if verbs.read || verbs.list {
         // If the path can be written, its fields belong to the body; otherwise reads take them in
         // the query.
         let is_written = verbs.write && !doc.raw_body || verbs.patch;
         let asked: &[&FieldSpec] = if is_written { &[] } else { &of_body };
-        item.insert("get".to_owned(), get_operation(verbs, asked, path, tag));
+        item.insert(
+            "get".to_owned(),
+            get_operation(verbs, asked, id(if verbs.read { "read" } else { "list" }), tag),
+        );
     }
-    for (applies, method, prefix, content_type) in [
+    for (applies, method, verb, content_type) in [
         (verbs.write, "post", "write", "application/json"),
         (verbs.patch, "patch", "patch", "application/merge-patch+json"),
     ] {
         if applies {
-            let mut operation =
-                operation_object(prefix, path, tag, "The answer, or 204 without one.");
+            let mut operation = operation_object(id(verb), tag, "The answer, or 204 without one.");
             if doc.raw_body && method == "post" {
                 let parameters: Vec<Value> = of_body.iter().map(query_parameter).collect();
                 if !parameters.is_empty() {
@@ -154,16 +171,15 @@ fn path_item(doc: &PathDoc<'_>, path: &str, tag: &str) -> Value {
         }
     }
     if verbs.delete {
-        let mut operation = operation_object("delete", path, tag, "");
+        let mut operation = operation_object(id("delete"), tag, "");
         operation.insert("responses".to_owned(), json!({ "204": { "description": "Done." } }));
         item.insert("delete".to_owned(), operation.into());
     }
     item.into()
 }
 
-fn get_operation(verbs: PathVerbs, asked: &[&FieldSpec], path: &str, tag: &str) -> Value {
-    let prefix = if verbs.read { "read" } else { "list" };
-    let mut operation = operation_object(prefix, path, tag, "The answer.");
+fn get_operation(verbs: PathVerbs, asked: &[&FieldSpec], id: String, tag: &str) -> Value {
+    let mut operation = operation_object(id, tag, "The answer.");
     let mut parameters: Vec<Value> = asked.iter().map(query_parameter).collect();
     if verbs.list {
         let mut list = json!({
@@ -188,16 +204,16 @@ fn query_parameter(spec: &&FieldSpec) -> Value {
     })
 }
 
-fn operation_object(prefix: &str, path: &str, tag: &str, answer: &str) -> Map<String, Value> {
+fn operation_object(id: String, tag: &str, answer: &str) -> Map<String, Value> {
     let mut operation = Map::new();
-    operation.insert("operationId".to_owned(), operation_id(prefix, path).into());
+    operation.insert("operationId".to_owned(), id.into());
     operation.insert("tags".to_owned(), json!([tag]));
     operation.insert("responses".to_owned(), json!({ "200": { "description": answer } }));
     operation
 }
 
-/// The operation's id, such as `read-roles-name`: derived from the path, so that it is the same in
-/// every document.
+/// The id of an operation of the whole server, such as `read-roles-name`: derived from the path, so that
+/// it is the same in every document. Engines' own documents have those of [`PathDisplay`].
 pub fn operation_id(prefix: &str, path: &str) -> String {
     let mut id = prefix.to_owned();
     for part in path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty()) {
@@ -257,8 +273,8 @@ fn field_schema(spec: &FieldSpec) -> Value {
         }
     };
     if let Value::Object(schema) = &mut schema {
-        if spec.secret {
-            schema.insert("x-vault-displayAttrs".to_owned(), json!({ "sensitive": true }));
+        if let Some(extension) = spec.display.to_extension(spec.secret) {
+            schema.insert(DISPLAY_EXTENSION.to_owned(), extension);
         }
         if let Some(default) = spec.default {
             schema.insert("default".to_owned(), default_value(spec.kind, default));
@@ -293,6 +309,7 @@ fn default_value(kind: FieldKind, text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::display::FieldDisplay;
     use crate::field::LegacyName;
 
     const NAME: FieldSpec = FieldSpec {
@@ -306,6 +323,7 @@ mod tests {
         keep: false,
         default: None,
         legacy: None,
+        display: FieldDisplay::NONE,
     };
     const KEY: FieldSpec = FieldSpec { name: "key", secret: true, help: "The key.", ..NAME };
     const COUNT: FieldSpec = FieldSpec {
@@ -370,13 +388,14 @@ mod tests {
             creates: true,
             root: false,
             unauthenticated: true,
+            display: PathDisplay::new(),
         }
     }
 
     #[test]
     fn path_items_describe_parameters_and_bodies() {
         let verbs = PathVerbs { read: true, write: true, delete: true, ..PathVerbs::default() };
-        let paths = build_paths([path_doc("roles/{name}", verbs)], "secrets");
+        let paths = build_paths([path_doc("roles/{name}", verbs)], "secrets", "tokens");
         let item = &paths["/roles/{name}"];
         assert_eq!(item["parameters"][0]["name"], "name");
         assert_eq!(item["parameters"][0]["description"], "Which.");
@@ -391,15 +410,18 @@ mod tests {
         assert_eq!(body["properties"]["count"].get("deprecated"), None);
         assert_eq!(body["x-strongroom-required-on-create"], json!(["key"]));
         assert!(item["get"].get("parameters").is_none());
-        assert_eq!(item["get"]["operationId"], "read-roles-name");
+        assert_eq!(item["get"]["operationId"], "tokens-read-roles-name");
         assert_eq!(item["delete"]["responses"]["204"]["description"], "Done.");
     }
 
     #[test]
     fn a_list_only_path_requires_the_list_parameter() {
         let list = PathVerbs { list: true, ..PathVerbs::default() };
-        let paths =
-            build_paths([PathDoc { fields: Vec::new(), ..path_doc("roles", list) }], "secrets");
+        let paths = build_paths(
+            [PathDoc { fields: Vec::new(), ..path_doc("roles", list) }],
+            "secrets",
+            "tokens",
+        );
         let parameter = &paths["/roles"]["get"]["parameters"][0];
         assert_eq!((&parameter["name"], &parameter["required"]), (&json!("list"), &json!(true)));
     }
@@ -414,6 +436,7 @@ mod tests {
                 PathDoc { help: "Another.", ..path_doc("a/{path..}", write) },
             ],
             "secrets",
+            "tokens",
         );
         assert_eq!(paths.len(), 1);
         let item = &paths["/a/{path}"];
@@ -425,7 +448,7 @@ mod tests {
     fn a_raw_body_has_no_schema_of_fields() {
         let verbs = PathVerbs { write: true, ..PathVerbs::default() };
         let doc = PathDoc { raw_body: true, ..path_doc("files/{name}", verbs) };
-        let paths = Value::Object(build_paths([doc], "secrets"));
+        let paths = Value::Object(build_paths([doc], "secrets", "tokens"));
         let post = &paths["/files/{name}"]["post"];
         assert_eq!(
             post["requestBody"],

@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::LitStr;
 use syn::spanned::Spanned;
 
+use crate::field_attributes::DisplayOptions;
 use crate::model::{DocumentAttributes, FieldModel, StructModel};
 use crate::secret_names::{FieldUse, check_secret_names};
 
@@ -385,6 +386,23 @@ fn field_specs(model: &StructModel) -> TokenStream {
     }
 }
 
+/// How user interfaces present a field.
+fn field_display(options: &DisplayOptions, names: &TokenStream) -> TokenStream {
+    let texts = [
+        (quote!(name), &options.name),
+        (quote!(description), &options.description),
+        (quote!(value), &options.value),
+        (quote!(group), &options.group),
+        (quote!(edit_type), &options.edit_type),
+    ];
+    let texts = texts.iter().map(|(field, text)| {
+        let text = text.as_ref().map(LitStr::value).unwrap_or_default();
+        quote!(#field: #text,)
+    });
+    let sensitive = options.sensitive;
+    quote! { #names::FieldDisplay { #(#texts)* sensitive: #sensitive } }
+}
+
 /// The declaration of a field, and one for each of its legacy names.
 fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
     let FieldModel { ty, name, help, attributes, .. } = field;
@@ -396,6 +414,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
         None => quote!(::core::option::Option::None),
     };
     let names = model.names.path_at(ty.span());
+    let display = field_display(&attributes.display, &names);
     let spec = quote_spanned! { ty.span() =>
         #names::FieldSpec {
             name: #name,
@@ -408,6 +427,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
             keep: #keep,
             default: #default,
             legacy: ::core::option::Option::None,
+            display: #display,
         }
     };
     let legacy_help = format!("Deprecated: an older name of `{name}`.");
@@ -428,6 +448,7 @@ fn field_spec(model: &StructModel, field: &FieldModel) -> TokenStream {
                     current: #name,
                     echo: #echo,
                 }),
+                display: #names::FieldDisplay::NONE,
             }
         }
     });

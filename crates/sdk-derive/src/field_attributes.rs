@@ -1,7 +1,50 @@
 //! Parses `#[field(...)]`, and checks that its options don't exclude each other.
 
 use proc_macro2::Span;
+use syn::meta::ParseNestedMeta;
 use syn::{Attribute, LitStr};
+
+/// The options of `#[field(display(...))]`.
+#[derive(Default)]
+pub(crate) struct DisplayOptions {
+    is_set: bool,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) description: Option<LitStr>,
+    pub(crate) value: Option<LitStr>,
+    pub(crate) group: Option<LitStr>,
+    pub(crate) edit_type: Option<LitStr>,
+    pub(crate) sensitive: bool,
+}
+
+impl DisplayOptions {
+    fn parse(meta: &ParseNestedMeta<'_>) -> syn::Result<Self> {
+        let mut found = Self { is_set: true, ..Self::default() };
+        meta.parse_nested_meta(|option| {
+            let place = if option.path.is_ident("sensitive") {
+                found.sensitive = true;
+                return Ok(());
+            } else if option.path.is_ident("name") {
+                &mut found.name
+            } else if option.path.is_ident("description") {
+                &mut found.description
+            } else if option.path.is_ident("value") {
+                &mut found.value
+            } else if option.path.is_ident("group") {
+                &mut found.group
+            } else if option.path.is_ident("edit_type") {
+                &mut found.edit_type
+            } else {
+                return Err(option.error(
+                    "unknown attribute; display takes name = \"…\", description = \"…\", \
+                     value = \"…\", group = \"…\", edit_type = \"…\" and sensitive",
+                ));
+            };
+            *place = Some(option.value()?.parse()?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
 
 /// The options of `#[field(...)]` on one field.
 #[derive(Default)]
@@ -25,6 +68,8 @@ pub(crate) struct FieldAttributes {
     pub(crate) hidden: bool,
     /// A list of the collection shows the field for each document.
     pub(crate) listed: bool,
+    /// How user interfaces present the field.
+    pub(crate) display: DisplayOptions,
     /// The type is a group, whose fields are those of this struct.
     pub(crate) embed: bool,
 }
@@ -65,12 +110,15 @@ impl FieldAttributes {
                     found.hidden = true;
                 } else if meta.path.is_ident("listed") {
                     found.listed = true;
+                } else if meta.path.is_ident("display") {
+                    found.display = DisplayOptions::parse(&meta)?;
                 } else if meta.path.is_ident("embed") {
                     found.embed = true;
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
-                         public, legacy = \"…\", echo, internal, keep, hidden, listed and embed",
+                         public, legacy = \"…\", echo, internal, keep, hidden, listed, \
+                         display(…) and embed",
                     ));
                 }
                 Ok(())
@@ -110,8 +158,9 @@ impl FieldAttributes {
     /// Whether there is no attribute that an embedded group can't have.
     fn allows_embedding(&self) -> bool {
         let Self { rename, default, required, public, legacy, .. } = self;
-        let Self { internal, keep, hidden, listed, .. } = self;
+        let Self { internal, keep, hidden, listed, display, .. } = self;
         rename.is_none()
+            && !display.is_set
             && default.is_none()
             && legacy.is_empty()
             && !(*required || *public || *internal || *keep || *hidden || *listed)

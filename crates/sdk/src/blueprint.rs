@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use strongroom_engine::intent::WAL_FOLDER;
 use strongroom_engine::{EngineDescription, MountKind, Operation, RawRequestBody, SpecialPaths};
+use strongroom_schema::display::PathDisplay;
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, RawBodyHandler, Response};
@@ -338,6 +339,35 @@ impl Blueprint {
         self
     }
 
+    /// Sets how user interfaces and code generators present the path declared last: in OpenAPI as
+    /// `x-vault-displayAttrs`, and in the operation ids, which are derived as Vault's framework does. Of a
+    /// collection the list gets the navigation, the items get action and verb, and both the rest.
+    /// Fields have `#[field(display(…))]`.
+    ///
+    /// ```
+    /// # use strongroom_sdk::{Blueprint, Document, PathDisplay};
+    /// /// What a token may do.
+    /// #[derive(Document)]
+    /// #[document(path = "roles/{name}")]
+    /// struct Role {
+    ///     /// Permissions, one per line.
+    ///     #[field(display(name = "Permissions", edit_type = "textarea"))]
+    ///     permissions: String,
+    /// }
+    ///
+    /// // `api-token-list-role`, `api-token-read-role`, `api-token-write-role`, `api-token-delete-role`
+    /// let display = PathDisplay::new().navigation().item_type("Role").operation_suffix("role");
+    /// let engine = Blueprint::new("api-token", "1.0.0").document::<Role>().display(display);
+    /// # drop(engine);
+    /// ```
+    #[must_use]
+    pub fn display(mut self, display: PathDisplay) -> Self {
+        if let Some(route) = self.routes.get_mut(self.last_declared) {
+            route.display = display;
+        }
+        self
+    }
+
     /// Requires the `sudo` capability, in addition to the usual one, for the path declared last.
     #[must_use]
     pub fn root(mut self) -> Self {
@@ -388,7 +418,16 @@ impl Blueprint {
         let pattern = RoutePattern::new(path);
         self.last_declared = self.routes.len();
         let (unauthenticated, folds_case) = (false, false);
-        self.routes.push(Route { pattern, help, root, unauthenticated, folds_case, target });
+        let display = PathDisplay::new();
+        self.routes.push(Route {
+            pattern,
+            help,
+            root,
+            unauthenticated,
+            folds_case,
+            display,
+            target,
+        });
         self
     }
 

@@ -22,6 +22,8 @@
 //! | `Option`, [`NullableField`] | a value that may be absent, also one where `null` means something |
 
 #[doc(inline)]
+pub use strongroom_schema::display::FieldDisplay;
+#[doc(inline)]
 pub use strongroom_schema::field::{
     BaseUrl, CidrList, CommaList, DurationSecs, Field, FieldChoice, FieldGroup, FieldKind,
     FieldSpec, HeaderList, Identifier, IntegerList, InvalidInput, InvalidValue, Json, KeyValues,

@@ -25,8 +25,8 @@ pub(crate) fn help_response(blueprint: &Blueprint, path: &str, tasks: &str) -> E
         MountKind::Secret => "secrets",
         MountKind::Auth => "auth",
     };
-    let paths = openapi::build_paths(docs, tag);
     let (name, version) = (blueprint.own_name(), blueprint.own_version());
+    let paths = openapi::build_paths(docs, tag, name);
     let document = openapi::build_document(name, version, &paths, &Map::new());
     let mut fields = Fields::new();
     fields.set("help", &text);

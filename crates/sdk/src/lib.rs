@@ -285,6 +285,7 @@ pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
 pub use strongroom_engine::TokenTypeSetting;
+pub use strongroom_schema::display::PathDisplay;
 pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receipt, ResponseData};
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
@@ -295,6 +296,7 @@ pub use versioned_engine::VersionedEngine;
 #[doc(hidden)]
 pub mod __private {
     pub use serde_json::value::RawValue;
+    pub use strongroom_schema::display::FieldDisplay;
     pub use strongroom_schema::field::{
         FieldGroup, check_default, check_listed, count_specs, is_plain_text, join_specs,
         legacy_spec, optional, rename_legacy_fields, required, sent_name, with_default,

@@ -14,6 +14,7 @@ use strongroom_core::stages::{AuthenticatedCaller, RequestOrigin};
 use strongroom_core::unsealed::UnsealedCore;
 use strongroom_engine::ConnectionInfo;
 use strongroom_schema::Input;
+use strongroom_schema::display::FieldDisplay;
 use strongroom_schema::field::{FieldKind, FieldSpec};
 use strongroom_schema::pattern::{PathCaptures, RoutePattern};
 use strongroom_types::clock::BoxFuture;
@@ -51,6 +52,7 @@ pub(crate) const ANY_FIELDS: &[FieldSpec] = &[FieldSpec {
     keep: false,
     default: None,
     legacy: None,
+    display: FieldDisplay::NONE,
 }];
 
 /// The handler for each supported verb; `None` where the verb is not supported.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use strongroom_core::error::Error;
 use strongroom_core::request::CoreResponse;
+use strongroom_schema::display::PathDisplay;
 use strongroom_schema::openapi::{self, PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
 use strongroom_types::Fields;
@@ -51,7 +52,7 @@ pub(crate) fn document_of_endpoints(endpoints: &[&'static [ApiEndpoint]], tag: &
 }
 
 pub(crate) fn document_of_paths(docs: impl Iterator<Item = PathDoc<'static>>, tag: &str) -> Value {
-    openapi::build_document("", "", &openapi::build_paths(docs, tag), &Map::new())
+    openapi::build_document("", "", &openapi::build_paths(docs, tag, ""), &Map::new())
 }
 
 /// Describes one endpoint for the OpenAPI document. `tag` is the group, such as `system`.
@@ -76,5 +77,6 @@ pub(crate) fn path_doc(endpoint: &ApiEndpoint, tag: &str) -> PathDoc<'static> {
         creates: free_form,
         root: is_root_endpoint(endpoint, tag),
         unauthenticated: endpoint.access == EndpointAccess::Unauthenticated,
+        display: PathDisplay::new(),
     }
 }

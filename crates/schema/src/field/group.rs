@@ -6,6 +6,7 @@ use strongroom_types::Fields;
 
 use super::choice::is_same_text;
 use super::{FieldKind, FieldSpec, InvalidInput, LegacyName, ObjectWriter};
+use crate::display::FieldDisplay;
 
 /// A struct whose fields a document embeds with `#[field(embed)]`. In the API they are fields of the
 /// embedding object, as if they were declared there. Derive it.
@@ -84,6 +85,7 @@ pub const fn join_specs<const N: usize>(parts: &[&[FieldSpec]]) -> [FieldSpec; N
         keep: false,
         default: None,
         legacy: None,
+        display: FieldDisplay::NONE,
     };
     let mut joined = [FILLER; N];
     let (mut rest, mut at) = (parts, 0);
@@ -174,6 +176,7 @@ mod tests {
             keep: false,
             default: Some("1h"),
             legacy: None,
+            display: FieldDisplay::NONE,
         }
     }
 

@@ -48,6 +48,8 @@ use serde_json::value::RawValue;
 use strongroom_types::fields::write_string;
 use strongroom_types::{Fields, RawObject};
 
+use crate::display::FieldDisplay;
+
 /// A type that can be a field of a document, an input, a response or a receipt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a field kind",
@@ -189,6 +191,8 @@ pub struct FieldSpec {
     pub default: Option<&'static str>,
     /// If this is a legacy name of another field, that field.
     pub legacy: Option<LegacyName>,
+    /// How user interfaces present the field.
+    pub display: FieldDisplay,
 }
 
 impl FieldSpec {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
+use strongroom_schema::display::PathDisplay;
 use strongroom_schema::field::{FieldSpec, InvalidInput};
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_schema::pattern::RoutePattern;
@@ -23,6 +24,8 @@ pub(crate) struct Route {
     pub(crate) unauthenticated: bool,
     /// Captures are converted to lower case, whatever their case in the request.
     pub(crate) folds_case: bool,
+    /// How user interfaces and code generators present the path.
+    pub(crate) display: PathDisplay,
     pub(crate) target: RouteTarget,
 }
 
@@ -79,6 +82,9 @@ impl Route {
                 (verbs, actions.exists.is_some())
             }
         };
+        let folder =
+            self.pattern.list_folder().filter(|_| matches!(self.target, RouteTarget::Document(_)));
+        let (of_list, of_items) = self.display.of_list_and_items();
         let path = PathDoc {
             pattern: self.pattern.as_str(),
             help: self.help,
@@ -89,9 +95,8 @@ impl Route {
             creates,
             root: self.root,
             unauthenticated: self.unauthenticated,
+            display: if folder.is_some() { of_items } else { self.display },
         };
-        let folder =
-            self.pattern.list_folder().filter(|_| matches!(self.target, RouteTarget::Document(_)));
         let list = folder.map(|folder| PathDoc {
             pattern: folder.trim_end_matches('/'),
             help: "Lists what there is.",
@@ -99,6 +104,7 @@ impl Route {
             verbs: PathVerbs { list: true, ..PathVerbs::default() },
             creates: false,
             raw_body: false,
+            display: of_list,
             ..path.clone()
         });
         list.into_iter().chain([path]).collect()

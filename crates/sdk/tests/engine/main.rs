@@ -11,6 +11,7 @@ mod caller;
 mod contention;
 mod contract;
 mod declarations;
+mod display_attributes;
 mod document_lists;
 mod document_names;
 mod document_parts;

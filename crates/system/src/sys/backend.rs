@@ -11,6 +11,7 @@ use strongroom_core::unsealed::UnsealedCore;
 use strongroom_core::unsealed::backend::{Backend, BackendResponse};
 use strongroom_mounts::ActiveMount;
 use strongroom_policy::{FieldReadings, InnerField, PathCase};
+use strongroom_schema::display::PathDisplay;
 use strongroom_schema::openapi::{PathDoc, PathVerbs};
 use strongroom_types::clock::BoxFuture;
 use strongroom_types::{Clock, RequestId};
@@ -139,6 +140,7 @@ fn document() -> Value {
         creates: false,
         root: false,
         unauthenticated: true,
+        display: PathDisplay::new(),
     });
     let others = ENDPOINTS.iter().flat_map(|group| group.iter());
     document_of_paths(of_status.chain(others.map(|endpoint| path_doc(endpoint, TAG))), TAG)

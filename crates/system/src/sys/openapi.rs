@@ -112,7 +112,7 @@ impl CombinedDocument {
             let whole = format!("/{prefix}{below}");
             rename_references(item, &renamed);
             fix_string_defaults(item);
-            self.assign_operation_ids(item, &whole);
+            self.assign_operation_ids(item, &whole, generic);
             if let (Some(parameter), Some(item)) = (&parameter, item.as_object_mut()) {
                 let parameters = item.entry("parameters").or_insert_with(|| json!([]));
                 if let Some(parameters) = parameters.as_array_mut() {
@@ -152,8 +152,9 @@ impl CombinedDocument {
     }
 
     /// Derives operation ids from the whole path, so that two mounts of one engine get different
-    /// ids. Paths that differ only in punctuation get a number appended.
-    fn assign_operation_ids(&mut self, item: &mut Value, path: &str) {
+    /// ids. A generic document, from which clients are generated, has the engine's own ids instead.
+    /// Ids that occur more than once get a number appended.
+    fn assign_operation_ids(&mut self, item: &mut Value, path: &str, generic: bool) {
         let Some(item) = item.as_object_mut() else { return };
         for (method, operation) in item {
             let named = operation.as_object_mut().filter(|it| it.contains_key("operationId"));
@@ -164,7 +165,11 @@ impl CombinedDocument {
                 "post" => "write",
                 other => other,
             };
-            let id = openapi::operation_id(verb, path);
+            let own_id = operation.get("operationId").and_then(Value::as_str);
+            let id = match own_id.filter(|id| generic && is_operation_id(id)) {
+                Some(id) => id.to_owned(),
+                None => openapi::operation_id(verb, path),
+            };
             let times = self.operations.entry(id.clone()).or_default();
             *times += 1;
             let id = if *times == 1 { id } else { format!("{id}--{times}") };
@@ -180,6 +185,13 @@ impl CombinedDocument {
         }
         document
     }
+}
+
+/// Whether an engine's operation id has the form of those of Go's framework.
+fn is_operation_id(id: &str) -> bool {
+    const MAX_ID_BYTES: usize = 200;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(fits)
 }
 
 /// The path prefix `{<mount>_mount_path}/`, and the declaration of that parameter.
@@ -286,6 +298,9 @@ mod tests {
         let mount = item["parameters"].as_array().unwrap().last().unwrap();
         assert_eq!(mount["schema"]["default"], "a/kv");
         assert!(generic["paths"].get("/sys/health").is_some());
+        // The engine's own ids, which don't depend on where it is mounted.
+        assert_eq!(item["get"]["operationId"], "kv-read-path");
+        assert_eq!(generic["paths"]["/sys/health"]["get"]["operationId"], "read-sys-health");
     }
 
     #[tokio::test]
@@ -311,6 +326,31 @@ mod tests {
         whole.add_mount(mounted, None);
         whole.add_mount(mounted, Some(json!({ "paths": "nonsense" })));
         assert_eq!(whole.into_document("1")[MISSING_EXTENSION], json!(["kv/", "kv/"]));
+    }
+
+    #[tokio::test]
+    async fn display_attributes_pass_through_and_equal_operation_ids_are_numbered() {
+        let bench = TestCore::new().await;
+        bench.write("sys/mounts/a", r#"{"type":"kv"}"#).await;
+        bench.write("sys/mounts/b", r#"{"type":"kv"}"#).await;
+        let table = bench.core.unsealed().unwrap().mounts.table();
+        let shown = json!({ "itemType": "Role", "navigation": true, "other": [1] });
+        let document = json!({ "paths": { "/x": {
+            "x-vault-displayAttrs": shown,
+            "get": { "operationId": "guide-read-role" },
+            "post": { "operationId": "bad id\n" },
+        } } });
+        let mut whole = CombinedDocument { generic: true, ..CombinedDocument::default() };
+        for mount in ["a/", "b/"] {
+            let mounted = table.get(MountKind::Secret, mount).unwrap();
+            whole.add_mount(mounted, Some(document.clone()));
+        }
+        let paths = &whole.into_document("1")["paths"];
+        let (a, b) = (&paths["/{a_mount_path}/x"], &paths["/{b_mount_path}/x"]);
+        assert_eq!((&a["x-vault-displayAttrs"], &b["x-vault-displayAttrs"]), (&shown, &shown));
+        assert_eq!(a["get"]["operationId"], "guide-read-role");
+        assert_eq!(b["get"]["operationId"], "guide-read-role--2");
+        assert_eq!(a["post"]["operationId"], "write-a-mount-path-x");
     }
 
     #[tokio::test]
