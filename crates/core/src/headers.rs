@@ -91,6 +91,28 @@ pub(crate) fn allowed_response_headers(
     headers.into_iter().filter(|(name, _)| allowed(name)).collect()
 }
 
+/// Headers that the raw response of every engine may have, as on existing servers.
+const RAW_RESPONSE_HEADERS: [&str; 3] = ["cache-control", "pragma", "www-authenticate"];
+
+/// The headers of an engine's raw response that every raw response may have, or the mount's
+/// `allowed_response_headers` permits.
+pub(crate) fn allowed_raw_headers(
+    config: &MountConfig,
+    headers: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let (mut kept, mut others) = (BTreeMap::new(), BTreeMap::new());
+    for (name, value) in headers {
+        match RAW_RESPONSE_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            true => _ = kept.insert(name, value),
+            false => _ = others.insert(name, vec![value]),
+        }
+    }
+    for (name, values) in allowed_response_headers(config, others) {
+        kept.extend(values.into_iter().map(|value| (name.clone(), value)));
+    }
+    kept
+}
+
 /// The request headers that the mount's `passthrough_request_headers` passes to the engine, without
 /// values that contain a token.
 pub(crate) async fn passthrough_request_headers(
@@ -254,6 +276,32 @@ mod tests {
         let given = ["x-yes", "X-No", "content-type"].map(|n| (n.to_owned(), vec!["v".to_owned()]));
         let left = allowed_response_headers(&config, given.into());
         assert_eq!(left.into_keys().collect::<Vec<_>>(), ["x-yes"]);
+    }
+
+    #[test]
+    fn raw_responses_keep_only_allowed_headers() {
+        let allowed_response_headers = to_strings(&["X-Yes", "Location", "Content-Length"]);
+        let config = MountConfig { allowed_response_headers, ..MountConfig::default() };
+        let names = [
+            "Cache-Control",
+            "pragma",
+            "WWW-Authenticate",
+            "x-yes",
+            "location",
+            "X-No",
+            "set-cookie",
+            "content-length",
+            "content-type",
+            "transfer-encoding",
+            "x-vault-token",
+        ];
+        let given = names.map(|name| (name.to_owned(), "v".to_owned()));
+        let left = allowed_raw_headers(&config, given.clone().into());
+        let expected = ["Cache-Control", "WWW-Authenticate", "location", "pragma", "x-yes"];
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), expected);
+        let left = allowed_raw_headers(&MountConfig::default(), given.into());
+        let expected = ["Cache-Control", "WWW-Authenticate", "pragma"];
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), expected);
     }
 
     #[test]

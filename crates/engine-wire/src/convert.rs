@@ -302,7 +302,11 @@ fn raw_to_wire(raw: &RawResponse) -> pb::Response {
             fields.set(key, value);
         }
     }
-    pb::Response { data: object_to_wire(fields.to_object()), ..pb::Response::blank() }
+    let own = |name: &String| RAW_HEADERS.iter().any(|(_, header)| header == name);
+    let others = raw.headers.iter().filter(|(name, _)| !own(name));
+    let others = others.map(|(name, value)| (name.clone(), vec![value.clone()])).collect();
+    let headers = headers_to_wire(others);
+    pb::Response { data: object_to_wire(fields.to_object()), headers, ..pb::Response::blank() }
 }
 
 /// Converts a reply to a response or an engine's error.
@@ -343,7 +347,7 @@ pub(crate) fn reply_from_wire(
         if wrap_ttl.is_some() {
             return Err(EngineError::internal("the engine asks to wrap a raw answer"));
         }
-        return raw_from_wire(&fields);
+        return raw_from_wire(&fields, response.headers);
     }
     if let Some(error) = error_response(&fields) {
         return Err(error);
@@ -396,7 +400,10 @@ fn error_response(fields: &Fields) -> Option<EngineError> {
     Some(EngineError::User { message, data })
 }
 
-fn raw_from_wire(fields: &Fields) -> Result<EngineResponse, EngineError> {
+fn raw_from_wire(
+    fields: &Fields,
+    others: BTreeMap<String, pb::Header>,
+) -> Result<EngineResponse, EngineError> {
     let status = fields.get(RAW_STATUS).and_then(|raw| raw.get().trim_matches('"').parse().ok());
     let status = status
         .filter(|status| (200..600).contains(status))
@@ -406,12 +413,15 @@ fn raw_from_wire(fields: &Fields) -> Result<EngineResponse, EngineError> {
         let value = fields.text(key).filter(|value| !value.is_empty())?;
         Some((header.to_owned(), value))
     });
+    let others = others.into_iter().filter(|(_, values)| !values.header.is_empty());
+    let others =
+        others.map(|(name, pb::Header { header })| (name.to_ascii_lowercase(), header.join(", ")));
     let raw = RawResponse {
         status,
         content_type: fields.text(RAW_TYPE).unwrap_or_default(),
         // Bytes are sent as base64; anything that isn't valid base64 is taken as it is.
         body: BASE64.decode(body.as_bytes()).unwrap_or_else(|_| body.into_bytes()),
-        headers: headers.collect(),
+        headers: others.chain(headers).collect(),
     };
     Ok(not_found_from_raw(&raw).map_or(EngineResponse::Raw(raw), EngineResponse::NotFound))
 }

@@ -70,7 +70,8 @@ pub struct RawResponse {
     pub content_type: String,
     /// The bytes of the response body; may be empty.
     pub body: Vec<u8>,
-    /// Response headers. Only `Cache-Control`, `Pragma` and `WWW-Authenticate` are allowed.
+    /// Response headers, by name in lower case. `Cache-Control`, `Pragma` and `WWW-Authenticate` are
+    /// sent, and others that the mount allows (`allowed_response_headers`).
     pub headers: BTreeMap<String, String>,
 }
 

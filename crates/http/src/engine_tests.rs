@@ -11,7 +11,9 @@ use strongroom_engine::{Engine, EngineFactory, MountContext};
 use strongroom_mounts::plugins::{
     NeededPlugins, PluginCopyGuard, PluginError, PluginKind, PluginLauncher, PluginSpec,
 };
-use strongroom_sdk::{Blueprint, Context, Error, Input, RawRequestBody, Response, ResponseData};
+use strongroom_sdk::{
+    Blueprint, Context, Error, Input, RawRequestBody, RawResponse, Response, ResponseData,
+};
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_telemetry::MetricsExporter;
 use strongroom_types::clock::ManualClock;
@@ -300,4 +302,37 @@ async fn a_raw_body_is_bounded_by_the_listener_and_needs_the_token() {
     }
     let answer = server.send_without_token("POST", "custom/files/a", &[], of_length(9000)).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
+}
+
+async fn raw_with_headers(_: Context, (): ()) -> Result<Response, Error> {
+    let headers = [
+        ("Cache-Control", "max-age=7"),
+        ("set-cookie", "a=b"),
+        ("location", "https://evil.example/"),
+        ("content-length", "1"),
+        ("x-allowed", "yes"),
+        ("x-split", "a\r\nX-Injected: 1"),
+    ];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let (content_type, body) = ("text/plain".to_owned(), b"body".to_vec());
+    Ok(Response::raw(RawResponse { status: 302, content_type, body, headers: headers.into() }))
+}
+
+#[tokio::test]
+async fn a_raw_response_has_the_headers_that_the_mount_allows_and_no_others() {
+    let engine = Blueprint::new("headers", "1.0.0").read("raw", "", raw_with_headers);
+    let server = EngineServer::start(engine).await;
+    let tune = r#"{"allowed_response_headers":["X-Allowed","X-Split"]}"#;
+    let tuned = server.send("POST", "sys/mounts/custom/tune", &[], tune).await;
+    assert_eq!(tuned.status, StatusCode::NO_CONTENT, "{tuned:?}");
+    let answer = server.send("GET", "custom/raw", &[], "").await;
+    assert_eq!(answer.status, StatusCode::FOUND);
+    assert_eq!(answer.body, "body");
+    assert_eq!(answer.headers[header::CACHE_CONTROL], "max-age=7");
+    assert_eq!(answer.headers["x-allowed"], "yes");
+    for name in ["set-cookie", "location", "content-length", "x-split", "x-injected"] {
+        assert!(!answer.headers.contains_key(name), "{name}: {answer:?}");
+    }
+    // It is not rendered, whatever the engine's headers are.
+    assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
 }

@@ -120,7 +120,7 @@ fn hook_fns(model: &StructModel) -> TokenStream {
                 context: &#names::Context,
                 name: &str,
             ) -> impl ::core::future::Future<
-                Output = ::core::result::Result<#names::LinkedRecords, #names::Error>,
+                Output = ::core::result::Result<#names::WriteOutcome, #names::Error>,
             > + ::core::marker::Send {
                 #names::run_delete_hook(self, context, name)
             }

@@ -264,12 +264,18 @@ impl Response {
 
     /// Adds a value of a response header. Clients receive it only if the mount allows the header
     /// (`allowed_response_headers`); headers that belong to the connection or to the server can't be
-    /// allowed. Only responses of [`data`](Self::data) and [`keys`](Self::keys) can carry headers;
-    /// others ignore them, and a [raw](Self::raw) response has its own.
+    /// allowed. Responses without content and redirects ignore it; with status 404 a plug-in's headers
+    /// are lost. A [raw](Self::raw) response has one value of each header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        if let ResponseKind::Data(data) = &mut self.kind {
-            data.headers.entry(name.to_owned()).or_default().push(value.into());
+        match &mut self.kind {
+            ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) => {
+                data.headers.entry(name.to_owned()).or_default().push(value.into());
+            }
+            ResponseKind::Raw(raw) => {
+                raw.headers.insert(name.to_ascii_lowercase(), value.into());
+            }
+            ResponseKind::NotFound | ResponseKind::NoContent | ResponseKind::Redirect(_) => {}
         }
         self
     }

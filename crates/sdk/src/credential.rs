@@ -29,6 +29,7 @@
 
 mod undo;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -336,6 +337,7 @@ pub struct IssuedCredential<C: Credential> {
     pub(crate) ends_within: Ttl,
     pub(crate) warnings: Vec<String>,
     pub(crate) wrap_ttl: Option<Ttl>,
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
 impl<C: Credential> IssuedCredential<C> {
@@ -347,6 +349,7 @@ impl<C: Credential> IssuedCredential<C> {
             ends_within: Ttl::ZERO,
             warnings: Vec::new(),
             wrap_ttl: None,
+            headers: BTreeMap::new(),
         }
     }
 
@@ -365,6 +368,14 @@ impl<C: Credential> IssuedCredential<C> {
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
+        self
+    }
+
+    /// Adds a value of a response header, which clients receive if the mount allows it; see
+    /// [`Response::header`](crate::Response::header).
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.entry(name.to_owned()).or_default().push(value.into());
         self
     }
 

@@ -180,8 +180,8 @@ pub trait DocumentHooks: Document {
         &self,
         _context: &Context,
         _name: &str,
-    ) -> impl Future<Output = Result<LinkedRecords, Error>> + Send {
-        std::future::ready(Ok(LinkedRecords::default()))
+    ) -> impl Future<Output = Result<WriteOutcome, Error>> + Send {
+        std::future::ready(Ok(WriteOutcome::default()))
     }
 
     /// Calls the [`ReadHook`], if the document declares one, and returns its fields.
@@ -203,7 +203,7 @@ pub struct DocumentWrite<'a, D> {
     outcome: WriteOutcome,
 }
 
-/// What a write hook adds to a write.
+/// What a hook adds to a write or delete.
 #[doc(hidden)]
 #[derive(Debug, Default)]
 pub struct WriteOutcome {
@@ -337,7 +337,7 @@ impl<'a, D> DocumentWrite<'a, D> {
 pub struct DocumentDelete<'a> {
     context: &'a Context,
     name: &'a str,
-    records: LinkedRecords,
+    outcome: WriteOutcome,
 }
 
 impl<'a> DocumentDelete<'a> {
@@ -350,6 +350,11 @@ impl<'a> DocumentDelete<'a> {
     /// none.
     pub fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// Adds a warning to the client's response. It must not contain secrets.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.outcome.warnings.push(warning.into());
     }
 
     /// Reads a record that may have to be changed together with the delete.
@@ -365,19 +370,19 @@ impl<'a> DocumentDelete<'a> {
     /// left to be cleaned up. If the record isn't as it was seen any more, the hook runs again. Hosts
     /// without batches write it first.
     pub fn put_record(&mut self, seen: SeenRecord, value: impl Into<Bytes>) {
-        self.records.put(seen, value);
+        self.outcome.records.put(seen, value);
     }
 
     /// Removes a record in one batch with the document; does nothing if there was none. If the record
     /// isn't as it was seen any more, the hook runs again. Hosts without batches remove it last.
     pub fn delete_record(&mut self, seen: SeenRecord) {
-        self.records.delete(seen);
+        self.outcome.records.delete(seen);
     }
 
     /// Requires that a record is still as it was seen when the document is changed. If it isn't, the
     /// hook runs again. Hosts without batches don't check it.
     pub fn require_unchanged(&mut self, seen: &SeenRecord) {
-        self.records.require_unchanged(seen);
+        self.outcome.records.require_unchanged(seen);
     }
 }
 
@@ -408,10 +413,10 @@ pub async fn run_delete_hook<D: DeleteHook>(
     document: &D,
     context: &Context,
     name: &str,
-) -> Result<LinkedRecords, Error> {
-    let mut delete = DocumentDelete { context, name, records: LinkedRecords::default() };
+) -> Result<WriteOutcome, Error> {
+    let mut delete = DocumentDelete { context, name, outcome: WriteOutcome::default() };
     document.before_delete(&mut delete).await?;
-    Ok(delete.records)
+    Ok(delete.outcome)
 }
 
 /// Runs a read hook and returns its fields, for derived code.

@@ -132,14 +132,11 @@ impl<C: Credential> ErasedCredential for LeasedCredential<C> {
                 let (internal, seal_wrap) = stored.to_internal_data::<C>(&issued.receipt);
                 let hosted = intent.hand_over(context, intents).await?;
                 let object = response_object(&issued.response);
+                let (headers, wrap_ttl) = (issued.headers, issued.wrap_ttl);
                 let mut warnings = issued.warnings;
                 warnings.extend(terms.warning);
                 Ok(EngineResponse::Leased(LeasedResponse {
-                    data: DataResponse {
-                        warnings,
-                        wrap_ttl: issued.wrap_ttl,
-                        ..DataResponse::new(object)
-                    },
+                    data: DataResponse { warnings, wrap_ttl, headers, ..DataResponse::new(object) },
                     internal,
                     ttl: terms.ttl.capped_by(ends),
                     max_ttl: shorter_ttl(terms.lifetime.max_ttl, ends),

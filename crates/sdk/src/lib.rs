@@ -315,7 +315,6 @@ pub mod __private {
         Field, FieldChoice, FieldKind, FieldSpec, InvalidInput, InvalidValue, LeaseSafe,
         LegacyName, ObjectWriter,
     };
-    pub use crate::linked_records::LinkedRecords;
     pub use crate::secret_presence::{SecrecyOf, SecretPresence};
     pub use crate::{Context, Error, RawObject};
 }

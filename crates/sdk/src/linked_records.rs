@@ -27,7 +27,7 @@ impl SeenRecord {
 
 /// The changes of records that belong to a write or a delete of a document.
 #[derive(Debug, Default)]
-pub struct LinkedRecords {
+pub(crate) struct LinkedRecords {
     preconditions: Vec<StoragePrecondition>,
     puts: Vec<StorageChange>,
     deletes: Vec<StorageChange>,

@@ -370,6 +370,7 @@ pub struct LoginGrant {
     pub(crate) terms: TokenTerms,
     pub(crate) warnings: Vec<String>,
     pub(crate) wrap_ttl: Option<Ttl>,
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
 }
 
 impl LoginGrant {
@@ -380,13 +381,21 @@ impl LoginGrant {
 
     /// Accepts the login with terms that were changed, for example by the policies of groups.
     pub fn with_terms(identity: Identity, terms: TokenTerms) -> Self {
-        Self { identity, terms, warnings: Vec::new(), wrap_ttl: None }
+        Self { identity, terms, warnings: Vec::new(), wrap_ttl: None, headers: BTreeMap::new() }
     }
 
     /// Adds a warning to the client's response. It must not contain secrets.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
+        self
+    }
+
+    /// Adds a value of a response header, which clients receive if the mount allows it; see
+    /// [`Response::header`](crate::Response::header).
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.entry(name.to_owned()).or_default().push(value.into());
         self
     }
 

@@ -165,14 +165,14 @@ fn has_policies(source: &PolicyNames, token: &[String]) -> bool {
 }
 
 fn granted_auth(grant: LoginGrant, bound_cidrs: Vec<String>) -> EngineAuth {
-    let LoginGrant { identity, terms: TokenTerms(terms), warnings, wrap_ttl } = grant;
+    let LoginGrant { identity, terms: TokenTerms(terms), warnings, wrap_ttl, headers } = grant;
     let Identity { alias, display_name, metadata, groups } = identity;
     let to_alias = |name: &VerifiedName| IdentityAlias {
         name: name.as_str().to_owned(),
         ..IdentityAlias::default()
     };
     EngineAuth {
-        data: DataResponse { warnings, wrap_ttl, ..DataResponse::new(RawObject::null()) },
+        data: DataResponse { warnings, wrap_ttl, headers, ..DataResponse::new(RawObject::null()) },
         internal: RawObject::empty(),
         display_name,
         policies: terms.token_policies.to_strings(),

@@ -122,11 +122,18 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
                 None => Ok(EngineResponse::Nothing),
             },
             Operation::Delete => {
-                match D::HAS_DELETE_HOOK {
+                let warnings = match D::HAS_DELETE_HOOK {
                     true => delete_with_hook::<D>(context, key, name).await?,
-                    false => documents.delete_key(key).await?,
+                    false => {
+                        documents.delete_key(key).await?;
+                        Vec::new()
+                    }
+                };
+                if warnings.is_empty() {
+                    return Ok(EngineResponse::Nothing);
                 }
-                Ok(EngineResponse::Nothing)
+                let nothing = DataResponse::new(RawObject::null());
+                Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
             }
             _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
         }
@@ -219,15 +226,15 @@ async fn delete_with_hook<D: DocumentHooks>(
     context: &Context,
     key: &str,
     name: &str,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let documents = context.documents();
     for _ in 0..MAX_MERGE_ATTEMPTS {
         let (stored, fields) = documents.read_fields(key).await?;
-        let Some(stored) = stored else { return Ok(()) };
+        let Some(stored) = stored else { return Ok(Vec::new()) };
         let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
-        let records = document.run_delete_hook(context, name).await?;
+        let WriteOutcome { warnings, records } = document.run_delete_hook(context, name).await?;
         if documents.delete_seen(key, &stored, records).await? {
-            return Ok(());
+            return Ok(warnings);
         }
     }
     Err(Error::write_conflict())

@@ -93,6 +93,7 @@ async fn settle_engine_response(
                 lease_duration: issued.lease.ttl,
                 data: Some(leased.data.object),
                 warnings,
+                headers: headers::allowed_response_headers(config, leased.data.headers),
                 ..ResponseEnvelope::default()
             })))
         }
@@ -113,7 +114,7 @@ async fn settle_engine_response(
             };
             Box::pin(core.logins.issue_token(login)).await
         }
-        EngineResponse::Raw(raw) => checked_raw_response(raw),
+        EngineResponse::Raw(raw) => checked_raw_response(config, raw),
         EngineResponse::Redirect(target) => Ok(CoreResponse::Redirect(target)),
     }
 }
@@ -151,13 +152,15 @@ fn list_response(config: &MountConfig, data: DataResponse) -> Result<CoreRespons
 }
 
 /// Checks an engine's raw response: the status must be 200 to 599, and the content type may be
-/// empty only for 204.
-fn checked_raw_response(raw: RawResponse) -> Result<CoreResponse, Error> {
+/// empty only for 204. Headers that neither every raw response may have nor the mount allows are
+/// removed.
+fn checked_raw_response(config: &MountConfig, raw: RawResponse) -> Result<CoreResponse, Error> {
     if !(200..600).contains(&raw.status) {
         return Err(Error::internal("the engine chose an impossible HTTP status"));
     }
     if raw.status != 204 && raw.content_type.is_empty() {
         return Err(Error::internal("the engine gave a raw response without a content type"));
     }
-    Ok(CoreResponse::Raw(raw))
+    let headers = headers::allowed_raw_headers(config, raw.headers);
+    Ok(CoreResponse::Raw(RawResponse { headers, ..raw }))
 }

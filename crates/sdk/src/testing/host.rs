@@ -497,6 +497,7 @@ impl TestHost {
             data: leased.data.object.fields(),
             warnings: leased.data.warnings,
             wrap_ttl: leased.data.wrap_ttl,
+            headers: leased.data.headers,
             lease: Some(lease),
             ..TestResponse::default()
         })

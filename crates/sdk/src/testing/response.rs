@@ -70,6 +70,7 @@ impl TestResponse {
             data: data.object.fields(),
             warnings: data.warnings,
             wrap_ttl: data.wrap_ttl,
+            headers: data.headers,
             login: Some(Box::new(auth)),
             ..Self::default()
         }

@@ -21,6 +21,7 @@ mod field_attributes;
 mod field_kinds;
 mod harness;
 mod harness_tools;
+mod headers_and_warnings;
 mod issuing;
 mod key_migration;
 mod lifecycle;
