@@ -7,7 +7,6 @@ use strongroom_token::TokenKey;
 use strongroom_types::{Accessor, Fields, LeaseId, RawObject, Secret, Timestamp, Ttl};
 
 use crate::request_span::RequestSpan;
-use crate::wrapping::WrapRequest;
 
 /// The operation of a request, from its HTTP method. Whether a write is a create or an update is
 /// decided later, by the engine's existence check.
@@ -161,8 +160,6 @@ pub struct ResponseEnvelope {
     /// The wrapping token, if the response was wrapped. Then `data`, `auth` and the lease fields
     /// are not set.
     pub wrap_info: Option<Box<WrapInfo>>,
-    /// The engine's own request to wrap this response.
-    pub wrap_request: Option<Box<WrapRequest>>,
     /// The lease or token issued with this response. Code that withholds the response must revoke
     /// it.
     pub issued: Option<IssuedSecret>,
@@ -227,14 +224,6 @@ impl CoreResponse {
     pub(crate) fn issued_secret(&self) -> Option<&IssuedSecret> {
         match self {
             Self::Envelope(envelope) => envelope.issued.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// Takes the engine's request to wrap the response out of it.
-    pub(crate) fn take_wrap_request(&mut self) -> Option<WrapRequest> {
-        match self {
-            Self::Envelope(envelope) => envelope.wrap_request.take().map(|request| *request),
             _ => None,
         }
     }

@@ -287,7 +287,8 @@ impl Response {
     /// otherwise. To wrap a part of the response, see [`Context::wrap_data`].
     ///
     /// The request fails with an internal error if the lifetime is zero, or the response is
-    /// [raw](Self::raw) or a [redirect](Self::redirect), rather than going out unwrapped.
+    /// [raw](Self::raw), a [redirect](Self::redirect) or a 404 with data, rather than going out
+    /// unwrapped.
     ///
     /// ```
     /// # use strongroom_sdk::{Response, ResponseData, Secret, Ttl};
@@ -312,12 +313,14 @@ impl Response {
     ) -> Result<EngineResponse, EngineError> {
         if let Some(ttl) = self.wrap_ttl {
             match &mut self.kind {
-                ResponseKind::Data(data) | ResponseKind::NotFoundWithData(data) => {
+                ResponseKind::Data(data) => {
                     data.wrap_ttl = Some(checked_wrap_ttl(ttl)?);
                 }
                 ResponseKind::NotFound | ResponseKind::NoContent => {}
-                ResponseKind::Raw(_) | ResponseKind::Redirect(_) => {
-                    let text = "an engine can't have a raw response or a redirect wrapped";
+                ResponseKind::NotFoundWithData(_)
+                | ResponseKind::Raw(_)
+                | ResponseKind::Redirect(_) => {
+                    let text = "an engine can have only data wrapped, and no status of its own";
                     return Err(EngineError::internal(text));
                 }
             }

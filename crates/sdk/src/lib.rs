@@ -205,6 +205,7 @@ pub mod contract;
 pub mod credential;
 mod credential_lifetime;
 mod credential_name;
+mod data_wrapping;
 mod declared_documents;
 /// Compiles and runs the examples of the book's page.
 #[cfg(doctest)]

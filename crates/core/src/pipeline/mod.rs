@@ -144,9 +144,9 @@ pub async fn run_unsealed(
     let _revocation = RevokeOnDrop::after_last_use(&core, caller.as_ref());
     let wrap_request = WrapRequest::from_request(&routed, caller.as_ref());
     let response = authorize_and_dispatch(&core, routed, caller).await;
-    let mut response =
+    let (response, of_engine) =
         response.map_err(|error| if unauthenticated { error.uncollected() } else { error })?;
-    match WrapRequest::shorter(wrap_request, response.take_wrap_request()) {
+    match WrapRequest::shorter(wrap_request, of_engine) {
         Some(wrap_request) => Box::pin(wrap_request.wrap_response(&core.wrapping, response)).await,
         None => Ok(response),
     }
@@ -157,7 +157,7 @@ async fn authorize_and_dispatch(
     core: &Arc<UnsealedCore>,
     routed: Box<RoutedRequest>,
     caller: Option<AuthenticatedCaller>,
-) -> Result<CoreResponse, Error> {
+) -> Result<(CoreResponse, Option<WrapRequest>), Error> {
     let mut authorized = authorize::authorize(core, routed, caller).await?;
     let response = dispatch::dispatch(core, &mut authorized).await?;
     settle::settle(core, &authorized, response).await

@@ -17,22 +17,20 @@ use crate::unsealed::UnsealedCore;
 use crate::unsealed::backend::BackendResponse;
 use crate::wrapping::WrapRequest;
 
-/// Stores the lease or token of a response, and fills the envelope.
+/// Stores the lease or token of a response, and fills the envelope. Also returns the engine's own request
+/// to wrap the response, if it made one.
 pub(crate) async fn settle(
     core: &Arc<UnsealedCore>,
     request: &AuthorizedRequest,
     response: BackendResponse,
-) -> Result<CoreResponse, Error> {
+) -> Result<(CoreResponse, Option<WrapRequest>), Error> {
+    let mut wrap_request = None;
     let mut response = match response {
         BackendResponse::Complete(response) => response,
         // The in-flight guard is held meanwhile, so a reload also waits until the lease is on disk.
         BackendResponse::FromEngine { response, in_flight } => {
-            let wrap_request = WrapRequest::from_engine(core, request, &response);
-            let mut settled = settle_engine_response(core, request, &in_flight, response).await?;
-            if let CoreResponse::Envelope(envelope) = &mut settled {
-                envelope.wrap_request = wrap_request.map(Box::new);
-            }
-            settled
+            wrap_request = WrapRequest::from_engine(core, request, &response);
+            settle_engine_response(core, request, &in_flight, response).await?
         }
     };
     // A wrapped response contains nothing but the wrapping token.
@@ -45,7 +43,7 @@ pub(crate) async fn settle(
             envelope.mount_type.clone_from(&mounted.entry.mount_type);
         }
     }
-    Ok(response)
+    Ok((response, wrap_request))
 }
 
 async fn settle_engine_response(

@@ -54,6 +54,7 @@ async fn wrap_response(_: Context, input: WrapInput) -> Result<Response, Error> 
             headers: std::collections::BTreeMap::new(),
         }),
         "redirect" => Response::redirect("https://example.com/hunter2")?,
+        "missing" => Response::not_found_with_data(&key()),
         _ => Response::unleased_secret(&key()),
     };
     Ok(response.wrapped(Ttl::from_secs(input.secs)))
@@ -155,6 +156,7 @@ async fn what_cannot_be_wrapped_is_an_error_and_never_sent_unwrapped() {
             json!({ "secs": 0 }),
             json!({ "secs": 9, "kind": "raw" }),
             json!({ "secs": 9, "kind": "redirect" }),
+            json!({ "secs": 9, "kind": "missing" }),
         ] {
             let error = host.write("response", &body).await.unwrap_err();
             assert!(error.message.contains("wrapped"), "{body} {error}");
