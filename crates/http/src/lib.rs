@@ -44,8 +44,6 @@ mod stream;
 pub mod target;
 
 #[cfg(test)]
-mod engine_tests;
-#[cfg(test)]
 mod freed_memory_scan;
 #[cfg(test)]
 mod fuzzed;

@@ -1,6 +1,8 @@
 //! Requests through the whole crate, to a core that is sealed or admits few requests, and over real
 //! sockets.
 
+mod engine_requests;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
