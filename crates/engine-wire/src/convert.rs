@@ -11,8 +11,7 @@ use strongroom_engine::receipt::{RECEIPT_FIELD, ReceiptForm};
 use strongroom_engine::{
     CallerInfo, ClientCertificates, ConnectionInfo, DataResponse, EngineError, EngineRequest,
     EngineResponse, LeaseContext, LeasedResponse, MountInfo, Operation, RawResponse,
-    RedirectTarget, SpecialPaths,
-    StatusKind, StorageError,
+    RedirectTarget, SpecialPaths, StatusKind, StorageError,
 };
 use strongroom_plugin_protocol::generated::pb;
 use strongroom_plugin_protocol::values::{WireError, json, time};
