@@ -354,7 +354,7 @@ impl<'a> DocumentDelete<'a> {
 
     /// Adds a warning to the client's response. It must not contain secrets.
     pub fn warn(&mut self, warning: impl Into<String>) {
-        self.outcome.warnings.push(warning.into());
+        self.outcome.answer.warnings.push(warning.into());
     }
 
     /// Reads a record that may have to be changed together with the delete.

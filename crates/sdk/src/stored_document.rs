@@ -122,18 +122,12 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
                 None => Ok(EngineResponse::Nothing),
             },
             Operation::Delete => {
-                let warnings = match D::HAS_DELETE_HOOK {
-                    true => delete_with_hook::<D>(context, key, name).await?,
-                    false => {
-                        documents.delete_key(key).await?;
-                        Vec::new()
-                    }
-                };
-                if warnings.is_empty() {
-                    return Ok(EngineResponse::Nothing);
+                if D::HAS_DELETE_HOOK {
+                    let answer = delete_with_hook::<D>(context, key, name).await?;
+                    return Ok(answer.into_engine_response());
                 }
-                let nothing = DataResponse::new(RawObject::null());
-                Ok(EngineResponse::Data(DataResponse { warnings, ..nothing }))
+                documents.delete_key(key).await?;
+                Ok(EngineResponse::Nothing)
             }
             _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
         }
@@ -226,15 +220,15 @@ async fn delete_with_hook<D: DocumentHooks>(
     context: &Context,
     key: &str,
     name: &str,
-) -> Result<Vec<String>, Error> {
+) -> Result<WriteAnswer, Error> {
     let documents = context.documents();
     for _ in 0..MAX_MERGE_ATTEMPTS {
         let (stored, fields) = documents.read_fields(key).await?;
-        let Some(stored) = stored else { return Ok(Vec::new()) };
+        let Some(stored) = stored else { return Ok(WriteAnswer::default()) };
         let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
-        let WriteOutcome { warnings, records } = document.run_delete_hook(context, name).await?;
+        let WriteOutcome { answer, records } = document.run_delete_hook(context, name).await?;
         if documents.delete_seen(key, &stored, records).await? {
-            return Ok(warnings);
+            return Ok(answer);
         }
     }
     Err(Error::write_conflict())
