@@ -21,6 +21,7 @@ const CRATE_LAYERS: &[&[&str]] = &[
     &["schema"],
     &["engine"],
     &["engine-wire"],
+    &["totp"],
     &["sdk"],
     &["plugin-host"],
     &["policy", "token", "lease"],
