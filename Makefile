@@ -4,7 +4,7 @@ CARGO ?= cargo
 TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
 CARGO_DENY ?= $(TOOLS)/bin/cargo-deny
 
-.PHONY: demo test test-long check deny package proto
+.PHONY: demo test test-long figures check deny package proto
 
 ## Builds everything, faster than a release is built, and plays the guide of the api-token engine for
 ## real.
@@ -23,6 +23,11 @@ test-long:
 	$(CARGO) test --workspace --all-features --locked --test e2e -- --ignored
 	$(CARGO) test -p strongroom-auth-approle --locked -- --ignored
 	$(MAKE) package VERIFY=
+
+## Builds an engine outside the repository from nothing, and prints its crates, build time, size and
+## memory. Fails if it is larger than the limits of the test.
+figures:
+	$(CARGO) test -p strongroom-e2e --locked --test e2e -- --ignored a_release_build_is_small --nocapture
 
 ## Formatting, dependencies, lints and documentation, as CI checks them.
 check: deny

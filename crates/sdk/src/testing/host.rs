@@ -20,6 +20,7 @@ use strongroom_types::entropy::SeededEntropy;
 use strongroom_types::fields::JsonLimits;
 use strongroom_types::{Clock, Entropy, ErrorKind, Fields, Timestamp, Ttl};
 
+use super::calls_in_progress::CallsInProgress;
 use super::in_process_plugin::InProcessPlugin;
 use super::instance::{InstancePhase, TestInstanceStorage, TestSystem};
 use super::memory_entries::MemoryEntries;
@@ -42,6 +43,7 @@ pub(super) struct TestHostInner {
     leases: Mutex<BTreeMap<String, TestLease>>,
     crash_at_next_lease: Mutex<bool>,
     options: Mutex<BTreeMap<String, String>>,
+    calls: CallsInProgress,
 }
 
 /// A running instance of the engine, and its process if it is a plug-in.
@@ -79,6 +81,7 @@ impl TestHost {
             leases: Mutex::default(),
             crash_at_next_lease: Mutex::default(),
             options: Mutex::default(),
+            calls: CallsInProgress::default(),
         }));
         host.reopen().await;
         host
@@ -267,15 +270,40 @@ impl TestHost {
         self.0.clock.now()
     }
 
+    /// The calls that the engine has not finished, each as its operation and path, such as
+    /// `read creds/app`, in the order in which they began.
+    pub fn calls_in_progress(&self) -> Vec<String> {
+        self.0.calls.list()
+    }
+
     /// Advances the clock and revokes the leases that have expired. A lease whose revocation fails
     /// remains and is tried again at the next call.
+    ///
+    /// # Panics
+    ///
+    /// If a call is in progress: its time limit would pass, and the test would fail far from the
+    /// cause. A test of time limits calls [`TestHost::advance_during_calls`].
     pub async fn advance(&self, by: Duration) {
+        let calls = self.calls_in_progress();
+        if !calls.is_empty() {
+            panic!(
+                "the clock was advanced while these calls were in progress: {}; await them first, \
+                 or use advance_during_calls to let their time limits pass",
+                calls.join(", "),
+            );
+        }
         self.0.clock.advance(by);
         let due = |lease: &TestLease| lease.expires <= self.now();
         for lease in self.leases().into_iter().filter(due) {
             // The lease is still there, which the test can observe.
             let _ = self.revoke(&lease.id).await;
         }
+    }
+
+    /// Advances the clock while calls are in progress, so that their time limits pass. Leases that
+    /// expire meanwhile are revoked by the next [`TestHost::advance`].
+    pub fn advance_during_calls(&self, by: Duration) {
+        self.0.clock.advance(by);
     }
 
     /// The periodic call, which servers make about once a minute. Background work that it starts
@@ -285,6 +313,7 @@ impl TestHost {
     ///
     /// The engine's error.
     pub async fn run_periodic(&self) -> Result<(), TestError> {
+        let _call = self.0.calls.begin("the periodic call");
         Ok(self.running_engine().periodic().await?)
     }
 
@@ -306,7 +335,8 @@ impl TestHost {
             }
         };
         if tokio::time::timeout(WAIT_TIMEOUT, wait).await.is_err() {
-            panic!("it did not happen that {what}");
+            let calls = self.calls_in_progress();
+            panic!("it did not happen that {what}; calls in progress: {calls:?}");
         }
     }
 
@@ -431,12 +461,18 @@ impl TestHost {
         }
     }
 
+    /// Passes a request to the engine, and records it as a call in progress.
+    async fn call_engine(&self, request: EngineRequest) -> Result<EngineResponse, EngineError> {
+        let _call = self.0.calls.begin(format_args!("{} {}", request.operation, request.path));
+        self.running_engine().handle(request).await
+    }
+
     pub(super) async fn handle_request(
         &self,
         request: EngineRequest,
     ) -> Result<TestResponse, TestError> {
         let (operation, path) = (request.operation, request.path.clone());
-        match self.running_engine().handle(request).await? {
+        match self.call_engine(request).await? {
             EngineResponse::Nothing if operation.is_read() => {
                 Err(TestError::new(ErrorKind::NotFound, ""))
             }

@@ -1,6 +1,7 @@
 //! In-memory storage that outlives an instance and can inject faults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -78,13 +79,16 @@ impl MemoryEntries {
         if state.damaged.contains(key) {
             return Err(StorageError::Damaged("damaged by the test".to_owned()));
         }
-        if state.failing.contains(key) { Err(injected_error()) } else { Ok(()) }
+        if state.failing.contains(key) {
+            return Err(injected_error(format_args!("reading the entry {key} fails")));
+        }
+        Ok(())
     }
 
     /// The injected error for reads, if there is one.
     pub(super) fn check_read(&self) -> Result<(), StorageError> {
         match self.lock_state().faults {
-            InjectedFaults::Everything => Err(injected_error()),
+            InjectedFaults::Everything => Err(injected_error("all of storage fails")),
             InjectedFaults::Nothing
             | InjectedFaults::WritesAfter(_)
             | InjectedFaults::SlowWrites(_) => Ok(()),
@@ -132,9 +136,13 @@ impl MemoryEntries {
     pub(super) fn check_write(&self) -> Result<(), StorageError> {
         let state = &mut *self.lock_state();
         match &mut state.faults {
-            InjectedFaults::Everything | InjectedFaults::WritesAfter(0) => {
+            InjectedFaults::Everything => {
                 state.failed_writes += 1;
-                Err(injected_error())
+                Err(injected_error("all of storage fails"))
+            }
+            InjectedFaults::WritesAfter(0) => {
+                state.failed_writes += 1;
+                Err(injected_error("writes fail after those that were allowed"))
             }
             InjectedFaults::WritesAfter(left) => {
                 *left -= 1;
@@ -206,6 +214,7 @@ impl MemoryEntries {
     }
 }
 
-fn injected_error() -> StorageError {
-    StorageError::Failed("injected fault".to_owned())
+/// The error of a fault that a test has injected, with the fault's name.
+fn injected_error(fault: impl fmt::Display) -> StorageError {
+    StorageError::Failed(format!("injected fault: {fault}"))
 }

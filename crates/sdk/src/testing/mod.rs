@@ -26,10 +26,12 @@
 //! - [`Harness`] and [`Transport`]: how and where a test body runs
 //! - [`TestHost`]: the operations available to a body
 //! - [`TestCaller`]: who sends the requests
+//! - [`OutsideSystem`] and [`OutsideFault`]: a stand-in for the system that the engine manages
 //! - [`TestResponse`], [`TestError`], [`TestLease`]: their results
 #![expect(clippy::panic, reason = "a test fails by a panic")]
 
 mod caller;
+mod calls_in_progress;
 mod host;
 mod in_process_plugin;
 mod instance;
@@ -38,6 +40,7 @@ mod key_encoding;
 mod lease;
 mod logins;
 mod memory_entries;
+mod outside_system;
 mod requests;
 mod response;
 
@@ -50,8 +53,9 @@ pub use caller::TestCaller;
 use futures_util::FutureExt;
 pub use host::TestHost;
 pub use lease::TestLease;
+pub use outside_system::{OutsideFault, OutsideRequest, OutsideSystem};
 pub use response::{TestError, TestResponse};
-pub use serde_json::json;
+pub use serde_json::{Value as JsonValue, json};
 use strongroom_engine::EngineFactory;
 pub use strongroom_types::ErrorKind;
 pub use strongroom_types::clock::ManualClock;

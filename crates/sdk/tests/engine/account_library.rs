@@ -409,7 +409,7 @@ async fn nothing_is_lent_to_a_request_that_has_ended() {
                     directory.lock().calls == calls
                 })
                 .await;
-                host.advance(Duration::from_secs(10)).await;
+                host.advance_during_calls(Duration::from_secs(10));
             }
         };
         let (outcomes, ()) = tokio::join!(futures_util::future::join_all(requests), time);

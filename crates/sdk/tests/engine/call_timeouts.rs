@@ -114,7 +114,7 @@ async fn complete_calls(host: &TestHost, begun: &AtomicUsize, calls: usize, secs
             begun.load(Ordering::SeqCst) == number
         })
         .await;
-        host.advance(Duration::from_secs(secs)).await;
+        host.advance_during_calls(Duration::from_secs(secs));
     }
 }
 
@@ -145,7 +145,7 @@ async fn a_clock_set_back_does_not_extend_the_timeout() {
             let begun = || async { user.issuing.load(Ordering::SeqCst) == 1 };
             host.wait_until("the call is under way", begun).await;
             host.clock().set_time(host.now().minus(day));
-            host.advance(Duration::from_secs(50)).await;
+            host.advance_during_calls(Duration::from_secs(50));
             let done = || async { given_up.load(Ordering::SeqCst) == 1 };
             host.wait_until("it is given up before the day has come again", done).await;
         };
@@ -167,13 +167,13 @@ async fn a_timed_out_issue_is_undone_after_its_last_call() {
         );
         assert_eq!(host.open_intents().len(), 1);
         host.write("config", json!({ "secs": 9 })).await.unwrap();
-        host.advance(Duration::from_secs(9)).await;
+        host.advance_during_calls(Duration::from_secs(9));
         host.run_periodic().await.unwrap();
         for _ in 0..20 {
             host.read("config").await.unwrap();
         }
         assert_eq!(user.undoing.load(Ordering::SeqCst), 0, "the last call may be under way");
-        host.advance(Duration::from_secs(1)).await;
+        host.advance_during_calls(Duration::from_secs(1));
         // Undoing has its time limit as well.
         let calls = usize::try_from(2 * CALLS).unwrap();
         complete_calls(&host, &user.undoing, calls, 9).await;

@@ -346,7 +346,7 @@ async fn an_action_never_reaches_another_account_than_it_was_planned_for() {
         let meanwhile = async {
             host.wait_until("the call began", || async { directory.lock().calls > calls }).await;
             host.write("config", json!({ "account": "third" })).await.unwrap();
-            host.advance(Duration::from_secs(10)).await;
+            host.advance_during_calls(Duration::from_secs(10));
         };
         let (rotated, ()) = tokio::join!(rotation, meanwhile);
         assert!(rotated.is_err());
@@ -371,7 +371,7 @@ async fn a_hanging_call_is_aborted_and_completed_later() {
         let rotation = host.write(PATH, json!({}));
         let time = async {
             host.wait_until("the call began", || async { directory.lock().calls == 1 }).await;
-            host.advance(Duration::from_secs(10)).await;
+            host.advance_during_calls(Duration::from_secs(10));
         };
         let (rotated, ()) = tokio::join!(rotation, time);
         let error = rotated.unwrap_err();

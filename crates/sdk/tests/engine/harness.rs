@@ -163,7 +163,8 @@ async fn failing_storage_is_an_internal_error_and_loses_nothing() {
         host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
         host.fail_writes_after(0);
         let error = host.write("roles/dev", json!({ "ttl": 70 })).await.unwrap_err();
-        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Internal, "injected fault"));
+        let text = "injected fault: writes fail after those that were allowed";
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Internal, text));
         host.fail_storage();
         assert_eq!(host.read("roles/ops").await.unwrap_err().kind, ErrorKind::Internal);
         host.repair_storage();
@@ -478,7 +479,7 @@ async fn no_lease_after_the_intent_was_claimed() {
             () = host.wait_until("it is made", || async { outside.live_key_count() == 1 }) => {}
         }
         // The call's time-out ends it; the key it issued is found later.
-        host.advance(secs(10)).await;
+        host.advance_during_calls(secs(10));
         let error = issuing.await.unwrap_err();
         assert!(
             error.message.starts_with("outside system: issue key got no answer: timed out"),
@@ -487,7 +488,7 @@ async fn no_lease_after_the_intent_was_claimed() {
         assert!(host.leases().is_empty());
         outside.set_behavior(Behavior::Normal);
         host.run_periodic().await.unwrap();
-        host.advance(secs(10)).await;
+        host.advance_during_calls(secs(10));
         host.wait_until("the credential is undone", || async { outside.live_key_count() == 0 })
             .await;
     })
@@ -600,6 +601,36 @@ async fn an_engine_asks_the_server_for_passwords() {
         assert_eq!(made.data_json(), r#"{"password":"correct horse"}"#);
         let error = host.read("password/other").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Internal);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_clock_does_not_pass_the_time_limits_of_calls_by_accident() {
+    Harness::run(FakeSystem::default().key_blueprint(), |host| async move {
+        host.write("roles/dev", json!({ "ttl": 60 })).await.unwrap();
+        assert!(host.calls_in_progress().is_empty());
+        let mut read = Box::pin(host.read("roles/dev"));
+        // Polled once: the call has begun, and is not finished.
+        let begun = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(read.as_mut().poll(context).is_pending())
+        });
+        if !begun.await {
+            // An engine that is linked in has answered at once.
+            return;
+        }
+        assert_eq!(host.calls_in_progress(), ["read roles/dev"]);
+        let advanced = tokio::spawn({
+            let host = host.clone();
+            async move { host.advance(secs(60)).await }
+        })
+        .await;
+        let message = *advanced.unwrap_err().into_panic().downcast::<String>().unwrap();
+        assert!(message.contains("in progress: read roles/dev; await them"), "{message}");
+        host.advance_during_calls(secs(1));
+        read.await.unwrap();
+        assert!(host.calls_in_progress().is_empty());
+        host.advance(secs(60)).await;
     })
     .await;
 }

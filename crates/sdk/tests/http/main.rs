@@ -8,6 +8,7 @@
 
 mod limits;
 mod misbehaving_server;
+mod outside_system;
 mod proxies;
 mod redirects;
 mod requests;

@@ -27,10 +27,8 @@ impl TestHost {
         let past = || refused("past the max TTL, cannot renew");
         let (mount, now) = (self.0.system.current_lifetimes(), self.now());
         lease.after_renewal(increment, lease.ttl, mount, now).ok_or_else(past)?;
-        let answer = self
-            .running_engine()
-            .handle(self.lease_request(Operation::Renew, &lease, increment))
-            .await?;
+        let answer =
+            self.call_engine(self.lease_request(Operation::Renew, &lease, increment)).await?;
         let (usual, lease) = match answer {
             EngineResponse::Leased(leased) => {
                 let LeasedResponse { ttl, max_ttl, internal, seal_wrap, data, .. } = leased;
@@ -63,11 +61,7 @@ impl TestHost {
     ///
     /// The engine's error.
     pub async fn revoke_credential(&self, lease: &TestLease) -> Result<(), TestError> {
-        match self
-            .running_engine()
-            .handle(self.lease_request(Operation::Revoke, lease, Ttl::ZERO))
-            .await?
-        {
+        match self.call_engine(self.lease_request(Operation::Revoke, lease, Ttl::ZERO)).await? {
             EngineResponse::Nothing | EngineResponse::Data(_) => Ok(()),
             other => panic!("a revocation was answered with {other:?}"),
         }
@@ -80,9 +74,7 @@ impl TestHost {
     ///
     /// The engine's error.
     pub async fn renew_credential(&self, lease: &TestLease) -> Result<(), TestError> {
-        self.running_engine()
-            .handle(self.lease_request(Operation::Renew, lease, Ttl::ZERO))
-            .await?;
+        self.call_engine(self.lease_request(Operation::Renew, lease, Ttl::ZERO)).await?;
         Ok(())
     }
 

@@ -65,7 +65,7 @@ impl NewCrate<'_> {
                 format!("path = {}", serde_json::to_string(path)?)
             }
         };
-        let (files, description, dependencies, tokio_features) = match self.kind {
+        let (files, description, dependencies) = match self.kind {
             PluginKind::Secrets => (
                 &SECRETS_FILES[..],
                 "A secrets engine that issues tokens of a service",
@@ -73,7 +73,6 @@ impl NewCrate<'_> {
                     "serde = {{ version = \"1\", features = [\"derive\"] }}\nserde_json = \"1\"\n\
                      strongroom-sdk = {{ {sdk} }}"
                 ),
-                r#""io-util", "macros", "net", "rt""#,
             ),
             PluginKind::Auth => (
                 &AUTH_FILES[..],
@@ -83,7 +82,6 @@ impl NewCrate<'_> {
                     "strongroom-sdk = {{ {sdk}, default-features = false, \
                      features = [\"serve\"] }}"
                 ),
-                r#""macros", "rt""#,
             ),
         };
         let variables = [
@@ -92,7 +90,6 @@ impl NewCrate<'_> {
             ("{{description}}", description),
             ("{{dependencies}}", &dependencies),
             ("{{sdk}}", &sdk),
-            ("{{tokio_features}}", tokio_features),
         ];
         let fill = |template: &str| {
             variables
