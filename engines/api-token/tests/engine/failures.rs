@@ -138,7 +138,7 @@ async fn a_timed_out_issue_leaves_an_intent() {
         let issuing = host.read("creds/ci");
         let time = async {
             host.wait_until("it is asked", || async { !host.open_intents().is_empty() }).await;
-            host.advance(secs(10)).await;
+            host.advance_during_calls(secs(10));
         };
         let (got, ()) = tokio::join!(issuing, time);
         let message = got.unwrap_err().message;

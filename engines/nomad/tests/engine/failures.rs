@@ -178,7 +178,7 @@ async fn what_cant_be_revoked_keeps_its_lease() {
             nomad.set_behavior(mood);
             let error = host.revoke(&got.lease().id).await.unwrap_err();
             assert_eq!(error.message, text);
-            host.advance(secs(60)).await;
+            host.advance_during_calls(secs(60));
             assert_eq!(host.leases().len(), 1, "{mood:?}");
         }
         nomad.set_behavior(NomadBehavior::Normal);
@@ -209,7 +209,7 @@ async fn a_timed_out_issue_leaves_an_intent() {
         let issuing = host.read("creds/ci");
         let time = async {
             host.wait_until("it is asked", || async { nomad.tokens().len() == 1 }).await;
-            host.advance(secs(20)).await;
+            host.advance_during_calls(secs(20));
         };
         let (got, ()) = tokio::join!(issuing, time);
         let message = got.unwrap_err().message;
