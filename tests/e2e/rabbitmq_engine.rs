@@ -77,4 +77,24 @@ async fn check_engine(api: &ApiClient, rabbit: &RabbitMq, mount: &str) {
     api.write("sys/leases/revoke", json!({ "lease_id": lease, "sync": true })).await.assert_ok();
     assert_eq!(rabbit.get_as(&name, &password, "whoami").await.0, 401);
     assert_eq!(api.read(&format!("{mount}/creds/nobody")).await.status, 400);
+    check_static_user(api, rabbit, mount).await;
+}
+
+/// Has the password of a user that exists already rotated.
+async fn check_static_user(api: &ApiClient, rabbit: &RabbitMq, mount: &str) {
+    let user = &*format!("e2e-{mount}-app");
+    let known = rabbit.create_administrator(user).await["password"].as_str().unwrap().to_owned();
+    let body = json!({ "username": user, "rotation_period": "1h" });
+    api.write(&format!("{mount}/static-roles/app"), body).await.assert_ok();
+    let read = async || {
+        let read = api.read(&format!("{mount}/static-creds/app")).await.assert_ok();
+        read.text_at("data/password")
+    };
+    let first = read().await;
+    api.write(&format!("{mount}/rotate-role/app"), json!({})).await.assert_ok();
+    let second = read().await;
+    for (password, status) in [(&known, 401), (&first, 401), (&second, 200)] {
+        assert_eq!(rabbit.get_as(user, password, "whoami").await.0, status);
+    }
+    api.delete(&format!("{mount}/static-roles/app")).await.assert_ok();
 }

@@ -325,16 +325,21 @@ fn refuse_groups(model: &StructModel) -> syn::Result<()> {
     }
 }
 
-/// Generates `validate`, which checks the embedded groups and then calls the declared function.
+/// Generates `validate`, which checks the embedded groups and the fields, and then calls the declared
+/// function.
 fn validate_fn(model: &StructModel) -> Option<TokenStream> {
     let groups = model.fields.iter().filter(|field| field.attributes.embed).map(|field| {
         let (ident, ty) = (&field.ident, &field.ty);
         let names = model.names.path_at(ty.span());
         quote_spanned!(ty.span() => <#ty as #names::FieldGroup>::validate(&self.#ident)?;)
     });
-    let groups: Vec<_> = groups.collect();
+    let fields = model.fields.iter().filter_map(|field| {
+        let (ident, check) = (&field.ident, field.attributes.check.as_ref()?);
+        Some(quote_spanned!(check.span() => #check(&self.#ident)?;))
+    });
+    let checks: Vec<_> = groups.chain(fields).collect();
     let function = model.document.validate.as_ref();
-    if groups.is_empty() && function.is_none() {
+    if checks.is_empty() && function.is_none() {
         return None;
     }
     let last = match function {
@@ -343,7 +348,7 @@ fn validate_fn(model: &StructModel) -> Option<TokenStream> {
     };
     Some(quote! {
         fn validate(&self) -> ::core::result::Result<(), ::std::string::String> {
-            #(#groups)*
+            #(#checks)*
             #last
         }
     })

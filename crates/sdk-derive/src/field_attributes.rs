@@ -70,6 +70,8 @@ pub(crate) struct FieldAttributes {
     pub(crate) listed: bool,
     /// How user interfaces present the field.
     pub(crate) display: DisplayOptions,
+    /// A function that checks the value before a client's write is stored.
+    pub(crate) check: Option<syn::Path>,
     /// The type is a group, whose fields are those of this struct.
     pub(crate) embed: bool,
 }
@@ -112,13 +114,15 @@ impl FieldAttributes {
                     found.listed = true;
                 } else if meta.path.is_ident("display") {
                     found.display = DisplayOptions::parse(&meta)?;
+                } else if meta.path.is_ident("check") {
+                    found.check = Some(meta.value()?.parse()?);
                 } else if meta.path.is_ident("embed") {
                     found.embed = true;
                 } else {
                     return Err(meta.error(
                         "unknown attribute; there are default = \"…\", required, rename = \"…\", \
                          public, legacy = \"…\", echo, internal, keep, hidden, listed, \
-                         display(…) and embed",
+                         check = function, display(…) and embed",
                     ));
                 }
                 Ok(())
@@ -158,10 +162,11 @@ impl FieldAttributes {
     /// Whether there is no attribute that an embedded group can't have.
     fn allows_embedding(&self) -> bool {
         let Self { rename, default, required, public, legacy, .. } = self;
-        let Self { internal, keep, hidden, listed, display, .. } = self;
+        let Self { internal, keep, hidden, listed, check, display, .. } = self;
         rename.is_none()
             && !display.is_set
             && default.is_none()
+            && check.is_none()
             && legacy.is_empty()
             && !(*required || *public || *internal || *keep || *hidden || *listed)
     }
@@ -174,6 +179,7 @@ impl FieldAttributes {
             (self.keep, "keep"),
             (self.hidden, "hidden"),
             (self.listed, "listed"),
+            (self.check.is_some(), "check"),
         ];
         options.into_iter().find_map(|(is_set, name)| is_set.then_some(name))
     }

@@ -18,6 +18,8 @@
 //! - `hidden`: the field is left out when the document is read
 //! - `listed`: a list of the collection shows the field for each document
 //! - `echo`, with `legacy`: a document that was written with the older name is shown with both names
+//! - `check = function`, in a document or a group: a `fn(&T) -> Result<(), String>` that checks the
+//!   value before a client's write is stored
 //! - `embed`: the type is a `FieldGroup`, whose fields become fields of this struct. Older names of
 //!   its fields are given as `legacy(current = "older", …)`
 //! - `public`: the value gives no access, although the field's name suggests a secret

@@ -15,7 +15,9 @@ use strongroom_schema::display::PathDisplay;
 use strongroom_schema::pattern::RoutePattern;
 
 use crate::action::{ActionHandler, ErasedAction, Input, RawBodyHandler, Response};
-use crate::credential::Credential;
+use crate::context::PasswordPolicyReader;
+use crate::credential::{Credential, RequiredDocument};
+use crate::document::Document;
 use crate::document_hooks::DocumentHooks;
 use crate::document_part::DocumentPart;
 use crate::free_form::FreeForm;
@@ -43,6 +45,8 @@ pub struct Blueprint {
     version: &'static str,
     kind: MountKind,
     help: &'static str,
+    outside_system: Option<&'static str>,
+    password_policy: Option<PasswordPolicyReader>,
     exclusive: bool,
     migration: Option<Migration>,
     migrated_rejection: Option<&'static str>,
@@ -70,6 +74,8 @@ impl Blueprint {
             version,
             kind: MountKind::Secret,
             help: "",
+            outside_system: None,
+            password_policy: None,
             exclusive: false,
             migration: None,
             migrated_rejection: None,
@@ -94,6 +100,58 @@ impl Blueprint {
     pub fn help(mut self, help: &'static str) -> Self {
         self.help = help;
         self
+    }
+
+    /// Sets the name of the outside system in error messages, such as `"token service"`. Without it
+    /// they have the name of the engine.
+    #[must_use]
+    pub fn outside_system(mut self, name: &'static str) -> Self {
+        self.outside_system = Some(name);
+        self
+    }
+
+    /// The name of the outside system in error messages.
+    pub(crate) fn outside_system_name(&self) -> &'static str {
+        self.outside_system.unwrap_or(self.name)
+    }
+
+    /// Says where the configuration names the server's password policy for the passwords that the
+    /// engine generates ([`Context::new_password`]), such as those of [`dynamic_account`],
+    /// [`static_credential`] and [`root_password`]. If the name is empty, and without this declaration,
+    /// they have 32 letters and digits.
+    ///
+    /// ```
+    /// # use strongroom_sdk::{Blueprint, Document};
+    /// /// How to reach the directory.
+    /// #[derive(Document)]
+    /// #[document(path = "config", seal_wrap)]
+    /// struct Config {
+    ///     /// Password policy for generated passwords.
+    ///     password_policy: String,
+    /// }
+    ///
+    /// let engine = Blueprint::new("directory", "1.0.0")
+    ///     .document::<Config>()
+    ///     .password_policy(|config: &Config| &config.password_policy);
+    /// # drop(engine);
+    /// ```
+    ///
+    /// [`dynamic_account`]: Self::dynamic_account
+    /// [`static_credential`]: Self::static_credential
+    /// [`root_password`]: Self::root_password
+    #[must_use]
+    pub fn password_policy<D: Document>(mut self, name_in: fn(&D) -> &str) -> Self {
+        self.password_policy = Some(PasswordPolicyReader::new(move |context: Context| {
+            Box::pin(async move {
+                let config = D::load_required(&context, &[]).await?;
+                Ok(name_in(&config).to_owned())
+            })
+        }));
+        self
+    }
+
+    pub(crate) fn password_policy_reader(&self) -> Option<PasswordPolicyReader> {
+        self.password_policy.clone()
     }
 
     /// Sets another version, for a second binary that contains the same engine.
@@ -379,7 +437,7 @@ impl Blueprint {
 
     /// Makes the captures of the path declared last case-insensitive: the engine receives them in
     /// lower case, and policies are checked against that form. For a document, declare it with the
-    /// document: [`Document::FOLDS_CASE`](crate::Document::FOLDS_CASE), which says to which other
+    /// document: [`Document::FOLDS_CASE`], which says to which other
     /// paths it extends.
     #[must_use]
     pub fn folds_case(mut self) -> Self {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use strongroom_engine::{EngineRequest, MountContext, MountLifetimes, RawRequestBody, SystemView};
 use strongroom_schema::pattern::RoutePattern;
-use strongroom_types::{Clock, Entropy, RequestId, Timestamp};
+use strongroom_types::{Clock, Entropy, RequestId, Secret, Timestamp};
 
 use crate::Error;
 use crate::caller::{PassedHeaders, RequestCaller};
@@ -28,6 +29,32 @@ pub(crate) struct InstanceServices {
     pub(crate) documents: DocumentStore,
     pub(crate) records: RecordStore,
     pub(crate) tasks: BackgroundTasks,
+    /// The name of the outside system in errors.
+    pub(crate) system: &'static str,
+    pub(crate) password_policy: Option<PasswordPolicyReader>,
+    /// The instance's connections to the outside system.
+    #[cfg(feature = "http")]
+    pub(crate) http: crate::http::HttpClient,
+}
+
+/// Reads the name of the password policy from the configuration of an engine.
+#[derive(Clone)]
+pub(crate) struct PasswordPolicyReader(Arc<ReadPolicyName>);
+
+type ReadPolicyName = dyn Fn(Context) -> BoxFuture<'static, Result<String, Error>> + Send + Sync;
+
+impl PasswordPolicyReader {
+    pub(crate) fn new(
+        read: impl Fn(Context) -> BoxFuture<'static, Result<String, Error>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl std::fmt::Debug for PasswordPolicyReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordPolicyReader")
+    }
 }
 
 /// The part of the context that belongs to the request.
@@ -134,6 +161,41 @@ impl Context {
     /// Other queries to the server, such as its version or a generated password.
     pub fn system(&self) -> &dyn SystemView {
         &*self.services.mount.system
+    }
+
+    /// The name of the outside system in errors.
+    pub(crate) fn outside_system(&self) -> &'static str {
+        self.services.system
+    }
+
+    /// Generates a password as the configuration of the engine demands: with the password policy that
+    /// [`Blueprint::password_policy`](crate::Blueprint::password_policy) finds there.
+    ///
+    /// # Errors
+    ///
+    /// A user error if the configuration is missing; otherwise as of
+    /// [`generate_password`](Self::generate_password).
+    pub async fn new_password(&self) -> Result<Secret<String>, Error> {
+        match &self.services.password_policy {
+            Some(PasswordPolicyReader(read)) => {
+                self.generate_password(&read(self.clone()).await?).await
+            }
+            None => self.generate_password("").await,
+        }
+    }
+
+    /// Generates a password: as the server's password policy of this name demands, or 32 letters and
+    /// digits if the name is empty.
+    ///
+    /// # Errors
+    ///
+    /// An internal error if the server has no such policy, or does not answer.
+    pub async fn generate_password(&self, policy: &str) -> Result<Secret<String>, Error> {
+        const CHARS: usize = 32;
+        match policy {
+            "" => Ok(Secret::new(self.entropy().base62(CHARS))),
+            policy => Ok(self.system().generate_password(policy).await?),
+        }
     }
 
     /// The current time of the instance's clock, which tests can control.

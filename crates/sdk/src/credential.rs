@@ -19,9 +19,11 @@
 //! | issues by a write, or by both | [`Credential::ISSUED_BY`] |
 //! | has no role, or no configuration | `type Role = ()`, `type Config = ()` |
 //! | takes the role from one of two documents | `type Role =` [`EitherDocument`] |
+//! | has accounts that are known by their name | [`dynamic_account`](crate::dynamic_account) |
 //! | can't find a credential by its name | `type Undo =` [`EndsAlone`] |
 //! | revokes only by the secret itself | a field of the receipt that is [`Sealed`] |
 //! | can't revoke at all | [`RevokeOutcome::LeftToExpire`] |
+//! | changes nothing when a lease is renewed | `type Renewal =` [`RenewableInPlace`] |
 //! | changes the credential when it is renewed | [`RenewedCredential::with_receipt`] |
 //! | takes short names, or other characters | [`Credential::name_format`] |
 //!
@@ -38,7 +40,7 @@ use strongroom_types::{Fields, RawObject, Timestamp, Ttl};
 
 pub use self::undo::{ByName, EndsAlone, EndsByItself, UndoByName, UndoMethod, UndoOutcome};
 use crate::action::{Input, ResponseData};
-pub use crate::credential_lifetime::{Lifetime, LifetimeFields};
+pub use crate::credential_lifetime::{LeaseConfig, Lifetime, LifetimeFields};
 pub use crate::credential_name::{CredentialName, NameFormat};
 pub use crate::required_document::{EitherDocument, RequiredDocument};
 use crate::{Context, Error};
@@ -52,8 +54,6 @@ pub trait Credential: Sized + Send + Sync + 'static {
     const PATH: &'static str;
     /// The description of the path in help and OpenAPI.
     const HELP: &'static str;
-    /// The name of the outside system in error messages.
-    const SYSTEM: &'static str = "outside system";
     /// The operations that issue a credential. The default is a read.
     const ISSUED_BY: IssueOperation = IssueOperation::Read;
     /// Whether clients may send `ttl` and `max_ttl`. Neither can exceed the maximum that the role
@@ -75,7 +75,7 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// What is stored with the lease and passed to `revoke` and `renew`. It can't contain secrets
     /// that aren't [`Sealed`](crate::Sealed).
     type Receipt: Receipt;
-    /// Whether leases are renewable: [`Renewable`] or [`NotRenewable`].
+    /// Whether leases are renewable: [`Renewable`], [`RenewableInPlace`] or [`NotRenewable`].
     type Renewal: Renewal<Self>;
     /// How the credential ends if it is unknown whether issuing it succeeded:
     /// [`ByName`] or [`EndsAlone`].
@@ -84,15 +84,21 @@ pub trait Credential: Sized + Send + Sync + 'static {
     /// The lifetimes that the role sets; zero where it leaves them open.
     fn lifetime(role: &Self::Role) -> Lifetime;
 
-    /// The lifetimes where the role leaves them open, for engines with an engine-wide setting (such
-    /// as Vault's `config/lease`). Values that are zero here as well default to the mount's. The
-    /// default implementation sets none.
+    /// The lifetimes where the role leaves them open, for engines with an engine-wide setting. Values
+    /// that are zero here as well default to the mount's. The default implementation returns those of
+    /// [`LeaseConfig`] if the engine declares this document, and otherwise none.
     ///
     /// # Errors
     ///
     /// Any [`Error`] fails the request for the credential, or for its renewal.
-    fn usual_lifetime(_context: &Context) -> impl Future<Output = Result<Lifetime, Error>> + Send {
-        async { Ok(Lifetime::default()) }
+    fn usual_lifetime(context: &Context) -> impl Future<Output = Result<Lifetime, Error>> + Send {
+        async {
+            if !context.documents().declares::<LeaseConfig>() {
+                return Ok(Lifetime::default());
+            }
+            let lease = context.documents().get::<LeaseConfig>(&[]).await?;
+            Ok(lease.map(|lease| lease.lifetime.to_lifetime()).unwrap_or_default())
+        }
     }
 
     /// The form of the names under which credentials are created. The default is
@@ -171,7 +177,26 @@ pub trait Renew: Credential {
     ) -> impl Future<Output = Result<RenewedCredential<Self>, Error>> + Send;
 }
 
-/// The choice of [`Credential::Renewal`]: [`Renewable`] or [`NotRenewable`].
+/// A credential that stays as it is when its lease is renewed. Required by [`RenewableInPlace`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` says it is renewable in place but not how to find it",
+    note = "implement `RenewInPlace`, or choose `type Renewal = NotRenewable`"
+)]
+pub trait RenewInPlace: Credential {
+    /// Whether the credential still exists in the outside system. If it doesn't, the renewal fails,
+    /// since the lease would be useless.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] fails the renewal; the lease keeps the expiry it had.
+    fn still_exists(
+        &self,
+        outside: &RevokeContext<'_, Self>,
+        receipt: &Self::Receipt,
+    ) -> impl Future<Output = Result<bool, Error>> + Send;
+}
+
+/// The choice of [`Credential::Renewal`]: [`Renewable`], [`RenewableInPlace`] or [`NotRenewable`].
 pub trait Renewal<C: Credential>: Send + Sync + 'static {
     /// Whether leases are marked renewable.
     const RENEWABLE: bool;
@@ -189,6 +214,12 @@ pub trait Renewal<C: Credential>: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Renewable;
 
+/// Leases of this kind can be renewed, and nothing changes in the outside system, which has no expiry
+/// of its own or ends credentials with the maximum of the lease. The credential must implement
+/// [`RenewInPlace`].
+#[derive(Debug)]
+pub struct RenewableInPlace;
+
 /// Leases of this kind can't be renewed; the credential is revoked when its first lifetime ends.
 #[derive(Debug)]
 pub struct NotRenewable;
@@ -202,6 +233,26 @@ impl<C: Renew> Renewal<C> for Renewable {
         receipt: &C::Receipt,
     ) -> Result<RenewedCredential<C>, Error> {
         credential.renew(order, receipt).await
+    }
+}
+
+impl<C: RenewInPlace> Renewal<C> for RenewableInPlace {
+    const RENEWABLE: bool = true;
+
+    async fn renew(
+        credential: &C,
+        order: &RenewRequest<'_, C>,
+        receipt: &C::Receipt,
+    ) -> Result<RenewedCredential<C>, Error> {
+        let outside = RevokeContext { config: order.config, context: order.context };
+        match credential.still_exists(&outside, receipt).await? {
+            true => Ok(RenewedCredential::unchanged()),
+            false => Err(Error::user(format!(
+                "the {} no longer exists in {}; revoke the lease",
+                C::KIND,
+                order.context.outside_system()
+            ))),
+        }
     }
 }
 

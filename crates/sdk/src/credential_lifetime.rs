@@ -6,7 +6,7 @@ use strongroom_types::{Fields, Ttl};
 
 use crate::action::read_input;
 use crate::field::DurationSecs;
-use crate::{Error, FieldGroup, Input};
+use crate::{Document, Error, FieldGroup, Input};
 
 /// The lifetimes that a role sets. Zero means "not set": then
 /// [`Credential::usual_lifetime`](crate::Credential::usual_lifetime) applies, and after that
@@ -81,6 +81,17 @@ impl LifetimeFields {
     fn check(&self) -> Result<(), String> {
         self.to_lifetime().check()
     }
+}
+
+/// The lifetimes of leases whose roles set none: Vault's `config/lease`. An engine declares it with
+/// `.document::<LeaseConfig>()`, and
+/// [`Credential::usual_lifetime`](crate::Credential::usual_lifetime) then reads it.
+#[derive(Clone, Debug, Document)]
+#[document(path = "config/lease")]
+pub struct LeaseConfig {
+    /// The lifetimes.
+    #[field(embed)]
+    pub lifetime: LifetimeFields,
 }
 
 /// The lifetimes that a client asks for, if

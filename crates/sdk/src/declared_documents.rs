@@ -26,6 +26,11 @@ impl DeclaredDocuments {
         self.0.entry(type_id).or_insert(document);
     }
 
+    /// Whether a type of document is declared.
+    pub(crate) fn contains(&self, type_id: TypeId) -> bool {
+        self.0.contains_key(&type_id)
+    }
+
     /// What is declared about a type of document, given with its path and its name in Rust.
     ///
     /// # Errors

@@ -87,6 +87,7 @@ use crate::action::{Input, NeedsNoLease, ResponseData, read_input};
 use crate::document::Document;
 use crate::linked_records::LinkedRecords;
 pub use crate::linked_records::SeenRecord;
+use crate::password_change::check_password_policy;
 use crate::records::RecordKey;
 use crate::{Context, Error};
 
@@ -219,6 +220,11 @@ pub(crate) struct WriteAnswer {
 }
 
 impl WriteAnswer {
+    /// Adds a warning to the client's response.
+    pub(crate) fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
     pub(crate) fn into_engine_response(self) -> EngineResponse {
         let Self { data, warnings } = self;
         if data.is_none() && warnings.is_empty() {
@@ -267,6 +273,40 @@ impl<'a, D> DocumentWrite<'a, D> {
     /// writes receives it, and nobody that reads the document.
     pub fn respond_with_unleased_secret(&mut self, answer: &impl ResponseData) {
         self.outcome.answer.data = Some(build_object(|out| answer.write(out)));
+    }
+
+    /// Refuses the write if a call to the outside system fails that is to show that the document's
+    /// address and credentials can be used. Does nothing unless `is_wanted`, the value of the input
+    /// `verify_connection`.
+    ///
+    /// # Errors
+    ///
+    /// A user error with the one of the call, which says how to store the document nevertheless.
+    pub async fn verify_connection<T>(
+        &self,
+        is_wanted: bool,
+        call: impl Future<Output = Result<T, impl Into<Error>>>,
+    ) -> Result<(), Error> {
+        if !is_wanted {
+            return Ok(());
+        }
+        let refused = |error: Error| {
+            Error::user(format!(
+                "the connection can't be verified: {error}. Check the address, the credentials and \
+                 what they permit, or set verify_connection=false"
+            ))
+        };
+        call.await.map(drop).map_err(|error| refused(error.into()))
+    }
+
+    /// Refuses the write if the server has no password policy of this name, or it can't be used; an
+    /// empty name is none. The message names the field `password_policy`.
+    ///
+    /// # Errors
+    ///
+    /// A user error that says why.
+    pub async fn check_password_policy(&self, policy: &str) -> Result<(), Error> {
+        check_password_policy(self.context, policy).await
     }
 
     /// Reads a record that may have to be changed together with the document.

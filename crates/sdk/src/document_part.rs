@@ -173,7 +173,8 @@ impl<D: DocumentHooks> ErasedAction for TypedPart<D> {
         };
         let is_reset = matches!(change, FieldChange::Reset(_));
         let merged =
-            merge_fields::<D>(&context, &key, name, &change, MergeTarget::Existing).await?;
+            merge_fields::<D, ()>(&context, &key, name, &change, MergeTarget::Existing, &mut ())
+                .await?;
         match merged {
             None if is_reset => Ok(EngineResponse::Nothing),
             None => Err(EngineError::Status(StatusKind::UnsupportedPath)),

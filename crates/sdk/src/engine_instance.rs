@@ -73,7 +73,16 @@ impl EngineInstance {
         let intents = IntentStore::new(mount.clone());
         let records = RecordStore::new(mount.storage.clone());
         let owned_tasks = BackgroundTasks::new(tasks.clone(), closing.clone());
-        let services = Arc::new(InstanceServices { mount, documents, records, tasks: owned_tasks });
+        let services = Arc::new(InstanceServices {
+            mount,
+            documents,
+            records,
+            tasks: owned_tasks,
+            system: blueprint.outside_system_name(),
+            password_policy: blueprint.password_policy_reader(),
+            #[cfg(feature = "http")]
+            http: crate::http::HttpClient::new(blueprint.outside_system_name()),
+        });
         let scheduler = TaskScheduler::new(&blueprint.lifecycle);
         Self {
             blueprint,

@@ -354,7 +354,7 @@ async fn with_deadline<C: Credential, T>(
                 1 => format!("timed out: 1 call of {limit} s is allowed for"),
                 _ => format!("timed out: {calls} calls of {limit} s each are allowed for"),
             };
-            Err(Error::unanswered(C::SYSTEM, format!("{what} {kind}"), reason))
+            Err(Error::unanswered(context.outside_system(), format!("{what} {kind}"), reason))
         }
         outcome = call => outcome,
     }

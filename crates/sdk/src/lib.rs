@@ -122,6 +122,8 @@
 //! - `login_attestation` (feature `http`): logins that an outside authority decides
 //! - [`durable_action`]: actions that change an outside system and then a document, and survive a
 //!   crash between the two, such as the rotation of the engine's own password
+//! - [`root_password`]: the rotation of the password with which the engine itself logs in
+//! - [`dynamic_account`]: accounts with a password that exist as long as their leases
 //! - [`static_credential`]: existing accounts whose passwords are rotated by period or schedule
 //! - [`account_library`]: existing accounts that clients check out for a while
 //! - [`action`]: paths that do something other than storing a document or issuing a credential
@@ -216,6 +218,7 @@ pub mod document_hooks;
 pub mod document_list;
 pub mod document_part;
 pub mod durable_action;
+pub mod dynamic_account;
 pub mod engine;
 mod engine_instance;
 mod error;
@@ -241,11 +244,13 @@ mod login_handler;
 pub mod lookup;
 mod migration;
 mod outside_call;
+mod password_change;
 mod pending_issue;
 pub mod records;
 mod request_context;
 mod required_document;
 pub mod resource;
+pub mod root_password;
 mod sealed_record;
 mod secret_presence;
 #[cfg(feature = "serve")]
@@ -256,6 +261,7 @@ mod stored_entries;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod token_fields;
+mod user_name;
 mod versioned_engine;
 
 #[cfg(feature = "totp")]
@@ -267,9 +273,9 @@ pub use caller::RequestCaller;
 pub use context::Context;
 pub use credential::{
     ByName, Credential, CredentialName, EitherDocument, EndsAlone, EndsByItself, IssueOperation,
-    IssueRequest, IssuedCredential, Lifetime, LifetimeFields, NameFormat, NotRenewable, Receipt,
-    Renew, RenewRequest, Renewable, RenewedCredential, RevokeContext, RevokeOutcome, UndoByName,
-    UndoMethod, UndoOutcome,
+    IssueRequest, IssuedCredential, LeaseConfig, Lifetime, LifetimeFields, NameFormat,
+    NotRenewable, Receipt, Renew, RenewInPlace, RenewRequest, Renewable, RenewableInPlace,
+    RenewedCredential, RevokeContext, RevokeOutcome, UndoByName, UndoMethod, UndoOutcome,
 };
 pub use document::Document;
 pub use engine::{Operation, RawRequestBody, RawResponse};
@@ -282,6 +288,7 @@ pub use free_form::FreeForm;
 pub use login::{
     Identity, Login, LoginError, LoginGrant, LoginRenewal, LoginRequest, VerifiedName,
 };
+pub use password_change::{PasswordChange, SetPassword};
 pub use resource::{Listing, Resource};
 #[cfg(feature = "serve")]
 pub use serve::serve;
@@ -291,6 +298,7 @@ pub use strongroom_sdk_derive::{Document, FieldChoice, FieldGroup, Input, Receip
 pub use strongroom_types::path::is_printable;
 pub use strongroom_types::{Cidr, Clock, Entropy, Fields, RawObject, Secret, Timestamp, Ttl, Wipe};
 pub use token_fields::{LoginTokenType, TokenFields, TokenTerms};
+pub use user_name::check_user_name;
 pub use versioned_engine::VersionedEngine;
 
 /// The names that derived code uses.

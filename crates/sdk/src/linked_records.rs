@@ -48,6 +48,16 @@ impl LinkedRecords {
         }
     }
 
+    /// Adds a change of a record of the SDK's own, which is written before the document or, if it is a
+    /// removal, applied after it.
+    pub(crate) fn add(&mut self, precondition: Option<StoragePrecondition>, change: StorageChange) {
+        self.preconditions.extend(precondition);
+        match change {
+            StorageChange::Delete { .. } => self.deletes.push(change),
+            StorageChange::Put { .. } => self.puts.push(change),
+        }
+    }
+
     pub(crate) fn require_unchanged(&mut self, seen: &SeenRecord) {
         self.preconditions.push(unchanged_precondition(seen.key.as_str(), seen.stored.as_ref()));
     }

@@ -12,14 +12,14 @@ pub(crate) async fn with_deadline<T>(
     context: &Context,
     until: Timestamp,
     timeout: Duration,
-    (system, what): (&'static str, &'static str),
+    what: &'static str,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     tokio::select! {
         biased;
         () = clock::wait_for_deadline(&**context.clock(), until) => {
             let reason = format!("timed out: {} s are allowed for", timeout.as_secs_f64());
-            Err(Error::unanswered(system, what, reason))
+            Err(Error::unanswered(context.outside_system(), what, reason))
         }
         outcome = call => outcome,
     }

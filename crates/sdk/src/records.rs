@@ -344,6 +344,10 @@ mod tests {
             documents: documents.clone(),
             records: records.clone(),
             tasks: BackgroundTasks::new(TaskTracker::new(), CancellationToken::new()),
+            system: "test",
+            password_policy: None,
+            #[cfg(feature = "http")]
+            http: crate::http::HttpClient::new("test"),
         }));
         let settings = |_| Ok(OwnerSettings { owner: "me".to_owned() });
         let mut given = Fields::new();
@@ -351,7 +355,7 @@ mod tests {
         let errors = [
             records.change(key, put).await,
             documents.change::<OwnerSettings>(&[], settings).await,
-            merge_sent::<OwnerSettings>(&context, "settings", "", &given).await.map(drop),
+            merge_sent::<OwnerSettings>(&context, "settings", "", &given, &mut ()).await.map(drop),
         ];
         for error in errors {
             let error = error.unwrap_err();

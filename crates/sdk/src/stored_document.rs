@@ -1,6 +1,7 @@
 //! Documents behind a path: the operations that follow from declaring a [`Document`].
 
 use std::any::TypeId;
+use std::future::Future;
 use std::marker::PhantomData;
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use strongroom_types::{Fields, RawObject};
 use crate::document::{DocumentStore, MAX_MERGE_ATTEMPTS, storage_key, unreadable_document_error};
 use crate::document_hooks::{DocumentHooks, WriteAnswer, WriteOutcome};
 use crate::legacy_names::{merge_sent_fields, remove_replaced_fields, reset_fields};
+use crate::linked_records::LinkedRecords;
 use crate::{Context, Error, Listing};
 
 /// A document with its type erased.
@@ -112,7 +114,7 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
         let documents = context.documents();
         match request.operation {
             Operation::Create | Operation::Update => {
-                let answer = merge_sent::<D>(context, key, name, &request.fields).await?;
+                let answer = merge_sent::<D>(context, key, name, &request.fields, &mut ()).await?;
                 Ok(answer.into_engine_response())
             }
             Operation::Read => match documents.get_with_echoed_names::<D>(key).await? {
@@ -123,7 +125,7 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
             },
             Operation::Delete => {
                 if D::HAS_DELETE_HOOK {
-                    let answer = delete_with_hook::<D>(context, key, name).await?;
+                    let answer = delete_jointly::<D>(context, key, name, &mut ()).await?;
                     return Ok(answer.into_engine_response());
                 }
                 documents.delete_key(key).await?;
@@ -131,6 +133,28 @@ impl<D: DocumentHooks> ErasedDocument for TypedDocument<D> {
             }
             _ => Err(EngineError::Status(StatusKind::UnsupportedOperation)),
         }
+    }
+}
+
+/// What is changed in one batch with a document, beside the records of its hooks.
+pub(crate) trait JointChange<D>: Send {
+    /// Whether a write has to read the stored document as well.
+    const READS_STORED: bool = false;
+
+    /// Adds the changes of records. `before` is the stored document, if it is read, and `document` the
+    /// one that is written or deleted. Called again if somebody else has changed one of them.
+    fn add(
+        &mut self,
+        before: Option<&D>,
+        document: &D,
+        records: &mut LinkedRecords,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Nothing beside the document.
+impl<D: Sync> JointChange<D> for () {
+    async fn add(&mut self, _: Option<&D>, _: &D, _: &mut LinkedRecords) -> Result<(), Error> {
+        Ok(())
     }
 }
 
@@ -143,9 +167,10 @@ pub(crate) async fn merge_sent<D: DocumentHooks>(
     key: &str,
     name: &str,
     sent: &Fields,
+    joint: &mut impl JointChange<D>,
 ) -> Result<WriteAnswer, Error> {
     let change = FieldChange::Set(sent.clone());
-    let merged = merge_fields::<D>(context, key, name, &change, MergeTarget::Any).await?;
+    let merged = merge_fields(context, key, name, &change, MergeTarget::Any, joint).await?;
     Ok(merged.unwrap_or_default())
 }
 
@@ -167,12 +192,13 @@ pub(crate) enum MergeTarget {
 }
 
 /// Like [`merge_sent`]; `None` if there is no document and the target must exist.
-pub(crate) async fn merge_fields<D: DocumentHooks>(
+pub(crate) async fn merge_fields<D: DocumentHooks, J: JointChange<D>>(
     context: &Context,
     key: &str,
     name: &str,
     change: &FieldChange,
     target: MergeTarget,
+    joint: &mut J,
 ) -> Result<Option<WriteAnswer>, Error> {
     let documents = context.documents();
     let nothing = Fields::new();
@@ -185,7 +211,7 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
         if stored.is_none() && target == MergeTarget::Existing {
             return Ok(None);
         }
-        let before = stored.as_ref().filter(|_| D::HAS_WRITE_HOOK);
+        let before = stored.as_ref().filter(|_| D::HAS_WRITE_HOOK || J::READS_STORED);
         let before = before.map(|_| D::from_fields(&fields)).transpose();
         let before = before.map_err(|_| unreadable_document_error(key))?;
         let echoed = match change {
@@ -205,7 +231,8 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
             hook = document.run_write_hook(context, name, before.as_ref(), sent).await?;
             document.validate().map_err(Error::user)?;
         }
-        let WriteOutcome { answer, records } = hook;
+        let WriteOutcome { answer, mut records } = hook;
+        joint.add(before.as_ref(), &document, &mut records).await?;
         if documents.store_merged(key, &document, &echoed, stored.as_ref(), records).await? {
             return Ok(Some(answer));
         }
@@ -214,19 +241,28 @@ pub(crate) async fn merge_fields<D: DocumentHooks>(
 }
 
 /// Runs the delete hook of the document at `key`, and deletes the document in one batch with the
-/// records that the hook changes. On hosts with atomic storage the document that is deleted is the
-/// one that the hook has seen.
-async fn delete_with_hook<D: DocumentHooks>(
+/// records that the hook and `joint` change. On hosts with atomic storage the document that is deleted
+/// is the one that they have seen. A document that can't be read is deleted alone, if it has no hook.
+pub(crate) async fn delete_jointly<D: DocumentHooks>(
     context: &Context,
     key: &str,
     name: &str,
+    joint: &mut impl JointChange<D>,
 ) -> Result<WriteAnswer, Error> {
     let documents = context.documents();
     for _ in 0..MAX_MERGE_ATTEMPTS {
         let (stored, fields) = documents.read_fields(key).await?;
         let Some(stored) = stored else { return Ok(WriteAnswer::default()) };
-        let document = D::from_fields(&fields).map_err(|_| unreadable_document_error(key))?;
-        let WriteOutcome { answer, records } = document.run_delete_hook(context, name).await?;
+        let document = match D::from_fields(&fields) {
+            Ok(document) => document,
+            Err(_) if D::HAS_DELETE_HOOK => return Err(unreadable_document_error(key)),
+            Err(_) => {
+                documents.delete_key(key).await?;
+                return Ok(WriteAnswer::default());
+            }
+        };
+        let WriteOutcome { answer, mut records } = document.run_delete_hook(context, name).await?;
+        joint.add(None, &document, &mut records).await?;
         if documents.delete_seen(key, &stored, records).await? {
             return Ok(answer);
         }

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use strongroom_sdk::http::{HttpClient, HttpService, plain_identifier};
+use strongroom_sdk::http::{HttpService, plain_identifier};
 use strongroom_sdk::*;
 
 /// The blueprint of the engine, which a server or a plug-in process is started with.
 pub fn blueprint() -> Blueprint {
     Blueprint::new("api-token", env!("CARGO_PKG_VERSION"))
         .help("Issues API tokens of a token service and revokes them when their leases end.")
+        .outside_system("token service")
         .document::<Config>()
         .document::<Role>()
-        .credential(ApiToken(HttpClient::new(ApiToken::SYSTEM)))
+        .credential(ApiToken)
 }
 
 /// The address of the token service, and the key to authenticate with.
 #[derive(Document)]
-#[document(path = "config", seal_wrap, validate = validate_config)]
+#[document(path = "config", seal_wrap)]
 struct Config {
     /// Base URL of the token service.
     #[field(required)]
@@ -29,14 +30,14 @@ struct Config {
     #[field(required)]
     api_key: Secret<String>,
     /// Timeout of one call to the token service, from 1s to 5m.
-    #[field(default = "10s")]
+    #[field(default = "10s", check = check_timeout)]
     request_timeout: DurationSecs,
 }
 
 /// With zero every call would fail; a large one delays the clean-up of a token whose creation got no
 /// response, which starts only after the timeout.
-fn validate_config(config: &Config) -> Result<(), String> {
-    let valid = (1..=300).contains(&config.request_timeout.0.as_secs());
+fn check_timeout(timeout: &DurationSecs) -> Result<(), String> {
+    let valid = (1..=300).contains(&timeout.0.as_secs());
     valid.then_some(()).ok_or_else(|| "request_timeout must be from 1s to 5m".to_owned())
 }
 
@@ -81,15 +82,16 @@ struct TokenListItem {
     name: String,
 }
 
-/// The credential type: tokens of the token service, and the client of its HTTP API.
-struct ApiToken(HttpClient);
-
-impl ApiToken {
-    fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-        let service = self.0.service(context, &config.api_endpoint).bearer_token(&config.api_key);
-        service.attempt_time(Self::timeout(config))
+impl Config {
+    /// The token service, for one operation.
+    fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+        let service = context.http(&self.api_endpoint).bearer_token(&self.api_key);
+        service.attempt_time(ApiToken::timeout(self))
     }
 }
+
+/// The credential type: tokens of the token service.
+struct ApiToken;
 
 /// The maximum length of a token's name in the token service, in bytes.
 const MAX_NAME_BYTES: usize = 128;
@@ -98,7 +100,6 @@ impl Credential for ApiToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "Issues a token with the permissions of the role.";
-    const SYSTEM: &'static str = "token service";
 
     type Config = Config;
     type Role = Role;
@@ -120,7 +121,7 @@ impl Credential for ApiToken {
         let (name, permissions) = (order.name.fit(MAX_NAME_BYTES), &order.role.permissions);
         let ttl = whole_secs(order.lasts_for());
         let body = json!({ "name": name, "permissions": permissions.0, "ttl": ttl });
-        let request = self.service(order.config, order.context).post("/tokens").json(&body);
+        let request = order.config.service(order.context).post("/tokens").json(&body);
         let made = request.max_response_bytes(16 << 10).send().await?;
         let token = ApiTokenResponse { permissions: permissions.clone(), ..made.read_json()? };
         Ok(IssuedCredential::new(token, made.read_json()?))
@@ -131,7 +132,7 @@ impl Credential for ApiToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &ApiTokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let request = self.service(outside.config, outside.context).delete("/tokens/:id");
+        let request = outside.config.service(outside.context).delete("/tokens/:id");
         Ok(request.path_value("id", receipt.id.as_str()).send_revocation(&[404]).await?)
     }
 }
@@ -142,7 +143,7 @@ impl UndoByName for ApiToken {
         outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
     ) -> Result<UndoOutcome, Error> {
-        let service = self.service(outside.config, outside.context);
+        let service = outside.config.service(outside.context);
         let name = name.fit(MAX_NAME_BYTES);
         let list = service.get("/tokens").query("name", &name).send().await?;
         let tokens: Vec<TokenListItem> = list.read_json_field("tokens")?;
@@ -163,7 +164,7 @@ impl Renew for ApiToken {
         order: &RenewRequest<'_, Self>,
         receipt: &ApiTokenReceipt,
     ) -> Result<RenewedCredential<Self>, Error> {
-        let request = self.service(order.config, order.context).post("/tokens/:id/renew");
+        let request = order.config.service(order.context).post("/tokens/:id/renew");
         let request = request.path_value("id", receipt.id.as_str()).handle_statuses(&[404]);
         match request.json(&json!({ "ttl": whole_secs(order.lasts_for()) })).send().await?.status()
         {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strongroom_sdk::http::plain_identifier;
-use strongroom_sdk::http::{HttpClient, HttpResponse, HttpService, parse_plain_identifier};
+use strongroom_sdk::http::{HttpResponse, HttpService, parse_plain_identifier};
 use strongroom_sdk::{Context, Error, Identifier, RevokeOutcome, Secret, Ttl};
 
 use crate::access::NomadAccessConfig;
@@ -85,14 +85,10 @@ const MAX_PAGES: usize = 10_000;
 
 impl<'a> NomadApi<'a> {
     /// A client for the configured Nomad. Without a management token, every call fails.
-    pub(crate) fn new(
-        http: &'a HttpClient,
-        context: &Context,
-        access: &'a NomadAccessConfig,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(context: &'a Context, access: &'a NomadAccessConfig) -> Result<Self, Error> {
         let unusable = || Error::internal("the stored management token can't be used");
         let token = access.token.as_ref().ok_or_else(unusable)?;
-        let service = http.service(context, &access.address).tls(access.tls());
+        let service = context.http(&access.address).tls(access.tls());
         Ok(Self(service.secret_header("x-nomad-token", token)))
     }
 

@@ -13,10 +13,10 @@ mod api;
 mod role;
 mod token;
 
-use strongroom_sdk::Blueprint;
+use strongroom_sdk::{Blueprint, LeaseConfig};
 
 use crate::access::NomadAccessConfig;
-use crate::role::{NomadLeaseConfig, Role};
+use crate::role::Role;
 use crate::token::NomadToken;
 
 /// The blueprint of the engine, which a server or a plug-in process is started with.
@@ -24,7 +24,7 @@ pub fn blueprint() -> Blueprint {
     Blueprint::new("nomad", env!("CARGO_PKG_VERSION"))
         .help("Issues ACL tokens of HashiCorp Nomad and deletes them when their leases end.")
         .document::<NomadAccessConfig>()
-        .document::<NomadLeaseConfig>()
+        .document::<LeaseConfig>()
         .document::<Role>()
-        .credential(NomadToken::default())
+        .credential(NomadToken)
 }

@@ -2,16 +2,15 @@
 
 use std::time::Duration;
 
-use strongroom_sdk::http::HttpClient;
 use strongroom_sdk::{
-    ByName, Context, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
-    Lifetime, Receipt, Renew, RenewRequest, Renewable, RenewedCredential, ResponseData,
-    RevokeContext, RevokeOutcome, Secret, Ttl, UndoByName, UndoOutcome,
+    ByName, Credential, CredentialName, Error, Identifier, IssueRequest, IssuedCredential,
+    Lifetime, Receipt, RenewInPlace, RenewableInPlace, ResponseData, RevokeContext, RevokeOutcome,
+    Secret, Ttl, UndoByName, UndoOutcome,
 };
 
 use crate::access::NomadAccessConfig;
-use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadApi, NomadTokenSpec, SYSTEM};
-use crate::role::{NomadLeaseConfig, Role};
+use crate::api::{CreateTokenOutcome, CreatedNomadToken, NomadApi, NomadTokenSpec};
+use crate::role::Role;
 
 /// The response of `creds/:name`.
 #[derive(ResponseData)]
@@ -30,21 +29,12 @@ pub(crate) struct NomadTokenReceipt {
 }
 
 /// The credential type: ACL tokens of Nomad.
-pub(crate) struct NomadToken {
-    http: HttpClient,
-}
-
-impl Default for NomadToken {
-    fn default() -> Self {
-        Self { http: HttpClient::new(SYSTEM) }
-    }
-}
+pub(crate) struct NomadToken;
 
 impl Credential for NomadToken {
     const KIND: &'static str = "token";
     const PATH: &'static str = "creds/{name}";
     const HELP: &'static str = "Issues an ACL token with the policies of the role.";
-    const SYSTEM: &'static str = SYSTEM;
     /// Two calls, because Nomad may refuse the requested lifetime first.
     const CALLS: u32 = 2;
 
@@ -53,15 +43,11 @@ impl Credential for NomadToken {
     type Input = ();
     type Response = NomadTokenResponse;
     type Receipt = NomadTokenReceipt;
-    type Renewal = Renewable;
+    type Renewal = RenewableInPlace;
     type Undo = ByName;
 
     fn lifetime(role: &Role) -> Lifetime {
-        role.lifetime()
-    }
-
-    async fn usual_lifetime(context: &Context) -> Result<Lifetime, Error> {
-        NomadLeaseConfig::load_lifetime(context).await
+        role.lifetime.to_lifetime()
     }
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
@@ -69,7 +55,7 @@ impl Credential for NomadToken {
         let longest = round_up_to_secs(order.lasts_for());
         let name = order.name.fit(order.config.max_name_length());
         let wish = |expires| NomadTokenSpec { name: &name, role: order.role, expires };
-        let api = NomadApi::new(&self.http, order.context, order.config)?;
+        let api = NomadApi::new(order.context, order.config)?;
         let nomad = async |expires| api.create_token(&wish(expires)).await;
         match nomad(longest).await? {
             CreateTokenOutcome::Created(made) => Ok(issued_token(made, longest)),
@@ -93,7 +79,7 @@ impl Credential for NomadToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &NomadTokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let api = NomadApi::new(&self.http, outside.context, outside.config)?;
+        let api = NomadApi::new(outside.context, outside.config)?;
         api.delete_token(receipt.accessor_id.as_str()).await
     }
 }
@@ -106,7 +92,7 @@ impl UndoByName for NomadToken {
     ) -> Result<UndoOutcome, Error> {
         // Search for the part that is never truncated: the name may have been created under another
         // length limit.
-        let api = NomadApi::new(&self.http, outside.context, outside.config)?;
+        let api = NomadApi::new(outside.context, outside.config)?;
         let accessors = api.find_by_name_suffix(&name.fit(0)).await?;
         for accessor in &accessors {
             api.delete_token(accessor.as_str()).await?;
@@ -115,19 +101,15 @@ impl UndoByName for NomadToken {
     }
 }
 
-impl Renew for NomadToken {
-    /// Renewing needs no change in Nomad, where the token lives until the lease's maximum anyway.
-    /// But it fails if the token was deleted, since the lease would then be useless.
-    async fn renew(
+/// Renewing needs no change in Nomad, where the token lives until the lease's maximum anyway.
+impl RenewInPlace for NomadToken {
+    async fn still_exists(
         &self,
-        order: &RenewRequest<'_, Self>,
+        outside: &RevokeContext<'_, Self>,
         receipt: &NomadTokenReceipt,
-    ) -> Result<RenewedCredential<Self>, Error> {
-        let api = NomadApi::new(&self.http, order.context, order.config)?;
-        if api.token_exists(receipt.accessor_id.as_str()).await? {
-            return Ok(RenewedCredential::unchanged());
-        }
-        Err(Error::user("the token no longer exists in Nomad; revoke the lease"))
+    ) -> Result<bool, Error> {
+        let api = NomadApi::new(outside.context, outside.config)?;
+        api.token_exists(receipt.accessor_id.as_str()).await
     }
 }
 

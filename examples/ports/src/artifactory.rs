@@ -8,35 +8,27 @@
 //! deleted. Artifactory chooses the token that replaces it, so the plan of the rotation contains only
 //! the description under which the new token is created.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
 use strongroom_sdk::document_hooks::{DeleteHook, DocumentDelete, DocumentWrite, WriteHook};
 use strongroom_sdk::durable_action::{ActionCall, ActionPreparation, DurableAction};
-use strongroom_sdk::http::{HttpClient, HttpService, plain_identifier};
+use strongroom_sdk::http::{HttpService, plain_identifier};
 use strongroom_sdk::*;
 
 /// The blueprint of the engine.
 pub fn blueprint() -> Blueprint {
-    let artifactory = Artifactory(Arc::new(HttpClient::new(SYSTEM)));
-    let cleaner = artifactory.clone();
-    let revoke_retired = move |context: Context| {
-        let cleaner = cleaner.clone();
-        async move { cleaner.revoke_retired_tokens(&context).await }
-    };
     Blueprint::new("artifactory", env!("CARGO_PKG_VERSION"))
         .help("Issues access tokens of Artifactory's users, and revokes them.")
+        .outside_system("Artifactory")
         .document::<AdminConfig>()
-        .durable_action(RotateAdminToken(artifactory.clone()))
-        .periodic("revoke-retired-tokens", Duration::from_secs(60), revoke_retired)
+        .durable_action(RotateAdminToken)
+        .periodic("revoke-retired-tokens", Duration::from_secs(60), revoke_retired_tokens)
         .document::<UsualUserToken>()
         .document::<UserToken>()
-        .credential(AccessToken(artifactory))
+        .credential(AccessToken)
 }
-
-const SYSTEM: &str = "Artifactory";
 
 /// Artifactory, and the administrator's token with which the engine calls it.
 #[derive(Document)]
@@ -67,12 +59,9 @@ impl WriteHook for AdminConfig {
         write: &mut DocumentWrite<'_, Self>,
         (): (),
     ) -> Result<(), Error> {
-        let artifactory = Artifactory::default();
-        let request = artifactory.service(self, write.context()).get("/access/api/v1/tokens/me");
-        let response = request.handle_statuses(&[401, 403]).send().await?;
-        if matches!(response.status(), 401 | 403) {
-            return Err(Error::user("Artifactory rejects the access token"));
-        }
+        let request = self.service(write.context()).get("/access/api/v1/tokens/me");
+        let refused = "Artifactory rejects the access token";
+        let response = request.send_unless_refused(&[401, 403], refused).await?;
         let token: ListedToken = response.read_json()?;
         self.admin_token_id = token.token_id.to_string();
         self.description = token.description;
@@ -82,8 +71,7 @@ impl WriteHook for AdminConfig {
 
 impl DeleteHook for AdminConfig {
     async fn before_delete(&self, delete: &mut DocumentDelete<'_>) -> Result<(), Error> {
-        let artifactory = Artifactory::default();
-        let service = artifactory.service(self, delete.context());
+        let service = self.service(delete.context());
         for id in self.retired_ids.0.iter().chain([&self.admin_token_id]) {
             // If an earlier delete was interrupted, the token can't authenticate any more.
             let request = service.delete("/access/api/v1/tokens/:id").path_value("id", id);
@@ -95,7 +83,7 @@ impl DeleteHook for AdminConfig {
 
 /// The tokens of users without settings of their own.
 #[derive(Document)]
-#[document(path = "config/user_token", validate = check_usual)]
+#[document(path = "config/user_token")]
 struct UsualUserToken {
     #[field(embed)]
     settings: TokenSettings,
@@ -103,22 +91,15 @@ struct UsualUserToken {
 
 /// The tokens of one user. Upper and lower case are the same in the name.
 #[derive(Document)]
-#[document(path = "config/user_token/{username@}", folds_case, validate = check_user)]
+#[document(path = "config/user_token/{username@}", folds_case)]
 struct UserToken {
     #[field(embed)]
     settings: TokenSettings,
 }
 
-fn check_usual(usual: &UsualUserToken) -> Result<(), String> {
-    AccessToken::lifetime_of(&usual.settings).check()
-}
-
-fn check_user(user: &UserToken) -> Result<(), String> {
-    AccessToken::lifetime_of(&user.settings).check()
-}
-
 /// What tokens may do, and for how long.
 #[derive(FieldGroup)]
+#[document(validate = TokenSettings::check)]
 struct TokenSettings {
     /// Scope of the tokens, words with spaces between them. A request can choose some of them.
     #[field(default = "applied-permissions/user")]
@@ -130,6 +111,14 @@ struct TokenSettings {
 }
 
 impl TokenSettings {
+    fn lifetime(&self) -> Lifetime {
+        Lifetime { ttl: self.default_ttl.0, max_ttl: self.max_ttl.0 }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.lifetime().check()
+    }
+
     /// The scope for a request: the whole one, or the words that the client chose.
     fn scope_for(&self, chosen: Option<&str>) -> Result<String, Error> {
         let Some(chosen) = chosen.filter(|chosen| !chosen.trim().is_empty()) else {
@@ -183,73 +172,55 @@ struct ListedToken {
     description: String,
 }
 
-/// The client of Artifactory's API.
-#[derive(Clone)]
-struct Artifactory(Arc<HttpClient>);
-
-impl Default for Artifactory {
-    fn default() -> Self {
-        Self(Arc::new(HttpClient::new(SYSTEM)))
+impl AdminConfig {
+    /// Artifactory, for one operation.
+    fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+        context.http(&self.url).bearer_token(&self.access_token)
     }
 }
 
-impl Artifactory {
-    fn service(&self, config: &AdminConfig, context: &Context) -> HttpService<'_> {
-        self.0.service(context, &config.url).bearer_token(&config.access_token)
+/// Revokes the tokens with this description, which Artifactory's users can't set. Returns whether
+/// there were any.
+async fn revoke_described(service: &HttpService<'_>, description: &str) -> Result<bool, Error> {
+    let list = service.get("/access/api/v1/tokens").send().await?;
+    let tokens: Vec<ListedToken> = list.read_json_field("tokens")?;
+    let mut found = false;
+    for token in tokens.iter().filter(|token| token.description == description) {
+        revoke_token(service, &token.token_id).await?;
+        found = true;
     }
+    Ok(found)
+}
 
-    /// Revokes the tokens with this description, which Artifactory's users can't set. Returns whether
-    /// there were any.
-    async fn revoke_described(service: &HttpService<'_>, description: &str) -> Result<bool, Error> {
-        let list = service.get("/access/api/v1/tokens").send().await?;
-        let tokens: Vec<ListedToken> = list.read_json_field("tokens")?;
-        let mut found = false;
-        for token in tokens.iter().filter(|token| token.description == description) {
-            Self::revoke_token(service, &token.token_id).await?;
-            found = true;
-        }
-        Ok(found)
-    }
+async fn revoke_token(service: &HttpService<'_>, id: &Identifier) -> Result<RevokeOutcome, Error> {
+    let request = service.delete("/access/api/v1/tokens/:id").path_value("id", id.as_str());
+    Ok(request.send_revocation(&[404]).await?)
+}
 
-    async fn revoke_token(
-        service: &HttpService<'_>,
-        id: &Identifier,
-    ) -> Result<RevokeOutcome, Error> {
-        let request = service.delete("/access/api/v1/tokens/:id").path_value("id", id.as_str());
-        Ok(request.send_revocation(&[404]).await?)
+/// Revokes the administrator's tokens that rotations have replaced, and forgets them.
+async fn revoke_retired_tokens(context: Context) -> Result<(), Error> {
+    let Some(config) = context.documents().get::<AdminConfig>(&[]).await? else {
+        return Ok(());
+    };
+    let retired = &config.retired_ids.0;
+    if retired.is_empty() {
+        return Ok(());
     }
-
-    /// Revokes the administrator's tokens that rotations have replaced, and forgets them.
-    async fn revoke_retired_tokens(&self, context: &Context) -> Result<(), Error> {
-        let Some(config) = context.documents().get::<AdminConfig>(&[]).await? else {
-            return Ok(());
-        };
-        let retired = &config.retired_ids.0;
-        if retired.is_empty() {
-            return Ok(());
-        }
-        let service = self.service(&config, context);
-        for id in retired {
-            let request = service.delete("/access/api/v1/tokens/:id").path_value("id", id);
-            request.send_revocation(&[404]).await?;
-        }
-        let forget = |config: Option<AdminConfig>| {
-            let mut config = config.ok_or_else(|| Error::user("config/admin was deleted"))?;
-            config.retired_ids.0.retain(|id| !retired.contains(id));
-            Ok(config)
-        };
-        context.documents().change::<AdminConfig>(&[], forget).await
+    let service = config.service(&context);
+    for id in retired {
+        let request = service.delete("/access/api/v1/tokens/:id").path_value("id", id);
+        request.send_revocation(&[404]).await?;
     }
+    let forget = |config: Option<AdminConfig>| {
+        let mut config = config.ok_or_else(|| Error::user("config/admin was deleted"))?;
+        config.retired_ids.0.retain(|id| !retired.contains(id));
+        Ok(config)
+    };
+    context.documents().change::<AdminConfig>(&[], forget).await
 }
 
 /// Access tokens of users.
-struct AccessToken(Artifactory);
-
-impl AccessToken {
-    fn lifetime_of(settings: &TokenSettings) -> Lifetime {
-        Lifetime { ttl: settings.default_ttl.0, max_ttl: settings.max_ttl.0 }
-    }
-}
+struct AccessToken;
 
 type UserRole = EitherDocument<UserToken, UsualUserToken>;
 
@@ -264,7 +235,6 @@ impl Credential for AccessToken {
     const KIND: &'static str = "user-token";
     const PATH: &'static str = "user_token/{username@}";
     const HELP: &'static str = "Issues an access token of a user.";
-    const SYSTEM: &'static str = SYSTEM;
     const ISSUED_BY: IssueOperation = IssueOperation::ReadOrWrite;
     const CLIENT_SETS_LIFETIME: bool = true;
     type Config = AdminConfig;
@@ -276,7 +246,7 @@ impl Credential for AccessToken {
     type Undo = ByName;
 
     fn lifetime(role: &UserRole) -> Lifetime {
-        Self::lifetime_of(settings(role))
+        settings(role).lifetime()
     }
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
@@ -287,7 +257,7 @@ impl Credential for AccessToken {
             "expires_in": order.lasts_for().as_secs().max(1),
             "description": order.name.to_string(),
         });
-        let service = self.0.service(order.config, order.context);
+        let service = order.config.service(order.context);
         let created = service.post("/access/api/v1/tokens").json(&body).send().await?;
         let CreatedToken { access_token, token_id } = created.read_json()?;
         let receipt = TokenReceipt { id: token_id.clone() };
@@ -301,8 +271,8 @@ impl Credential for AccessToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &TokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let service = self.0.service(outside.config, outside.context);
-        Artifactory::revoke_token(&service, &receipt.id).await
+        let service = outside.config.service(outside.context);
+        revoke_token(&service, &receipt.id).await
     }
 }
 
@@ -312,8 +282,8 @@ impl UndoByName for AccessToken {
         outside: &RevokeContext<'_, Self>,
         name: &CredentialName,
     ) -> Result<UndoOutcome, Error> {
-        let service = self.0.service(outside.config, outside.context);
-        match Artifactory::revoke_described(&service, &name.to_string()).await? {
+        let service = outside.config.service(outside.context);
+        match revoke_described(&service, &name.to_string()).await? {
             true => Ok(UndoOutcome::Removed),
             false => Ok(UndoOutcome::NotFound),
         }
@@ -321,7 +291,7 @@ impl UndoByName for AccessToken {
 }
 
 /// Replaces the administrator's token.
-struct RotateAdminToken(Artifactory);
+struct RotateAdminToken;
 
 /// What is stored before the new token is created.
 #[derive(FieldGroup)]
@@ -334,7 +304,6 @@ struct RotationPlan {
 impl DurableAction for RotateAdminToken {
     const PATH: &'static str = "config/rotate";
     const HELP: &'static str = "Replaces the administrator's token by a new one.";
-    const SYSTEM: &'static str = SYSTEM;
     type Target = AdminConfig;
     type Input = ();
     type Plan = RotationPlan;
@@ -355,11 +324,11 @@ impl DurableAction for RotateAdminToken {
     }
 
     async fn call(&self, action: &ActionCall<'_, Self>) -> Result<CreatedToken, Error> {
-        let service = self.0.service(action.target, action.context);
+        let service = action.target.service(action.context);
         let description = &action.plan.description;
         if action.is_repeated {
             // An earlier call may have created a token that the engine never received.
-            Artifactory::revoke_described(&service, description).await?;
+            revoke_described(&service, description).await?;
         }
         let body = json!({
             "scope": "applied-permissions/admin",

@@ -8,25 +8,20 @@
 //! A directory is usually called over LDAP; this one has three calls over HTTP, so that the example is
 //! about the engine and not about a protocol.
 
-use std::sync::Arc;
-
-use serde::Serialize;
-use strongroom_sdk::account_library::{AccountLibrary, AccountPasswordChange, LibraryFields};
-use strongroom_sdk::http::{HttpClient, HttpService, serialize_exposed};
-use strongroom_sdk::static_credential::{PasswordChange, RotationFields, StaticCredential};
+use serde_json::json;
+use strongroom_sdk::account_library::{AccountLibrary, LibraryFields};
+use strongroom_sdk::http::HttpRequest;
+use strongroom_sdk::static_credential::{RotationFields, StaticAccount, StaticCredential};
 use strongroom_sdk::*;
 
 /// The blueprint of the engine.
 pub fn blueprint() -> Blueprint {
-    let directory = Directory(Arc::new(HttpClient::new(SYSTEM)));
     Blueprint::new("directory", env!("CARGO_PKG_VERSION"))
         .help("Rotates the passwords of a directory's accounts, and lends accounts.")
         .document::<Config>()
-        .static_credential(StaticAccount(directory.clone()))
-        .account_library(SharedAccounts(directory))
+        .static_credential(Accounts)
+        .account_library(Accounts)
 }
-
-const SYSTEM: &str = "directory";
 
 /// Access to the directory.
 #[derive(Document)]
@@ -36,7 +31,7 @@ struct Config {
     #[field(required)]
     url: BaseUrl,
     /// Name of the engine's account, which may set passwords.
-    #[field(required)]
+    #[field(required, check = check_user_name)]
     bind_name: String,
     /// Password of that account. Never shown.
     #[field(required)]
@@ -48,12 +43,22 @@ struct Config {
 #[document(path = "static-role/{name}")]
 struct StaticRole {
     /// Name of the account in the directory.
-    #[field(required)]
+    #[field(required, check = check_user_name)]
     username: String,
     /// Whether the account sets its own password, because the engine's account may not.
     self_managed: bool,
     #[field(embed)]
     rotation: RotationFields,
+}
+
+impl StaticAccount for StaticRole {
+    fn account(&self) -> &str {
+        &self.username
+    }
+
+    fn rotation(&self) -> &RotationFields {
+        &self.rotation
+    }
 }
 
 /// Accounts that clients check out.
@@ -64,84 +69,44 @@ struct AccountSet {
     library: LibraryFields,
 }
 
-/// The client of the directory.
-#[derive(Clone)]
-struct Directory(Arc<HttpClient>);
-
-/// The body of a request that sets a password.
-#[derive(Serialize)]
-struct NewPassword<'a> {
-    #[serde(serialize_with = "serialize_exposed")]
-    password: &'a Secret<String>,
+/// The request that sets a password, with the rights of the account `name`.
+fn password_request<'a, R>(
+    change: &PasswordChange<'a, Config, R>,
+    name: &str,
+    password: &Secret<String>,
+) -> HttpRequest<'a> {
+    let directory = change.context.http(&change.config.url).basic_auth(name, password);
+    let request = directory.put("/accounts/:name/password").path_value("name", change.account);
+    request.json_with_secret(&json!({}), "password", change.new)
 }
 
-/// How an attempt to set a password went.
-#[derive(PartialEq, Eq)]
-enum SetOutcome {
-    Done,
-    /// The password that the request authenticates with is wrong.
-    WrongPassword,
-}
+/// The accounts of the directory.
+struct Accounts;
 
-impl Directory {
-    fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-        self.0.service(context, &config.url)
-    }
+impl SetPassword for Accounts {
+    type Config = Config;
 
     /// Sets a password with the rights of the engine's account.
-    async fn set_password(
+    async fn set_password<R: Sync>(
         &self,
-        config: &Config,
-        context: &Context,
-        account: &str,
-        new: &Secret<String>,
+        change: &PasswordChange<'_, Config, R>,
     ) -> Result<(), Error> {
-        let service = self.service(config, context);
-        let service = service.basic_auth(&config.bind_name, &config.bind_password);
-        let request = service.put("/accounts/:name/password").path_value("name", account);
-        request.json(&NewPassword { password: new }).send().await?;
+        let Config { bind_name, bind_password, .. } = change.config;
+        password_request(change, bind_name, bind_password).send().await?;
         Ok(())
-    }
-
-    /// Sets a password as the account itself, which has the password `present`.
-    async fn set_own_password(
-        &self,
-        change: &PasswordChange<'_, StaticAccount>,
-        present: &Secret<String>,
-    ) -> Result<SetOutcome, Error> {
-        let service = self.service(change.config, change.context);
-        let service = service.basic_auth(change.account, present);
-        let request = service.put("/accounts/:name/password").path_value("name", change.account);
-        let request = request.json(&NewPassword { password: change.new }).handle_statuses(&[401]);
-        match request.send().await?.status() {
-            401 => Ok(SetOutcome::WrongPassword),
-            _ => Ok(SetOutcome::Done),
-        }
     }
 }
 
-/// Accounts whose passwords are rotated.
-struct StaticAccount(Directory);
-
-impl StaticCredential for StaticAccount {
+impl StaticCredential for Accounts {
     const PATH: &'static str = "static-cred/{name}";
-    const ROTATE_PATH: &'static str = "rotate-role/{name}";
-    const SYSTEM: &'static str = SYSTEM;
-    type Config = Config;
     type Role = StaticRole;
 
-    fn account(role: &StaticRole) -> &str {
-        &role.username
-    }
-
-    fn rotation(role: &StaticRole) -> &RotationFields {
-        &role.rotation
-    }
-
-    async fn set_password(&self, change: &PasswordChange<'_, Self>) -> Result<(), Error> {
+    async fn set_role_password(
+        &self,
+        change: &PasswordChange<'_, Config, StaticRole>,
+    ) -> Result<(), Error> {
         if !change.role.self_managed {
-            let PasswordChange { config, context, account, new, .. } = change;
-            return self.0.set_password(config, context, account, new).await;
+            return self.set_password(change).await;
         }
         let Some(present) = change.present else {
             return Err(Error::user("write the role with the present password of the account"));
@@ -149,7 +114,8 @@ impl StaticCredential for StaticAccount {
         // After a call without a response, the new password may be in effect.
         let repeated = change.is_repeated.then_some(change.new);
         for password in [Some(present), repeated].into_iter().flatten() {
-            if self.0.set_own_password(change, password).await? == SetOutcome::Done {
+            let request = password_request(change, change.account, password);
+            if request.handle_statuses(&[401]).send().await?.status() != 401 {
                 return Ok(());
             }
         }
@@ -157,25 +123,15 @@ impl StaticCredential for StaticAccount {
     }
 }
 
-/// Accounts that clients check out.
-struct SharedAccounts(Directory);
-
-impl AccountLibrary for SharedAccounts {
+impl AccountLibrary for Accounts {
     const KIND: &'static str = "library";
     const CHECK_OUT_PATH: &'static str = "library/{name..}/check-out";
     const CHECK_IN_PATH: &'static str = "library/{name..}/check-in";
     const FORCED_CHECK_IN_PATH: &'static str = "library/manage/{name..}/check-in";
     const STATUS_PATH: &'static str = "library/{name..}/status";
-    const SYSTEM: &'static str = SYSTEM;
-    type Config = Config;
     type Set = AccountSet;
 
     fn settings(set: &AccountSet) -> &LibraryFields {
         &set.library
-    }
-
-    async fn set_password(&self, change: &AccountPasswordChange<'_, Self>) -> Result<(), Error> {
-        let AccountPasswordChange { config, context, account, new, .. } = change;
-        self.0.set_password(config, context, account, new).await
     }
 }

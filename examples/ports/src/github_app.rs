@@ -11,30 +11,27 @@
 //! The app authenticates itself with a token that it signs with its private key.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strongroom_sdk::http::{HttpClient, HttpService, check_rs256_key, sign_rs256_jwt};
+use strongroom_sdk::http::{HttpService, check_rs256_key, sign_rs256_jwt};
 use strongroom_sdk::*;
 
 /// The blueprint of the engine.
 pub fn blueprint() -> Blueprint {
-    let github = GitHub(Arc::new(HttpClient::new(SYSTEM)));
     Blueprint::new("github-app", env!("CARGO_PKG_VERSION"))
         .help("Issues tokens of a GitHub App's installation, and revokes them.")
+        .outside_system("GitHub")
         .document::<Config>()
         .document::<PermissionSet>()
         .list("permissionsets/{name}", "Lists the permission sets.", list_permission_sets)
-        .credential(InstallationToken(github.clone()))
-        .credential(PermissionSetToken(github))
+        .credential(InstallationToken)
+        .credential(PermissionSetToken)
 }
-
-const SYSTEM: &str = "GitHub";
 
 /// The GitHub App and its installation.
 #[derive(Document)]
-#[document(path = "config", seal_wrap, validate = check_config)]
+#[document(path = "config", seal_wrap)]
 struct Config {
     /// Id of the app.
     #[field(required)]
@@ -43,15 +40,11 @@ struct Config {
     #[field(required)]
     installation_id: u64,
     /// Private key of the app in PEM. Never shown.
-    #[field(required)]
+    #[field(required, check = check_rs256_key)]
     private_key: Secret<String>,
     /// Base URL of GitHub's API.
     #[field(default = "https://api.github.com")]
     base_url: BaseUrl,
-}
-
-fn check_config(config: &Config) -> Result<(), String> {
-    check_rs256_key(&config.private_key)
 }
 
 /// What tokens may do.
@@ -131,35 +124,31 @@ impl<'a> TokenScope<'a> {
     }
 }
 
-/// The client of GitHub's API, which both kinds of credentials use.
-#[derive(Clone)]
-struct GitHub(Arc<HttpClient>);
-
 /// How long a JWT is valid; GitHub accepts ten minutes at most. It begins a minute in the past,
 /// because GitHub's clock may be behind.
 const JWT_LIFE_SECS: i64 = 540;
 const JWT_BACKDATED_SECS: i64 = 60;
 
-impl GitHub {
-    fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-        let service = self.0.service(context, &config.base_url);
+/// What both kinds of credentials do.
+impl Config {
+    fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+        let service = context.http(&self.base_url);
         service.header("accept", "application/vnd.github+json")
     }
 
     /// The token with which the app authenticates itself.
-    fn app_jwt(&self, config: &Config, context: &Context) -> Result<Secret<String>, Error> {
+    fn app_jwt(&self, context: &Context) -> Result<Secret<String>, Error> {
         let now = context.now().as_secs();
         let claims = json!({
             "iat": now - JWT_BACKDATED_SECS,
             "exp": now + JWT_LIFE_SECS,
-            "iss": config.app_id.to_string(),
+            "iss": self.app_id.to_string(),
         });
-        sign_rs256_jwt(&config.private_key, &claims)
+        sign_rs256_jwt(&self.private_key, &claims)
     }
 
-    async fn issue<C>(
+    async fn issue_token<C>(
         &self,
-        config: &Config,
         context: &Context,
         scope: TokenScope<'_>,
     ) -> Result<IssuedCredential<C>, Error>
@@ -167,9 +156,9 @@ impl GitHub {
         C: Credential<Response = TokenResponse, Receipt = TokenReceipt>,
     {
         let begun = context.now();
-        let service = self.service(config, context).bearer_token(&self.app_jwt(config, context)?);
+        let service = self.service(context).bearer_token(&self.app_jwt(context)?);
         let request = service.post("/app/installations/:id/access_tokens");
-        let request = request.path_value("id", &config.installation_id.to_string());
+        let request = request.path_value("id", &self.installation_id.to_string());
         let response = request.json(&scope).send().await?;
         let issued: IssuedToken = response.read_json()?;
         let expires_at = Timestamp::parse_rfc3339(&issued.expires_at);
@@ -178,7 +167,7 @@ impl GitHub {
         let answer = TokenResponse {
             token: issued.token,
             expires_at,
-            installation_id: config.installation_id,
+            installation_id: self.installation_id,
             permissions: KeyValues(issued.permissions),
             repository_selection: issued.repository_selection,
         };
@@ -186,13 +175,12 @@ impl GitHub {
         Ok(IssuedCredential::new(answer, receipt).ends_within(lives))
     }
 
-    async fn revoke(
+    async fn revoke_token(
         &self,
-        config: &Config,
         context: &Context,
         receipt: &TokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        let service = self.service(config, context).bearer_token(receipt.token.secret());
+        let service = self.service(context).bearer_token(receipt.token.secret());
         // The request authenticates with the token that it ends: 401 says that it ended before.
         Ok(service.delete("/installation/token").send_revocation(&[401]).await?)
     }
@@ -202,13 +190,12 @@ impl GitHub {
 const LONGEST_LIFE: Ttl = Ttl::from_secs(3600);
 
 /// Tokens with the parameters of the request.
-struct InstallationToken(GitHub);
+struct InstallationToken;
 
 impl Credential for InstallationToken {
     const KIND: &'static str = "installation-token";
     const PATH: &'static str = "token";
     const HELP: &'static str = "Issues a token of the installation.";
-    const SYSTEM: &'static str = SYSTEM;
     const ISSUED_BY: IssueOperation = IssueOperation::ReadOrWrite;
     type Config = Config;
     type Role = ();
@@ -225,7 +212,7 @@ impl Credential for InstallationToken {
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         let TokenParameters { repositories, repository_ids, permissions } = order.input;
         let scope = TokenScope::new(repositories, repository_ids, permissions);
-        self.0.issue(order.config, order.context, scope).await
+        order.config.issue_token(order.context, scope).await
     }
 
     async fn revoke(
@@ -233,7 +220,7 @@ impl Credential for InstallationToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &TokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        self.0.revoke(outside.config, outside.context, receipt).await
+        outside.config.revoke_token(outside.context, receipt).await
     }
 }
 
@@ -244,13 +231,12 @@ impl EndsByItself for InstallationToken {
 }
 
 /// Tokens with a permission set.
-struct PermissionSetToken(GitHub);
+struct PermissionSetToken;
 
 impl Credential for PermissionSetToken {
     const KIND: &'static str = "permission-set-token";
     const PATH: &'static str = "token/{name}";
     const HELP: &'static str = "Issues a token with a permission set.";
-    const SYSTEM: &'static str = SYSTEM;
     const ISSUED_BY: IssueOperation = IssueOperation::ReadOrWrite;
     type Config = Config;
     type Role = PermissionSet;
@@ -267,7 +253,7 @@ impl Credential for PermissionSetToken {
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         let PermissionSet { repositories, repository_ids, permissions } = order.role;
         let scope = TokenScope::new(repositories, repository_ids, permissions);
-        self.0.issue(order.config, order.context, scope).await
+        order.config.issue_token(order.context, scope).await
     }
 
     async fn revoke(
@@ -275,7 +261,7 @@ impl Credential for PermissionSetToken {
         outside: &RevokeContext<'_, Self>,
         receipt: &TokenReceipt,
     ) -> Result<RevokeOutcome, Error> {
-        self.0.revoke(outside.config, outside.context, receipt).await
+        outside.config.revoke_token(outside.context, receipt).await
     }
 }
 

@@ -8,7 +8,7 @@
 //! [`AttestedClient`].
 
 use serde::{Deserialize, Serialize};
-use strongroom_sdk::http::{HttpClient, HttpService, TlsSettings, serialize_exposed};
+use strongroom_sdk::http::{HttpService, TlsSettings, serialize_exposed};
 use strongroom_sdk::login_attestation::{Attestation, AttestedClient};
 use strongroom_sdk::*;
 
@@ -16,12 +16,11 @@ use strongroom_sdk::*;
 pub fn blueprint() -> Blueprint {
     Blueprint::auth_method("kubernetes", env!("CARGO_PKG_VERSION"))
         .help("Logs in with the token of a Kubernetes service account.")
+        .outside_system("Kubernetes")
         .document::<Config>()
         .document::<Role>()
-        .login(ServiceAccountLogin(HttpClient::new(SYSTEM)))
+        .login(ServiceAccountLogin)
 }
-
-const SYSTEM: &str = "Kubernetes";
 
 /// The cluster whose service accounts may log in.
 #[derive(Document)]
@@ -181,7 +180,7 @@ impl TokenReview {
 }
 
 /// The login.
-struct ServiceAccountLogin(HttpClient);
+struct ServiceAccountLogin;
 
 impl ServiceAccountLogin {
     /// Has the cluster review a token.
@@ -194,8 +193,7 @@ impl ServiceAccountLogin {
         let config = request.context().config::<Config>().await?;
         let reviewer = config.token_reviewer_jwt.as_ref().unwrap_or(jwt);
         let tls = TlsSettings::new().ca_cert(&config.kubernetes_ca_cert);
-        let service: HttpService<'_> =
-            self.0.service(request.context(), &config.kubernetes_host).tls(tls);
+        let service: HttpService<'_> = request.context().http(&config.kubernetes_host).tls(tls);
         let audience = role.audience.as_str();
         let audiences = if audience.is_empty() { Vec::new() } else { vec![audience] };
         let review = ReviewRequest {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use strongroom_types::{KeyedSerialQueue, Timestamp};
 
+use super::AccountLibrary;
 use super::account_record::{AccountRecord, Borrower};
 use super::account_store::{IndexChange, LibraryStore, StoredAccount};
-use super::{AccountLibrary, AccountPasswordChange};
 use crate::outside_call::with_deadline;
+use crate::password_change::{PasswordChange, time_for_calls};
 use crate::required_document::RequiredDocument;
 use crate::{Context, Error, Secret};
 
@@ -125,7 +126,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         let (name, loan) = (account.to_owned(), loan.clone());
         let turn = turn_key(&context, account);
         let work = async move {
-            check_still_awaited::<L>(&context, &loan)?;
+            check_still_awaited(&context, &loan)?;
             let store = LibraryStore::new(&context);
             let stored = store.get(&name).await?;
             let mut stored =
@@ -138,7 +139,7 @@ impl<L: AccountLibrary> AccountPool<L> {
                     return Ok(None);
                 }
                 pool.rotate_in_turn(&context, &name, &mut stored).await?;
-                check_still_awaited::<L>(&context, &loan)?;
+                check_still_awaited(&context, &loan)?;
             }
             let Some(password) = stored.record.ready_password() else { return Ok(None) };
             let password = Secret::from_text(password.expose_secret());
@@ -303,7 +304,7 @@ impl<L: AccountLibrary> AccountPool<L> {
         let config = L::Config::load_required(context, &[]).await?;
         let is_repeated = stored.record.candidate.is_some();
         if !is_repeated {
-            let new = self.library.generate_password(context, &config).await?;
+            let new = context.new_password().await?;
             stored.record.candidate = Some(new);
             stored.record.is_returning = !stored.record.check_out.is_empty();
             store.put(account, stored, IndexChange::Unchanged).await?;
@@ -337,18 +338,22 @@ impl<L: AccountLibrary> AccountPool<L> {
         };
         let present = stored.record.password.as_ref();
         let change =
-            AccountPasswordChange::<L> { config, account, new, present, is_repeated, context };
-        let timeout = L::timeout(config);
-        let (until, what) = (context.now().plus(timeout), (L::SYSTEM, "set password"));
+            PasswordChange { config, role: &(), account, new, present, is_repeated, context };
+        let timeout = time_for_calls(L::timeout(config), L::CALLS);
+        let (until, what) = (context.now().plus(timeout), "set password");
         let call = self.library.set_password(&change);
         with_deadline(context, until, timeout, what, call).await
     }
 }
 
 /// Refuses a check-out whose turn comes after its request has ended.
-fn check_still_awaited<L: AccountLibrary>(context: &Context, loan: &Loan) -> Result<(), Error> {
+fn check_still_awaited(context: &Context, loan: &Loan) -> Result<(), Error> {
     match context.now() < loan.give_up_at {
         true => Ok(()),
-        false => Err(Error::unanswered(L::SYSTEM, "check out", "waited too long for its turn")),
+        false => Err(Error::unanswered(
+            context.outside_system(),
+            "check out",
+            "waited too long for its turn",
+        )),
     }
 }

@@ -35,11 +35,10 @@ impl<L: AccountLibrary> Credential for CheckOut<L> {
     const KIND: &'static str = L::KIND;
     const PATH: &'static str = L::CHECK_OUT_PATH;
     const HELP: &'static str = "Checks out an account of the set that nobody has.";
-    const SYSTEM: &'static str = L::SYSTEM;
     const ISSUED_BY: IssueOperation = IssueOperation::Write;
     const CLIENT_SETS_LIFETIME: bool = true;
-    /// One rotation, and the one that it may have to wait for.
-    const CALLS: u32 = 2;
+    /// Those of one rotation, and of the one that it may have to wait for.
+    const CALLS: u32 = 2 * L::CALLS;
 
     type Config = L::Config;
     type Role = L::Set;

@@ -5,7 +5,7 @@
 //! account is checked in by itself. At every check-in the password is rotated, so whoever had the
 //! account can't use it any more.
 //!
-//! The engine says how a password is set ([`AccountLibrary::set_password`]); everything else follows
+//! The engine says how a password is set ([`SetPassword::set_password`]); everything else follows
 //! from the declaration:
 //!
 //! | path | what it does |
@@ -33,7 +33,7 @@
 //! deleted, and an account that is checked out can't be removed from its set.
 //!
 //! ```
-//! use strongroom_sdk::account_library::{AccountLibrary, AccountPasswordChange, LibraryFields};
+//! use strongroom_sdk::account_library::{AccountLibrary, LibraryFields};
 //! use strongroom_sdk::*;
 //!
 //! /// Access to the directory.
@@ -55,22 +55,24 @@
 //!
 //! struct DirectoryLibrary;
 //!
+//! impl SetPassword for DirectoryLibrary {
+//!     type Config = Config;
+//!
+//!     async fn set_password<R: Sync>(&self, change: &PasswordChange<'_, Config, R>) -> Result<(), Error> {
+//!         directory::set_password(change.config, change.account, change.new).await
+//!     }
+//! }
+//!
 //! impl AccountLibrary for DirectoryLibrary {
 //!     const KIND: &'static str = "library";
 //!     const CHECK_OUT_PATH: &'static str = "library/{name..}/check-out";
 //!     const CHECK_IN_PATH: &'static str = "library/{name..}/check-in";
 //!     const FORCED_CHECK_IN_PATH: &'static str = "library/manage/{name..}/check-in";
 //!     const STATUS_PATH: &'static str = "library/{name..}/status";
-//!     const SYSTEM: &'static str = "directory";
-//!     type Config = Config;
 //!     type Set = AccountSet;
 //!
 //!     fn settings(set: &AccountSet) -> &LibraryFields {
 //!         &set.library
-//!     }
-//!
-//!     async fn set_password(&self, change: &AccountPasswordChange<'_, Self>) -> Result<(), Error> {
-//!         directory::set_password(change.config, change.account, change.new).await
 //!     }
 //! }
 //!
@@ -93,9 +95,7 @@ mod library_fields;
 mod set_actions;
 mod set_document;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use library_fields::LibraryFields;
 use strongroom_schema::pattern::RoutePattern;
@@ -106,14 +106,13 @@ use self::check_out::CheckOut;
 use self::set_actions::{CheckInInput, SetName};
 use self::set_document::SetFollower;
 use crate::blueprint::RouteTarget;
-use crate::credential::RequiredDocument;
 use crate::document::{Document, storage_key};
 use crate::document_hooks::DocumentHooks;
 use crate::followed_document::FollowedDocument;
-use crate::{Context, Error, Secret};
+use crate::{Context, SetPassword};
 
 /// Accounts of an outside system that clients check out. See the [module](self).
-pub trait AccountLibrary: Sized + Send + Sync + 'static {
+pub trait AccountLibrary: SetPassword {
     /// The name of the kind of lease, as [`Credential::KIND`](crate::Credential::KIND). It must not
     /// change while leases of it exist.
     const KIND: &'static str;
@@ -127,83 +126,12 @@ pub trait AccountLibrary: Sized + Send + Sync + 'static {
     const FORCED_CHECK_IN_PATH: &'static str;
     /// The path that shows which accounts are checked out.
     const STATUS_PATH: &'static str;
-    /// The name of the outside system in error messages.
-    const SYSTEM: &'static str = "outside system";
 
-    /// The document with the address of the outside system and the credentials for it, or `()` for
-    /// none.
-    type Config: RequiredDocument;
     /// The document of a set, at a path with one capture, `name`. It embeds [`LibraryFields`].
     type Set: DocumentHooks;
 
     /// The fields of a set.
     fn settings(set: &Self::Set) -> &LibraryFields;
-
-    /// How long one call of [`set_password`](Self::set_password) may take. The default is 10 seconds.
-    fn timeout(_config: &Self::Config) -> Duration {
-        Duration::from_secs(10)
-    }
-
-    /// Generates a new password. The default is 32 letters and digits; an engine with a password
-    /// policy in its configuration asks [`Context::system`] for one.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Error`] fails the check-out or the check-in that needs the password.
-    fn generate_password(
-        &self,
-        context: &Context,
-        _config: &Self::Config,
-    ) -> impl Future<Output = Result<Secret<String>, Error>> + Send {
-        const CHARS: usize = 32;
-        let password = Secret::new(context.entropy().base62(CHARS));
-        async { Ok(password) }
-    }
-
-    /// Sets the password of an account in the outside system. It may be called several times with the
-    /// same new password, and must succeed if that is in effect already.
-    ///
-    /// # Errors
-    ///
-    /// If the error is certain (not [`Error::is_uncertain`]) and the change isn't
-    /// [repeated](AccountPasswordChange::is_repeated), the new password is discarded. In any case the
-    /// account isn't lent before a later call has succeeded.
-    ///
-    /// # Cancel safety
-    ///
-    /// The future is dropped when it exceeds its time limit. The call is then repeated later.
-    fn set_password(
-        &self,
-        change: &AccountPasswordChange<'_, Self>,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-/// The arguments of [`AccountLibrary::set_password`]: the account, and its two passwords.
-pub struct AccountPasswordChange<'a, L: AccountLibrary> {
-    /// The engine's configuration document, as it is stored now.
-    pub config: &'a L::Config,
-    /// The name of the account.
-    pub account: &'a str,
-    /// The password that the account is given.
-    pub new: &'a Secret<String>,
-    /// The password that the account had; `None` if the engine doesn't know it, as before the first
-    /// check-out. If the change is [repeated](Self::is_repeated), the new one may be in effect
-    /// already.
-    pub present: Option<&'a Secret<String>>,
-    /// Whether an earlier call with the same new password may have taken effect.
-    pub is_repeated: bool,
-    /// The instance's services; there may be no caller.
-    pub context: &'a Context,
-}
-
-impl<L: AccountLibrary> std::fmt::Debug for AccountPasswordChange<'_, L> {
-    /// Leaves the passwords out.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccountPasswordChange")
-            .field("account", &self.account)
-            .field("is_repeated", &self.is_repeated)
-            .finish_non_exhaustive()
-    }
 }
 
 impl crate::Blueprint {

@@ -19,6 +19,8 @@
 //! checks their help, each declared path and each declared field. Of other factories, such as a
 //! [`VersionedEngine`](crate::VersionedEngine), it knows only the samples and the names of their
 //! fields.
+//!
+//! [`check_issuing`] checks an engine with its outside system, or with a stand-in for it.
 #![expect(clippy::panic, reason = "a check fails by a panic")]
 
 macro_rules! ensure {
@@ -30,6 +32,7 @@ macro_rules! ensure {
 }
 
 mod declared;
+mod issuing;
 mod odd_input;
 
 use std::any::Any;
@@ -44,6 +47,7 @@ use declared::{
     description_is_what_was_declared, documents_exist_when_they_are_there, help_covers_every_path,
     help_is_complete, resources_exist_when_they_are_there, unknown_paths_are_unsupported,
 };
+pub use issuing::check_issuing;
 use odd_input::{OddTarget, odd_input_is_refused_and_not_repeated};
 
 /// Checks an engine linked in and behind the plug-in protocol. `samples` are pairs of a path and a

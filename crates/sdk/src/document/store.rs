@@ -92,6 +92,11 @@ impl DocumentStore {
         Self { may_create: false, ..self.clone() }
     }
 
+    /// Whether the blueprint declares the document.
+    pub(crate) fn declares<D: Document>(&self) -> bool {
+        self.declared.contains(TypeId::of::<D>())
+    }
+
     /// Checks that the blueprint declares the document, and returns whether it may be created.
     pub(crate) fn check_declared<D: Document>(&self) -> Result<bool, Error> {
         let declared = self.find_declared::<D>()?;

@@ -244,7 +244,7 @@ async fn call_with_deadline<A: DurableAction>(
     let call = ActionCall { target, name, plan: &stored.plan, is_repeated, context };
     let timeout: Duration = A::timeout(target);
     let until = stored.call_deadline(timeout).min(context.deadline());
-    with_deadline(context, until, timeout, (A::SYSTEM, A::PATH), action.call(&call)).await
+    with_deadline(context, until, timeout, A::PATH, action.call(&call)).await
 }
 
 /// The error for an action whose document was deleted, or names another account now.

@@ -125,8 +125,6 @@ pub trait DurableAction: Sized + Send + Sync + 'static {
     const PATH: &'static str;
     /// The description of the path in help and OpenAPI.
     const HELP: &'static str;
-    /// The name of the outside system in error messages.
-    const SYSTEM: &'static str = "outside system";
 
     /// The document that the action changes. It must exist, and is found by the captures of the
     /// path.

@@ -8,8 +8,9 @@ use super::proxy::ProxySettings;
 use super::tls::{OwnedTlsSettings, TlsSettings, TlsSettingsError};
 use super::transport::HttpTransport;
 
-/// A client of one kind of outside system. An engine creates one for its credential or its actions
-/// and keeps it; each operation then calls [`HttpClient::service`].
+/// A client of one kind of outside system. Most engines use that of their instance, with
+/// [`Context::http`](crate::Context::http). An engine that needs other limits, retries, redirects or
+/// proxies creates one and keeps it; each operation then calls [`HttpClient::service`].
 ///
 /// It keeps connections open for later calls, but no address and no credential: those are in the
 /// engine's configuration, and each operation passes them on as they are then. Requests are
@@ -36,7 +37,8 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client with the default limits, without retries and redirects, and with the proxies of the
     /// process's environment. `system` is the name of the outside system in errors, such as
-    /// `"token service"`; use that of [`Credential::SYSTEM`](crate::Credential::SYSTEM).
+    /// `"token service"`; use that of
+    /// [`Blueprint::outside_system`](crate::Blueprint::outside_system).
     pub fn new(system: &'static str) -> Self {
         Self {
             system,

@@ -10,7 +10,7 @@
 //!
 //! use serde::Deserialize;
 //! use serde_json::json;
-//! use strongroom_sdk::http::{HttpClient, HttpService, plain_identifier};
+//! use strongroom_sdk::http::{HttpService, plain_identifier};
 //! use strongroom_sdk::*;
 //!
 //! # #[derive(Document)]
@@ -51,19 +51,17 @@
 //!     name: String,
 //! }
 //!
-//! /// The credential owns the client. Address and key are passed to each call, as they are then.
-//! struct Tokens(HttpClient);
-//!
-//! impl Tokens {
-//!     fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-//!         let service = self.0.service(context, &config.url).bearer_token(&config.key);
-//!         service.attempt_time(Self::timeout(config))
+//! impl Config {
+//!     /// The service, for one operation.
+//!     fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+//!         context.http(&self.url).bearer_token(&self.key).attempt_time(Tokens::timeout(self))
 //!     }
 //! }
 //!
+//! struct Tokens;
+//!
 //! impl Credential for Tokens {
 //!     // KIND, PATH, HELP, Config, Role, Response, Receipt, Renewal and lifetime, and:
-//!     const SYSTEM: &'static str = "token service";
 //! #     const KIND: &'static str = "token";
 //! #     const PATH: &'static str = "creds/{name}";
 //! #     const HELP: &'static str = "Issues a token with the permissions of the role.";
@@ -85,7 +83,7 @@
 //!
 //!     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
 //!         let body = json!({ "name": order.name.fit(64), "permissions": order.role.permissions.0 });
-//!         let request = self.service(order.config, order.context).post("/tokens").json(&body);
+//!         let request = order.config.service(order.context).post("/tokens").json(&body);
 //!         // Any status but 2xx is an error. It records whether the token may exist, and then the
 //!         // SDK undoes it later: also if the response can't be read.
 //!         let made = request.send().await?;
@@ -93,7 +91,7 @@
 //!     }
 //!
 //!     async fn revoke(&self, to: &RevokeContext<'_, Self>, kept: &TokenId) -> Result<RevokeOutcome, Error> {
-//!         let request = self.service(to.config, to.context).delete("/tokens/:id");
+//!         let request = to.config.service(to.context).delete("/tokens/:id");
 //!         // This service sends 404 if the token doesn't exist, and only then.
 //!         Ok(request.path_value("id", kept.id.as_str()).send_revocation(&[404]).await?)
 //!     }
@@ -101,7 +99,7 @@
 //!
 //! impl UndoByName for Tokens {
 //!     async fn undo(&self, to: &RevokeContext<'_, Self>, name: &CredentialName) -> Result<UndoOutcome, Error> {
-//!         let (service, name) = (self.service(to.config, to.context), name.fit(64));
+//!         let (service, name) = (to.config.service(to.context), name.fit(64));
 //!         let list = service.get("/tokens").query("name", &name).send().await?;
 //!         let mut outcome = UndoOutcome::NotFound;
 //!         // A service that ignored the filter would return other people's tokens.
@@ -116,12 +114,13 @@
 //!     }
 //! }
 //!
-//! let engine = Blueprint::new("tokens", "1.0.0").credential(Tokens(HttpClient::new(Tokens::SYSTEM)));
+//! let engine = Blueprint::new("tokens", "1.0.0").outside_system("token service").credential(Tokens);
 //! ```
 //!
 //! # The types, in the order in which a call uses them
 //!
-//! - [`HttpClient`]: what an engine keeps; with [`HttpLimits`], [`RetryPolicy`], [`RedirectPolicy`]
+//! - [`HttpClient`]: connections; an instance has one ([`Context::http`](crate::Context::http)), and an
+//!   engine may keep others; with [`HttpLimits`], [`RetryPolicy`], [`RedirectPolicy`]
 //!   and [`ProxySettings`]
 //! - [`HttpService`]: an outside system at one address, with credentials and [`TlsSettings`], for
 //!   one operation

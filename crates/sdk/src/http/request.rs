@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::Value;
 use strongroom_types::Secret;
 
 use super::error::{CallFailure, CallName, HttpError};
@@ -17,7 +18,8 @@ use super::headers::{secret_header_value, wiped_bytes};
 use super::limits::is_idempotent;
 use super::response::HttpResponse;
 use super::service::{BAD_HEADER, HttpService};
-use crate::RevokeOutcome;
+use super::values::ObjectWithSecret;
+use crate::{Error, RevokeOutcome};
 
 /// A request to an outside system. Nothing is sent before [`HttpRequest::send`].
 ///
@@ -167,6 +169,23 @@ impl<'a> HttpRequest<'a> {
         }
     }
 
+    /// Sets a JSON body: the object `rest`, and a secret in the field `name`. Needs no type of its own
+    /// for the body, as [`json`](Self::json) does; the body is wiped after it is sent.
+    ///
+    /// ```no_run
+    /// # use serde_json::json;
+    /// # use strongroom_sdk::http::HttpService;
+    /// # use strongroom_sdk::{Error, Secret};
+    /// # async fn create_user(service: HttpService<'_>, password: &Secret<String>) -> Result<(), Error> {
+    /// let request = service.put("/users/jane");
+    /// request.json_with_secret(&json!({ "tags": "reader" }), "password", password).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn json_with_secret(self, rest: &Value, name: &str, secret: &Secret<String>) -> Self {
+        self.json(&ObjectWithSecret { rest, name, secret })
+    }
+
     /// Sets a form as body (`application/x-www-form-urlencoded`), from names and values, which are
     /// escaped. A secret is passed with `expose_secret()`; the body is wiped after it is sent.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
@@ -262,6 +281,63 @@ impl<'a> HttpRequest<'a> {
         let response = self.handle_statuses(already_gone).send().await?;
         let is_gone = already_gone.contains(&response.status());
         Ok(if is_gone { RevokeOutcome::AlreadyGone } else { RevokeOutcome::Now })
+    }
+
+    /// Sends a request about an object that may not exist: `None` if the status is `status` and the
+    /// body contains `text`. Give the outside system's own words for an object that is missing: a
+    /// proxy, or a wrong base URL, may send the same status.
+    ///
+    /// ```no_run
+    /// # use strongroom_sdk::http::HttpService;
+    /// # use strongroom_sdk::{Error, RevokeOutcome};
+    /// # async fn delete_user(service: HttpService<'_>, name: &str) -> Result<RevokeOutcome, Error> {
+    /// let request = service.delete("/users/:name").path_value("name", name);
+    /// let deleted = request.send_lookup(404, "no such user").await?;
+    /// Ok(if deleted.is_some() { RevokeOutcome::Now } else { RevokeOutcome::AlreadyGone })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`HttpRequest::send`], also for the status with another body.
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`HttpRequest::send`].
+    pub async fn send_lookup(
+        self,
+        status: u16,
+        text: &str,
+    ) -> Result<Option<HttpResponse>, HttpError> {
+        let response = self.handle_statuses(&[status]).send().await?;
+        match response.status() == status {
+            false => Ok(Some(response)),
+            true if response.contains_text(text) => Ok(None),
+            true => Err(response.unexpected_status()),
+        }
+    }
+
+    /// Sends a request that the outside system refuses if what the client wrote is wrong: the error is
+    /// then the client's, with `text`.
+    ///
+    /// # Errors
+    ///
+    /// A user error with `text` if the status is one of `statuses`; otherwise as of
+    /// [`HttpRequest::send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As of [`HttpRequest::send`].
+    pub async fn send_unless_refused(
+        self,
+        statuses: &[u16],
+        text: impl fmt::Display,
+    ) -> Result<HttpResponse, Error> {
+        let response = self.handle_statuses(statuses).send().await?;
+        match statuses.contains(&response.status()) {
+            true => Err(Error::user(text.to_string())),
+            false => Ok(response),
+        }
     }
 
     fn prepare(mut self) -> Result<PreparedCall, HttpError> {

@@ -77,6 +77,41 @@ impl HttpClient {
     }
 }
 
+impl Context {
+    /// The outside system at `base`, for the operation that this context belongs to. All of the
+    /// instance's operations share connections, which have the default limits, no retries and no
+    /// redirects; an engine that needs others keeps an [`HttpClient`](crate::http::HttpClient) of its
+    /// own. Errors name the system as [`Blueprint::outside_system`](crate::Blueprint::outside_system)
+    /// says.
+    ///
+    /// ```
+    /// use strongroom_sdk::http::HttpService;
+    /// use strongroom_sdk::{BaseUrl, Context, Document, Secret};
+    ///
+    /// /// How to reach the service.
+    /// #[derive(Document)]
+    /// #[document(path = "config", seal_wrap)]
+    /// struct Config {
+    ///     /// Base URL of the service.
+    ///     #[field(required)]
+    ///     url: BaseUrl,
+    ///     /// API key of the service. Never shown.
+    ///     #[field(required)]
+    ///     key: Secret<String>,
+    /// }
+    ///
+    /// impl Config {
+    ///     fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+    ///         context.http(&self.url).bearer_token(&self.key)
+    ///     }
+    /// }
+    /// # let _ = Config::service;
+    /// ```
+    pub fn http(&self, base: &BaseUrl) -> HttpService<'_> {
+        self.services().http.service(self, base)
+    }
+}
+
 impl<'a> HttpService<'a> {
     /// Authenticates every request with `Authorization: Bearer <token>`.
     #[must_use]

@@ -1,7 +1,9 @@
 //! Values in JSON bodies: secrets and ids.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use strongroom_types::Secret;
 
 use crate::Identifier;
@@ -84,8 +86,31 @@ impl ExposedText for &Secret<String> {
     }
 }
 
+/// A JSON object and a secret in one more field of it.
+pub(super) struct ObjectWithSecret<'a> {
+    pub(super) rest: &'a Value,
+    pub(super) name: &'a str,
+    pub(super) secret: &'a Secret<String>,
+}
+
+impl Serialize for ObjectWithSecret<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Some(rest) = self.rest.as_object().filter(|rest| !rest.contains_key(self.name)) else {
+            return Err(S::Error::custom("not an object that lacks the field of the secret"));
+        };
+        let mut object = to.serialize_map(Some(rest.len() + 1))?;
+        for (name, value) in rest {
+            object.serialize_entry(name, value)?;
+        }
+        object.serialize_entry(self.name, self.secret.expose_secret())?;
+        object.end()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -97,5 +122,18 @@ mod tests {
             assert!(parse_plain_identifier(bad).is_none(), "{bad}");
         }
         assert!(parse_plain_identifier(&"a".repeat(129)).is_none());
+    }
+
+    #[test]
+    fn a_secret_is_one_more_field_of_an_object() {
+        let secret = Secret::from_text("pw");
+        let written = |rest: &Value| {
+            let body = ObjectWithSecret { rest, name: "password", secret: &secret };
+            serde_json::to_string(&body)
+        };
+        assert_eq!(written(&json!({ "tags": "a" })).unwrap(), r#"{"tags":"a","password":"pw"}"#);
+        for bad in [json!([]), json!(null), json!({ "password": "other" })] {
+            assert!(written(&bad).is_err(), "{bad}");
+        }
     }
 }

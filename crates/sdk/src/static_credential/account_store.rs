@@ -6,15 +6,16 @@
 //!                                        when its rotation is tried next; time as 16 hex digits
 //! ```
 //!
-//! Both are written in one batch. On hosts without atomic storage the new place in the queue is written
+//! Both are written in one batch, and with the document of the role if that changes as well. On hosts without atomic storage the new place in the queue is written
 //! first and the old one is deleted last, so that no rotation is lost if the process dies in between;
 //! an outdated place is deleted when it is due.
 
 use bytes::Bytes;
-use strongroom_engine::{StorageBatch, StorageChange};
+use strongroom_engine::{StorageBatch, StorageChange, StorageError};
 use strongroom_types::Timestamp;
 
 use super::account_state::AccountState;
+use crate::linked_records::LinkedRecords;
 use crate::records::RecordKey;
 use crate::sealed_record::{SealedRecord, encode_group};
 use crate::{Context, Error};
@@ -69,16 +70,7 @@ impl<'c> AccountStore<'c> {
         role_path: &str,
         stored: &mut StoredAccount,
     ) -> Result<(), Error> {
-        let due = stored.state.next_attempt;
-        let is_moved = stored.queued_at != Some(due);
-        let added = is_moved.then(|| StorageChange::Put {
-            key: due_key(due, role_path),
-            value: Bytes::from_static(b"1"),
-            seal_wrap: false,
-        });
-        let before = stored.queued_at.filter(|_| is_moved);
-        let removed =
-            before.map(|before| StorageChange::Delete { key: due_key(before, role_path) });
+        let (due, added, removed) = moved_place(role_path, stored);
         let value = encode_group(&stored.state);
         if !stored.record.replace(self.context, value, added, removed).await? {
             return Err(Error::write_conflict());
@@ -87,15 +79,49 @@ impl<'c> AccountStore<'c> {
         Ok(())
     }
 
+    /// Adds a state and its place in the queue to the batch of its role. Afterwards it must be read
+    /// again.
+    pub(super) fn add_write(role_path: &str, stored: &StoredAccount, records: &mut LinkedRecords) {
+        let (_, added, removed) = moved_place(role_path, stored);
+        let key = stored.record.key().to_owned();
+        let value = encode_group(&stored.state);
+        let put = StorageChange::Put { key, value, seal_wrap: true };
+        for change in added.into_iter().chain(removed) {
+            records.add(None, change);
+        }
+        records.add(Some(stored.record.unchanged()), put);
+    }
+
+    /// Adds the removal of a state and of its place in the queue to the batch of its role.
+    pub(super) fn add_removal(
+        role_path: &str,
+        stored: &StoredAccount,
+        records: &mut LinkedRecords,
+    ) {
+        let delete = StorageChange::Delete { key: stored.record.key().to_owned() };
+        records.add(Some(stored.record.unchanged()), delete);
+        let key = due_key(stored.state.next_attempt, role_path);
+        records.add(None, StorageChange::Delete { key });
+    }
+
+    /// Commits changes without a document. Fails if somebody else has changed one of the records since
+    /// it was read.
+    pub(super) async fn commit(&self, records: LinkedRecords) -> Result<(), Error> {
+        let storage = &self.context.services().mount.storage;
+        let batch = records.join(StorageBatch::default(), storage.is_atomic());
+        match storage.commit(batch).await {
+            Err(StorageError::Precondition(_)) => Err(Error::write_conflict()),
+            outcome => Ok(outcome?),
+        }
+    }
+
     /// Deletes the state of an account and its place in the queue, unless somebody else changed it
     /// since it was read.
     pub(super) async fn delete(&self, role_path: &str) -> Result<(), Error> {
         let Some(stored) = self.get(role_path).await? else { return Ok(()) };
-        let place = StorageChange::Delete { key: due_key(stored.state.next_attempt, role_path) };
-        match stored.record.delete(self.context, Some(place)).await? {
-            true => Ok(()),
-            false => Err(Error::write_conflict()),
-        }
+        let mut records = LinkedRecords::default();
+        Self::add_removal(role_path, &stored, &mut records);
+        self.commit(records).await
     }
 
     /// The first places in the queue of the roles in `folder`, in the order of their times, at most
@@ -133,6 +159,24 @@ impl StoredAccount {
     pub(super) fn new(role_path: &str, state: AccountState) -> Self {
         Self { state, record: SealedRecord::new(&account_key(role_path)), queued_at: None }
     }
+}
+
+/// When the rotation of a state is tried, and how that changes the queue: the place that is added, and
+/// the one that is removed.
+fn moved_place(
+    role_path: &str,
+    stored: &StoredAccount,
+) -> (Timestamp, Option<StorageChange>, Option<StorageChange>) {
+    let due = stored.state.next_attempt;
+    let is_moved = stored.queued_at != Some(due);
+    let added = is_moved.then(|| StorageChange::Put {
+        key: due_key(due, role_path),
+        value: Bytes::from_static(b"1"),
+        seal_wrap: false,
+    });
+    let before = stored.queued_at.filter(|_| is_moved);
+    let removed = before.map(|before| StorageChange::Delete { key: due_key(before, role_path) });
+    (due, added, removed)
 }
 
 fn account_key(role_path: &str) -> RecordKey {

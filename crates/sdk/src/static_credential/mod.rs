@@ -4,7 +4,7 @@
 //! A static role names one account. The engine keeps its present password, hands it out to clients
 //! that may read it, and replaces it regularly. There is no lease: the account outlives every client.
 //!
-//! The engine says how a password is set in the outside system ([`StaticCredential::set_password`]);
+//! The engine says how a password is set in the outside system ([`SetPassword::set_password`]);
 //! everything else follows from the declaration:
 //!
 //! | path | what it does |
@@ -19,7 +19,7 @@
 //! and so on, up to an hour. The queue of rotations is stored, so a restart skips none.
 //!
 //! ```
-//! use strongroom_sdk::static_credential::{PasswordChange, RotationFields, StaticCredential};
+//! use strongroom_sdk::static_credential::{StaticCredential, StaticRole};
 //! use strongroom_sdk::*;
 //!
 //! /// Access to the directory.
@@ -31,37 +31,18 @@
 //!     url: BaseUrl,
 //! }
 //!
-//! /// An account whose password is rotated.
-//! #[derive(Document)]
-//! #[document(path = "static-roles/{name}")]
-//! struct StaticRole {
-//!     /// Name of the account in the directory.
-//!     #[field(required)]
-//!     username: String,
-//!     #[field(embed)]
-//!     rotation: RotationFields,
-//! }
-//!
 //! struct DirectoryAccount;
 //!
-//! impl StaticCredential for DirectoryAccount {
-//!     const PATH: &'static str = "static-creds/{name}";
-//!     const ROTATE_PATH: &'static str = "rotate-role/{name}";
-//!     const SYSTEM: &'static str = "directory";
+//! impl SetPassword for DirectoryAccount {
 //!     type Config = Config;
-//!     type Role = StaticRole;
 //!
-//!     fn account(role: &StaticRole) -> &str {
-//!         &role.username
-//!     }
-//!
-//!     fn rotation(role: &StaticRole) -> &RotationFields {
-//!         &role.rotation
-//!     }
-//!
-//!     async fn set_password(&self, change: &PasswordChange<'_, Self>) -> Result<(), Error> {
+//!     async fn set_password<R: Sync>(&self, change: &PasswordChange<'_, Config, R>) -> Result<(), Error> {
 //!         directory::set_password(change.config, change.account, change.new).await
 //!     }
+//! }
+//!
+//! impl StaticCredential for DirectoryAccount {
+//!     type Role = StaticRole;
 //! }
 //!
 //! fn blueprint() -> Blueprint {
@@ -75,122 +56,62 @@
 //! # }
 //! ```
 
+mod account_claim;
 mod account_state;
 mod account_store;
 mod responses;
+mod role_change;
 mod role_document;
 mod rotation_fields;
 mod rotator;
 mod schedule;
+mod static_role;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use rotation_fields::RotationFields;
 pub use schedule::RotationSchedule;
+pub use static_role::{StaticAccount, StaticRole};
 
 use self::account_store::ACCOUNT_BUCKET;
 use self::role_document::RoleFollower;
 use self::rotator::Rotator;
 use crate::action::ActionHandler;
 use crate::blueprint::RouteTarget;
-use crate::credential::RequiredDocument;
 use crate::document::Document;
-use crate::document_hooks::DocumentHooks;
 use crate::followed_document::FollowedDocument;
+use crate::password_change::PasswordChange;
 use crate::resource::RouteActions;
-use crate::{Context, Error, Secret};
+use crate::{Context, Error, SetPassword};
 
 /// Accounts of an outside system whose passwords the engine rotates. See the [module](self).
-pub trait StaticCredential: Sized + Send + Sync + 'static {
+pub trait StaticCredential: SetPassword {
     /// The path at which the password of a role is read. Its only capture is the name of the role.
-    const PATH: &'static str;
+    const PATH: &'static str = "static-creds/{name}";
     /// The path at which the password of a role is rotated now. Its only capture is the name of the
     /// role.
-    const ROTATE_PATH: &'static str;
-    /// The name of the outside system in error messages.
-    const SYSTEM: &'static str = "outside system";
+    const ROTATE_PATH: &'static str = "rotate-role/{name}";
 
-    /// The document with the address of the outside system and the credentials for it, or `()` for
-    /// none.
-    type Config: RequiredDocument;
-    /// The document of a role, at a path with one capture. It embeds [`RotationFields`].
-    type Role: DocumentHooks;
+    /// The document of a role, at a path with one capture: [`StaticRole`], or one of the engine's own.
+    type Role: StaticAccount;
 
-    /// The name of the account in the outside system. It can't be changed while the role exists.
-    fn account(role: &Self::Role) -> &str;
-
-    /// When the password of the account is rotated.
-    fn rotation(role: &Self::Role) -> &RotationFields;
-
-    /// How long one call of [`set_password`](Self::set_password) may take. The default is 10 seconds.
-    fn timeout(_config: &Self::Config) -> Duration {
-        Duration::from_secs(10)
-    }
-
-    /// Generates a new password. The default is 32 letters and digits; an engine with a password
-    /// policy in its configuration asks [`Context::system`] for one.
+    /// Sets the password of the account of a role. The default is
+    /// [`set_password`](SetPassword::set_password); an engine whose roles say more about the account,
+    /// such as that it sets its own password, does what they say.
     ///
     /// # Errors
     ///
-    /// Any [`Error`] fails the rotation, which is repeated later.
-    fn generate_password(
-        &self,
-        context: &Context,
-        _config: &Self::Config,
-        _role: &Self::Role,
-    ) -> impl Future<Output = Result<Secret<String>, Error>> + Send {
-        const CHARS: usize = 32;
-        let password = Secret::new(context.entropy().base62(CHARS));
-        async { Ok(password) }
-    }
-
-    /// Sets the password of the account in the outside system. It may be called several times with
-    /// the same new password, and must succeed if that is in effect already.
-    ///
-    /// # Errors
-    ///
-    /// If the error is certain (not [`Error::is_uncertain`]) and the change isn't
-    /// [repeated](PasswordChange::is_repeated), the new password is discarded. In any case the
-    /// rotation is repeated later.
+    /// As of [`set_password`](SetPassword::set_password).
     ///
     /// # Cancel safety
     ///
-    /// The future may be dropped at any await. The call is then repeated later.
-    fn set_password(
+    /// As of [`set_password`](SetPassword::set_password).
+    fn set_role_password(
         &self,
-        change: &PasswordChange<'_, Self>,
-    ) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-/// The arguments of [`StaticCredential::set_password`]: the account, and its two passwords.
-pub struct PasswordChange<'a, S: StaticCredential> {
-    /// The engine's configuration document, as it is stored now.
-    pub config: &'a S::Config,
-    /// The document of the role.
-    pub role: &'a S::Role,
-    /// The name of the account.
-    pub account: &'a str,
-    /// The password that the account is given.
-    pub new: &'a Secret<String>,
-    /// The password that the account had, for systems in which an account sets its own password
-    /// (self-managed). `None` if the engine doesn't know it. If the change is
-    /// [repeated](Self::is_repeated), the new one may be in effect already.
-    pub present: Option<&'a Secret<String>>,
-    /// Whether an earlier call with the same new password may have taken effect.
-    pub is_repeated: bool,
-    /// The instance's services; there is a caller only if the rotation was requested.
-    pub context: &'a Context,
-}
-
-impl<S: StaticCredential> std::fmt::Debug for PasswordChange<'_, S> {
-    /// Leaves the passwords out.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PasswordChange")
-            .field("account", &self.account)
-            .field("is_repeated", &self.is_repeated)
-            .finish_non_exhaustive()
+        change: &PasswordChange<'_, Self::Config, Self::Role>,
+    ) -> impl Future<Output = Result<(), Error>> + Send {
+        self.set_password(change)
     }
 }
 

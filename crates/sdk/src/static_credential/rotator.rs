@@ -6,17 +6,22 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use strongroom_schema::pattern::RoutePattern;
-use strongroom_types::{KeyedSerialQueue, Timestamp, Ttl};
+use strongroom_types::{Fields, KeyedSerialQueue, Timestamp, Ttl};
 
-use super::account_state::AccountState;
+use super::account_claim::AccountClaim;
 use super::account_store::{AccountStore, QueueEntry, StoredAccount};
 use super::responses::{ImportFields, StaticCredentialResponse};
-use super::{PasswordChange, StaticCredential};
-use crate::action::Response;
+use super::role_change::{Adoption, RoleRemoval, RoleWrite, new_account};
+use super::{StaticAccount, StaticCredential};
+use crate::action::{Response, read_input};
 use crate::credential::RequiredDocument;
 use crate::document::Document;
+use crate::document_hooks::WriteAnswer;
 use crate::field::DurationSecs;
+use crate::linked_records::LinkedRecords;
 use crate::outside_call::with_deadline;
+use crate::password_change::{PasswordChange, time_for_calls};
+use crate::stored_document::{delete_jointly, merge_sent, preview_merge};
 use crate::{Context, Error, Secret};
 
 /// How many rotations may wait for their turn, for all accounts together.
@@ -54,16 +59,6 @@ enum RotationOutcome {
     Failed(Error),
 }
 
-/// What became of an account whose role was written or found.
-enum Adoption {
-    /// It had no state.
-    New,
-    /// It had one.
-    Known,
-    /// It had one, and the password that the client imports is ignored.
-    PasswordIgnored,
-}
-
 impl<S: StaticCredential> Rotator<S> {
     pub(super) fn new(credential: S) -> Self {
         let turns = KeyedSerialQueue::new(MAX_WAITING_ROTATIONS);
@@ -77,7 +72,7 @@ impl<S: StaticCredential> Rotator<S> {
         name: &str,
     ) -> Result<Response, Error> {
         let role = context.named::<S::Role>(name).await?;
-        let rotation = S::rotation(&role);
+        let rotation = role.rotation();
         let stored = AccountStore::new(context).get(&role_path::<S>(name)).await?;
         let state = stored.map(|stored| stored.state);
         let Some((state, password)) =
@@ -115,7 +110,7 @@ impl<S: StaticCredential> Rotator<S> {
         name: &str,
     ) -> Result<Response, Error> {
         let role = context.named::<S::Role>(name).await?;
-        self.adopt(context, name, &role, ImportFields::default(), true).await?;
+        self.ensure_state(context, name, role).await?;
         match self.rotate(context, name, None).await? {
             RotationOutcome::Rotated | RotationOutcome::Postponed => Ok(Response::no_content()),
             RotationOutcome::Skipped => Err(Error::user("the role was deleted meanwhile")),
@@ -123,53 +118,89 @@ impl<S: StaticCredential> Rotator<S> {
         }
     }
 
-    /// Makes the state of an account follow its role, which was just written. Returns a warning for
-    /// the client if the password of a new role could not be rotated.
-    pub(super) async fn follow_role(
+    /// Writes a role, in one batch with the state of its account. If the role is a new one, its password
+    /// is then rotated; a failure of that is a warning for the client.
+    pub(super) async fn write_role(
         self: &Arc<Self>,
         context: &Context,
+        key: &str,
         name: &str,
-        import: ImportFields,
-    ) -> Result<Option<String>, Error> {
-        let role = context.named::<S::Role>(name).await?;
+        sent: &Fields,
+    ) -> Result<WriteAnswer, Error> {
+        let import: ImportFields = read_input(sent)?;
         let rotates_at_once = !import.skip_import_rotation;
-        match self.adopt(context, name, &role, import, rotates_at_once).await? {
-            Adoption::New if rotates_at_once => {}
-            Adoption::New | Adoption::Known => return Ok(None),
-            Adoption::PasswordIgnored => {
-                return Ok(Some(
-                    "the password was ignored: the engine has rotated it, and knows the present one"
-                        .to_owned(),
-                ));
-            }
-        }
-        match self.rotate(context, name, None).await? {
-            RotationOutcome::Rotated | RotationOutcome::Skipped | RotationOutcome::Postponed => {
-                Ok(None)
-            }
-            RotationOutcome::Failed(error) => Ok(Some(format!(
-                "the password could not be rotated yet, and is rotated later: {error}"
-            ))),
-        }
-    }
-
-    /// Deletes the state of an account whose role was deleted.
-    pub(super) async fn forget(
-        self: &Arc<Self>,
-        context: &Context,
-        name: &str,
-    ) -> Result<(), Error> {
-        let (context, path) = (context.clone(), role_path::<S>(name));
-        let key = turn_key(&context, &path);
-        let name = name.to_owned();
-        let work = async move {
-            // The role may have been created anew meanwhile.
-            match context.documents().get::<S::Role>(&[&name]).await? {
-                Some(_) => Ok(()),
-                None => AccountStore::new(&context).delete(&path).await,
+        let (adoption, mut answer) = match context.services().mount.storage.is_atomic() {
+            true => self.write_role_in_turn(context, key, name, sent, import).await?,
+            // Without preconditions, two roles could take the same account at the same time.
+            false => {
+                let role = preview_merge::<S::Role>(context.documents(), key, sent).await?;
+                let account = AccountClaim::new(context, name, &role)?.turn_key();
+                let (rotator, context) = (self.clone(), context.clone());
+                let (key, name, sent) = (key.to_owned(), name.to_owned(), sent.clone());
+                let work = async move {
+                    rotator.write_role_in_turn(&context, &key, &name, &sent, import).await
+                };
+                self.turns.run(&account, work).await??
             }
         };
-        self.turns.run(&key, work).await?
+        match adoption {
+            Adoption::New if rotates_at_once => {}
+            Adoption::New | Adoption::Known => return Ok(answer),
+            Adoption::PasswordIgnored => {
+                answer.warn(
+                    "the password was ignored: the engine has rotated it, and knows the present one",
+                );
+                return Ok(answer);
+            }
+        }
+        if let RotationOutcome::Failed(error) = self.rotate(context, name, None).await? {
+            answer.warn(format!(
+                "the password could not be rotated yet, and is rotated later: {error}"
+            ));
+        }
+        Ok(answer)
+    }
+
+    async fn write_role_in_turn(
+        &self,
+        context: &Context,
+        key: &str,
+        name: &str,
+        sent: &Fields,
+        import: ImportFields,
+    ) -> Result<(Adoption, WriteAnswer), Error> {
+        let (context, path) = (context.clone(), role_path::<S>(name));
+        let (key, name, sent) = (key.to_owned(), name.to_owned(), sent.clone());
+        let turn = turn_key(&context, &path);
+        let work = async move {
+            let (context, outcome) = (&context, Adoption::Known);
+            let mut joint =
+                RoleWrite { context, name: &name, path: &path, import: &import, outcome };
+            let answer = merge_sent::<S::Role>(context, &key, &name, &sent, &mut joint).await?;
+            Ok((joint.outcome, answer))
+        };
+        self.turns.run(&turn, work).await?
+    }
+
+    /// Deletes a role, in one batch with the state of its account.
+    pub(super) async fn delete_role(
+        &self,
+        context: &Context,
+        key: &str,
+        name: &str,
+    ) -> Result<WriteAnswer, Error> {
+        let (context, path) = (context.clone(), role_path::<S>(name));
+        let (key, name) = (key.to_owned(), name.to_owned());
+        let turn = turn_key(&context, &path);
+        let work = async move {
+            let context = &context;
+            let mut joint = RoleRemoval { context, name: &name, path: &path };
+            let answer = delete_jointly::<S::Role>(context, &key, &name, &mut joint).await?;
+            // On a host without batches, an earlier delete may have left it.
+            AccountStore::new(context).delete(&path).await?;
+            Ok(answer)
+        };
+        self.turns.run(&turn, work).await?
     }
 
     /// Rotates the passwords that are due, and waits a while for those that will be.
@@ -261,64 +292,36 @@ impl<S: StaticCredential> Rotator<S> {
         context: &Context,
         name: &str,
     ) -> Result<(), Error> {
-        if AccountStore::new(context).get(&role_path::<S>(name)).await?.is_some() {
-            return Ok(());
+        match context.documents().get::<S::Role>(&[name]).await? {
+            Some(role) => self.ensure_state(context, name, role).await,
+            None => Ok(()),
         }
-        if let Some(role) = context.documents().get::<S::Role>(&[name]).await? {
-            self.adopt(context, name, &role, ImportFields::default(), true).await?;
-        }
-        Ok(())
     }
 
-    /// Creates the state of an account if it has none, or plans its next rotation anew. A password
-    /// that the client imports replaces the present one until the first rotation, and if rotations
-    /// fail.
-    async fn adopt(
-        self: &Arc<Self>,
+    /// Creates the state of an account that has none, and claims the account for its role, as the write
+    /// of a role does. Earlier versions did neither in one batch with the role.
+    async fn ensure_state(
+        &self,
         context: &Context,
         name: &str,
-        role: &S::Role,
-        import: ImportFields,
-        rotates_at_once: bool,
-    ) -> Result<Adoption, Error> {
-        let ImportFields { password, abandon_rotation, .. } = import;
-        let (path, context) = (role_path::<S>(name), context.clone());
-        let (account, rotation) = (S::account(role).to_owned(), S::rotation(role).clone());
+        role: Arc<S::Role>,
+    ) -> Result<(), Error> {
+        let (name, path, context) = (name.to_owned(), role_path::<S>(name), context.clone());
         let key = turn_key(&context, &path);
         let work = async move {
-            let (store, now) = (AccountStore::new(&context), context.now());
-            let known = store.get(&path).await?;
-            match known {
-                // The role was deleted and created anew, and the process died in between.
-                Some(mut stored) if stored.state.account != account => {
-                    let planned = if rotates_at_once { now } else { rotation.next_rotation(now) };
-                    stored.state = AccountState::new(&account, password, now, planned);
-                    store.put(&path, &mut stored).await?;
-                    Ok(Adoption::New)
-                }
-                Some(mut stored) => {
-                    let before = stored.state.next_attempt;
-                    stored.state.plan(&rotation, now);
-                    let is_imported = password.is_some();
-                    let accepts = stored.state.accepts_import();
-                    if let Some(password) = password.filter(|_| accepts) {
-                        stored.state.present = Some(password);
-                        if abandon_rotation {
-                            stored.state.candidate = None;
-                        }
-                        store.put(&path, &mut stored).await?;
-                    } else if stored.state.next_attempt != before {
-                        store.put(&path, &mut stored).await?;
-                    }
-                    let is_ignored = is_imported && !accepts;
-                    Ok(if is_ignored { Adoption::PasswordIgnored } else { Adoption::Known })
-                }
-                None => {
-                    let planned = if rotates_at_once { now } else { rotation.next_rotation(now) };
-                    let state = AccountState::new(&account, password, now, planned);
-                    store.put(&path, &mut StoredAccount::new(&path, state)).await?;
-                    Ok(Adoption::New)
-                }
+            let (context, store) = (&context, AccountStore::new(&context));
+            let mut records = LinkedRecords::default();
+            let claim = AccountClaim::new(context, &name, &*role)?;
+            let is_claimed = claim.add(&*role, &mut records).await?;
+            let is_own = |stored: &StoredAccount| stored.state.account == role.account();
+            let has_state = store.get(&path).await?.as_ref().is_some_and(is_own);
+            if !has_state {
+                let fresh = new_account(context, &path, &*role, &ImportFields::default()).await?;
+                AccountStore::add_write(&path, &fresh, &mut records);
+            }
+            match has_state && !is_claimed {
+                true => Ok(()),
+                false => store.commit(records).await,
             }
         };
         self.turns.run(&key, work).await?
@@ -350,7 +353,7 @@ impl<S: StaticCredential> Rotator<S> {
             store.delete(&path).await?;
             return Ok(RotationOutcome::Skipped);
         };
-        let rotation = S::rotation(&role);
+        let rotation = role.rotation();
         if let Some(queued_at) = queued_at {
             if stored.state.next_attempt != queued_at {
                 return Ok(RotationOutcome::Skipped);
@@ -400,17 +403,17 @@ impl<S: StaticCredential> Rotator<S> {
         let config = S::Config::load_required(context, &[]).await?;
         let is_repeated = stored.state.candidate.is_some();
         if !is_repeated {
-            let new = self.credential.generate_password(context, &config, role).await?;
+            let new = context.new_password().await?;
             stored.state.candidate = Some(new);
         }
-        let (begun, timeout) = (context.now(), S::timeout(&config));
+        let (begun, timeout) = (context.now(), time_for_calls(S::timeout(&config), S::CALLS));
         stored.state.begin_call(begun, timeout);
         store.put(path, stored).await?;
         let Some(new) = &stored.state.candidate else {
             return Err(Error::internal("a rotation has no new password"));
         };
-        let change = PasswordChange::<S> {
-            config: &config,
+        let change = PasswordChange {
+            config: &*config,
             role,
             account: &stored.state.account,
             new,
@@ -418,8 +421,8 @@ impl<S: StaticCredential> Rotator<S> {
             is_repeated,
             context,
         };
-        let call = self.credential.set_password(&change);
-        let (until, what) = (begun.plus(timeout), (S::SYSTEM, "set password"));
+        let call = self.credential.set_role_password(&change);
+        let (until, what) = (begun.plus(timeout), "set password");
         let outcome = with_deadline(context, until, timeout, what, call).await;
         if let Err(error) = &outcome
             && !error.is_uncertain()

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
-
-use super::host::lock_mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which calls of the engine are in progress, each as its operation and path.
 #[derive(Clone, Debug, Default)]
@@ -20,16 +18,20 @@ impl CallsInProgress {
     /// Records a call until the returned guard is dropped, which also happens if the test drops the
     /// future of the call.
     pub(super) fn begin(&self, call: impl fmt::Display) -> CallGuard {
-        let mut table = lock_mutex(&self.0);
+        let mut table = self.lock_table();
         let number = table.next;
         table.next += 1;
         table.calls.insert(number, call.to_string());
         CallGuard { table: self.clone(), number }
     }
 
+    fn lock_table(&self) -> MutexGuard<'_, CallTable> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The calls in the order in which they began.
     pub(super) fn list(&self) -> Vec<String> {
-        lock_mutex(&self.0).calls.values().cloned().collect()
+        self.lock_table().calls.values().cloned().collect()
     }
 }
 
@@ -42,6 +44,6 @@ pub(super) struct CallGuard {
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
-        lock_mutex(&self.table.0).calls.remove(&self.number);
+        self.table.lock_table().calls.remove(&self.number);
     }
 }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 /// The maximum size of a request body in bytes. Larger requests are answered with status 413.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// How an [`OutsideSystem`] fails.
+/// How an [`OutsideSystem`] fails when a test asks it to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutsideFault {

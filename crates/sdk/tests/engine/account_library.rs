@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strongroom_sdk::account_library::{AccountLibrary, AccountPasswordChange, LibraryFields};
+use strongroom_sdk::account_library::{AccountLibrary, LibraryFields};
 use strongroom_sdk::testing::{Harness, TestCaller, TestHost, TestResponse, Transport, json};
-use strongroom_sdk::{Blueprint, Document, Error, Ttl};
+use strongroom_sdk::{Blueprint, Document, Error, PasswordChange, SetPassword, Ttl};
 
 /// A directory in which an administrator sets the passwords of accounts.
 #[derive(Clone, Default)]
@@ -69,15 +69,17 @@ impl AccountLibrary for DirectoryLibrary {
     const CHECK_IN_PATH: &'static str = "library/{name..}/check-in";
     const FORCED_CHECK_IN_PATH: &'static str = "library/manage/{name..}/check-in";
     const STATUS_PATH: &'static str = "library/{name..}/status";
-    const SYSTEM: &'static str = "directory";
-    type Config = ();
     type Set = AccountSet;
 
     fn settings(set: &AccountSet) -> &LibraryFields {
         &set.library
     }
+}
 
-    async fn set_password(&self, change: &AccountPasswordChange<'_, Self>) -> Result<(), Error> {
+impl SetPassword for DirectoryLibrary {
+    type Config = ();
+
+    async fn set_password<R: Sync>(&self, change: &PasswordChange<'_, (), R>) -> Result<(), Error> {
         let behavior = self.0.lock().behavior;
         self.0.lock().calls += 1;
         if behavior == Behavior::Hangs {
@@ -85,7 +87,7 @@ impl AccountLibrary for DirectoryLibrary {
         }
         let mut state = self.0.lock();
         if behavior == Behavior::Refuses || change.account == "unknown" {
-            return Err(Error::answered(Self::SYSTEM, "PUT /password", 403));
+            return Err(Error::answered("directory", "PUT /password", 403));
         }
         let new = change.new.expose_secret().clone();
         if state.passwords.insert(change.account.to_owned(), new.clone()) != Some(new) {
@@ -93,7 +95,7 @@ impl AccountLibrary for DirectoryLibrary {
         }
         match behavior {
             Behavior::LosesResponse => {
-                Err(Error::unanswered(Self::SYSTEM, "PUT /password", "connection lost"))
+                Err(Error::unanswered("directory", "PUT /password", "connection lost"))
             }
             _ => Ok(()),
         }

@@ -159,11 +159,12 @@ async fn a_clock_set_back_does_not_extend_the_timeout() {
 async fn a_timed_out_issue_is_undone_after_its_last_call() {
     run_on_all_transports(async |host, user| {
         host.write("config", json!({ "secs": 3600 })).await.unwrap();
-        let (got, ()) = tokio::join!(host.read("creds"), complete_calls(&host, &user.issuing, 1, 50));
+        let (got, ()) =
+            tokio::join!(host.read("creds"), complete_calls(&host, &user.issuing, 1, 50));
         let error = got.unwrap_err();
         assert_eq!(
             error.message,
-            "outside system: issue user got no answer: timed out: 5 calls of 10 s each are allowed for"
+            "users: issue user got no answer: timed out: 5 calls of 10 s each are allowed for"
         );
         assert_eq!(host.open_intents().len(), 1);
         host.write("config", json!({ "secs": 9 })).await.unwrap();

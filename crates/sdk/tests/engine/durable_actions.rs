@@ -148,7 +148,6 @@ struct RotateRoot(Directory);
 impl DurableAction for RotateRoot {
     const PATH: &'static str = "config/rotate-root";
     const HELP: &'static str = "Rotates the password.";
-    const SYSTEM: &'static str = "directory";
     type Target = Config;
     type Input = RotationInput;
     type Plan = NewPassword;

@@ -8,6 +8,7 @@ use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
 use strongroom_sdk::{
     Blueprint, Context, Document, Error, FreeForm, Input, Response, ResponseData, Secret, Ttl,
 };
+use tokio_util::task::TaskTracker;
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -460,7 +461,7 @@ async fn issue_is_not_called_after_the_intent_deadline() {
         host.slow_writes(secs(11));
         let error = host.read("creds/dev").await.unwrap_err();
         assert!(
-            error.message.starts_with("outside system: issue key got no answer: timed out"),
+            error.message.starts_with("outside: issue key got no answer: timed out"),
             "{error}"
         );
         assert_eq!((outside.issue_count(), host.open_intents().len()), (0, 1));
@@ -482,7 +483,7 @@ async fn no_lease_after_the_intent_was_claimed() {
         host.advance_during_calls(secs(10));
         let error = issuing.await.unwrap_err();
         assert!(
-            error.message.starts_with("outside system: issue key got no answer: timed out"),
+            error.message.starts_with("outside: issue key got no answer: timed out"),
             "{error}"
         );
         assert!(host.leases().is_empty());
@@ -620,11 +621,12 @@ async fn the_clock_does_not_pass_the_time_limits_of_calls_by_accident() {
             return;
         }
         assert_eq!(host.calls_in_progress(), ["read roles/dev"]);
-        let advanced = tokio::spawn({
-            let host = host.clone();
-            async move { host.advance(secs(60)).await }
-        })
-        .await;
+        let advanced = TaskTracker::new()
+            .spawn({
+                let host = host.clone();
+                async move { host.advance(secs(60)).await }
+            })
+            .await;
         let message = *advanced.unwrap_err().into_panic().downcast::<String>().unwrap();
         assert!(message.contains("in progress: read roles/dev; await them"), "{message}");
         host.advance_during_calls(secs(1));

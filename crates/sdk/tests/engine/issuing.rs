@@ -43,6 +43,7 @@ impl TokenSystem {
 
     fn blueprint(&self) -> Blueprint {
         Blueprint::new("tokens", "1.0.0")
+            .outside_system("token system")
             .help("Tokens with parameters.")
             .document::<UsualScope>()
             .document::<UserScope>()
@@ -104,7 +105,6 @@ impl Credential for ScopedToken {
     const KIND: &'static str = "scoped";
     const PATH: &'static str = "tokens/{project}/{user}";
     const HELP: &'static str = "Issues a token.";
-    const SYSTEM: &'static str = "token system";
     const ISSUED_BY: IssueOperation = IssueOperation::ReadOrWrite;
     const CLIENT_SETS_LIFETIME: bool = true;
     type Config = ();
@@ -136,7 +136,7 @@ impl Credential for ScopedToken {
         state.live_tokens.insert(token.expose_secret().clone());
         state.issued_names.push(order.name.to_string());
         if !state.answers {
-            return Err(Error::unanswered(Self::SYSTEM, "POST /tokens", "connection lost"));
+            return Err(Error::unanswered("token system", "POST /tokens", "connection lost"));
         }
         let receipt = ScopedTokenReceipt {
             token: Sealed::copy_of(&token),

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strongroom_sdk::static_credential::{PasswordChange, RotationFields, StaticCredential};
-use strongroom_sdk::testing::{Harness, TestHost, Transport, json};
-use strongroom_sdk::{Blueprint, Document, Error, Secret, Timestamp};
+use strongroom_sdk::static_credential::{RotationFields, StaticAccount, StaticCredential};
+use strongroom_sdk::testing::{ErrorKind, Harness, TestHost, Transport, json};
+use strongroom_sdk::{Blueprint, Document, Error, PasswordChange, Secret, SetPassword, Timestamp};
 
 /// A directory with accounts that set their own passwords.
 #[derive(Clone, Default)]
@@ -77,37 +77,39 @@ struct StaticRole {
     rotation: RotationFields,
 }
 
+impl StaticAccount for StaticRole {
+    fn account(&self) -> &str {
+        &self.username
+    }
+
+    fn rotation(&self) -> &RotationFields {
+        &self.rotation
+    }
+}
+
 struct DirectoryAccount(Directory);
 
 impl StaticCredential for DirectoryAccount {
-    const PATH: &'static str = "static-creds/{name}";
-    const ROTATE_PATH: &'static str = "rotate-role/{name}";
-    const SYSTEM: &'static str = "directory";
-    type Config = ();
     type Role = StaticRole;
+}
 
-    fn account(role: &StaticRole) -> &str {
-        &role.username
-    }
+impl SetPassword for DirectoryAccount {
+    type Config = ();
 
-    fn rotation(role: &StaticRole) -> &RotationFields {
-        &role.rotation
-    }
-
-    async fn set_password(&self, change: &PasswordChange<'_, Self>) -> Result<(), Error> {
+    async fn set_password<R: Sync>(&self, change: &PasswordChange<'_, (), R>) -> Result<(), Error> {
         let mut state = self.0.lock();
         state.calls += 1;
         if state.behavior == Behavior::Refuses {
-            return Err(Error::answered(Self::SYSTEM, "PUT /password", 500));
+            return Err(Error::answered("directory", "PUT /password", 500));
         }
         let (new, behavior) = (change.new.expose_secret(), state.behavior);
         let known = [change.present, change.is_repeated.then_some(change.new)];
         let Some(current) = state.passwords.get_mut(change.account) else {
-            return Err(Error::answered(Self::SYSTEM, "PUT /password", 404));
+            return Err(Error::answered("directory", "PUT /password", 404));
         };
         let fits = |known: &&Secret<String>| known.expose_secret() == current;
         if !known.into_iter().flatten().any(|known| fits(&known)) {
-            return Err(Error::answered(Self::SYSTEM, "PUT /password", 403));
+            return Err(Error::answered("directory", "PUT /password", 403));
         }
         if current != new {
             current.clone_from(new);
@@ -115,7 +117,7 @@ impl StaticCredential for DirectoryAccount {
         }
         match behavior {
             Behavior::LosesResponse => {
-                Err(Error::unanswered(Self::SYSTEM, "PUT /password", "connection lost"))
+                Err(Error::unanswered("directory", "PUT /password", "connection lost"))
             }
             _ => Ok(()),
         }
@@ -466,6 +468,47 @@ async fn states_are_stored_under_the_seal_and_go_with_their_role() {
         let gone = host.read("static-creds/ann").await.unwrap_err();
         assert_eq!(gone.message, "static-role \"ann\" not found");
         assert_eq!(host.now(), Timestamp::parse_rfc3339("2030-01-01T00:00:00Z").unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_account_has_one_role_that_rotates_its_password() {
+    run(async |host, _| {
+        create_role(&host, "ann").await;
+        let body = json!({ "username": "ann", "rotation_period": "2h" });
+        let error = host.write("static-roles/twin", body.clone()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Invalid);
+        assert!(error.message.contains("by the role \"ann\" already"), "{error}");
+        assert_eq!(host.list("static-roles/").await.unwrap(), ["ann"]);
+        host.read("static-creds/twin").await.unwrap_err();
+        host.write("static-roles/ann", body.clone()).await.unwrap();
+        host.delete("static-roles/ann").await.unwrap();
+        host.write("static-roles/twin", body).await.unwrap();
+        assert_eq!(host.list("static-roles/").await.unwrap(), ["twin"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_and_its_imported_password_are_stored_together() {
+    run(async |host, _| {
+        if host.transport() == Transport::Foreign {
+            return; // Such a host has no batches.
+        }
+        let write = async || {
+            let import = json!({
+                "username": "ann", "rotation_period": "1h", "password": FIRST,
+                "skip_import_rotation": true,
+            });
+            host.write("static-roles/ann", import).await
+        };
+        host.fail_at_each_write(write, async |_| {
+            let exists = host.read("static-roles/ann").await.is_ok();
+            let shown = host.read("static-creds/ann").await.map(|read| read.text("password"));
+            assert_eq!(shown.ok().as_deref(), exists.then_some(FIRST));
+        })
+        .await;
     })
     .await;
 }

@@ -108,7 +108,7 @@ async fn a_token_that_is_gone_cant_be_renewed_and_counts_as_revoked() {
         let error = host.renew(&got.lease().id, Ttl::ZERO).await.unwrap_err();
         assert_eq!(
             (error.kind, error.message.as_str()),
-            (ErrorKind::Invalid, "the token no longer exists in Nomad; revoke the lease")
+            (ErrorKind::Invalid, "the token no longer exists in nomad; revoke the lease")
         );
         host.revoke(&got.lease().id).await.unwrap();
         assert!(host.leases().is_empty());

@@ -7,7 +7,11 @@ use strongroom_engine::intent::{INTENT_FOLDER, UNDO_FOLDER, WAL_FOLDER};
 use strongroom_engine::{StorageBatch, StorageEntry};
 
 use super::TestHost;
+use crate::testing::TestError;
 use crate::testing::memory_entries::InjectedFaults;
+
+/// At most so many writes are let through by [`TestHost::fail_at_each_write`].
+const MAX_WRITES_OF_AN_ACTION: usize = 1000;
 
 impl TestHost {
     /// The keys of all stored entries.
@@ -81,6 +85,48 @@ impl TestHost {
     /// Makes each of the engine's writes take this long, by the test's clock.
     pub fn slow_writes(&self, time: Duration) {
         self.0.memory.set_faults(InjectedFaults::SlowWrites(time));
+    }
+
+    /// Runs an action until it succeeds: its first write to storage fails, then its second, and so on.
+    /// After each run the server dies, the engine is opened again and completes what was interrupted.
+    /// Then `check` looks at what is left; it gets the number of writes that succeeded. Returns the
+    /// result of the last run.
+    ///
+    /// ```
+    /// # use strongroom_sdk::testing::{Harness, json};
+    /// # use strongroom_sdk::{Blueprint, FreeForm};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let engine = Blueprint::new("notes", "1.0.0").free_form("{path..}", "A note.", FreeForm::new());
+    /// # Harness::run(engine, |host| async move {
+    /// let write = async || host.write("a", json!({ "text": "hello" })).await;
+    /// let is_stored = async |writes| assert_eq!(host.read("a").await.is_ok(), writes > 0);
+    /// host.fail_at_each_write(write, is_stored).await;
+    /// # })
+    /// # .await;
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the action fails although a thousand writes succeed.
+    pub async fn fail_at_each_write<T>(
+        &self,
+        action: impl AsyncFn() -> Result<T, TestError>,
+        check: impl AsyncFn(usize),
+    ) -> T {
+        for successful_writes in 0..=MAX_WRITES_OF_AN_ACTION {
+            self.fail_writes_after(successful_writes);
+            let outcome = action().await;
+            self.repair_storage();
+            self.reopen().await;
+            self.settle_intents().await;
+            check(successful_writes).await;
+            if let Ok(done) = outcome {
+                return done;
+            }
+        }
+        panic!("the action fails without an injected fault");
     }
 
     /// Ends all injected storage faults.
