@@ -135,6 +135,7 @@
 //!   fields are in the book, `docs/src/reference/derive-attributes.md`
 //! - `http` (feature `http`, on by default): an HTTP client for outside systems, whose errors say
 //!   whether a call may have taken effect
+//! - `ldap` (feature `ldap`): a client of LDAP directories
 //! - [`lifecycle`]: work at the start, periodically, in the background and at the end
 //! - [`intent`]: how orphaned credentials are prevented
 //! - [`engine`]: the underlying trait, with its request and response, for engines that a blueprint
@@ -231,6 +232,8 @@ pub mod http;
 mod intent;
 mod internal_documents;
 mod key_migration;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 mod lease_fields;
 mod leased_credential;
 mod legacy_names;

@@ -88,6 +88,11 @@ impl LoginRequest<'_> {
 const MAX_NAME_BYTES: usize = 1024;
 
 impl<A> AttestedClient<A> {
+    #[cfg(feature = "ldap")]
+    pub(crate) fn new(answer: A) -> Self {
+        Self { answer }
+    }
+
     /// A name that the answer contains. `select` is a function or a closure without captured values,
     /// so that what the client sent can't get into the name. It must select a name that the authority
     /// gives to nobody else.

@@ -36,7 +36,15 @@ struct ConnectorSettings {
 /// Why no connection was made. The text is ours, since those of libraries name addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct ConnectError(pub(super) &'static str);
+pub(crate) struct ConnectError(pub(super) &'static str);
+
+#[cfg(feature = "ldap")]
+impl ConnectError {
+    /// What went wrong, without address and certificate.
+    pub(crate) fn reason(self) -> &'static str {
+        self.0
+    }
+}
 
 /// The reason if the port is closed, the name is unknown, or there is no route.
 const COULD_NOT_CONNECT: ConnectError = ConnectError("could not connect");
@@ -101,14 +109,16 @@ impl ConnectorSettings {
     }
 }
 
-async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+/// Connects without a proxy.
+pub(crate) async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let stream = TcpStream::connect((host, port)).await.map_err(|_| COULD_NOT_CONNECT)?;
     // A request is one write; waiting for more would only delay it.
     stream.set_nodelay(true).map_err(|_| COULD_NOT_CONNECT)?;
     Ok(stream)
 }
 
-async fn connect_tls(
+/// Encrypts a connection, and verifies the certificate of the server.
+pub(crate) async fn connect_tls(
     stream: Box<dyn ByteStream>,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
@@ -191,7 +201,7 @@ async fn open_tunnel(
 }
 
 /// A connection of any kind: bytes in both directions.
-trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 

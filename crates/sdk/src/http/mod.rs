@@ -174,6 +174,8 @@ mod transport;
 mod values;
 
 pub use client::HttpClient;
+#[cfg(feature = "ldap")]
+pub(crate) use connector::{ByteStream, ConnectError, connect_tcp, connect_tls};
 pub use error::HttpError;
 pub use http::Method;
 pub use jwt::{check_rs256_key, sign_rs256_jwt};
@@ -182,5 +184,7 @@ pub use proxy::ProxySettings;
 pub use request::HttpRequest;
 pub use response::HttpResponse;
 pub use service::HttpService;
-pub use tls::{TlsSettings, TlsSettingsError};
+#[cfg(feature = "ldap")]
+pub(crate) use tls::{OwnedTlsSettings, system_config};
+pub use tls::{TlsSettings, TlsSettingsError, TlsVersions};
 pub use values::{ExposedText, parse_plain_identifier, plain_identifier, serialize_exposed};

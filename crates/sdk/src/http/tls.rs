@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use strongroom_crypto::trust::PinnedServerVerifier;
 use strongroom_types::Secret;
 
@@ -44,6 +45,29 @@ pub struct TlsSettings<'a> {
     client_cert: &'a str,
     client_key: Option<&'a Secret<String>>,
     server_name: &'a str,
+    versions: TlsVersions,
+}
+
+/// The versions of TLS that a client offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// 1.3, and 1.2 for servers that don't know it.
+    #[default]
+    Tls12And13,
+    /// 1.2 only.
+    Tls12,
+    /// 1.3 only.
+    Tls13,
+}
+
+impl TlsVersions {
+    fn offered(self) -> Vec<&'static SupportedProtocolVersion> {
+        match self {
+            Self::Tls12And13 => vec![&TLS13, &TLS12],
+            Self::Tls12 => vec![&TLS12],
+            Self::Tls13 => vec![&TLS13],
+        }
+    }
 }
 
 /// TLS settings that can't be applied. The texts call the settings `ca_cert`, `client_cert` and
@@ -69,7 +93,7 @@ pub enum TlsSettingsError {
 }
 
 impl TlsSettingsError {
-    pub(super) fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::InvalidCaCert => "ca_cert is no certificate in PEM",
             Self::InvalidClientCert => "client_cert is no certificate in PEM",
@@ -116,6 +140,13 @@ impl<'a> TlsSettings<'a> {
         self
     }
 
+    /// The versions of TLS to offer; 1.2 and 1.3 if this isn't called.
+    #[must_use]
+    pub fn versions(mut self, versions: TlsVersions) -> Self {
+        self.versions = versions;
+        self
+    }
+
     /// Checks that the settings can be applied, without connecting. For a document's `validate`.
     ///
     /// # Errors
@@ -128,14 +159,18 @@ impl<'a> TlsSettings<'a> {
 
     /// Whether nothing is set that would distinguish this server from any other.
     pub(super) fn is_default(&self) -> bool {
-        self.server_name.is_empty() && !self.has_certificates()
+        self.server_name.is_empty() && !self.has_own_config()
     }
 
-    fn has_certificates(&self) -> bool {
-        !self.ca_cert.is_empty() || !self.client_cert.is_empty() || self.client_key.is_some()
+    /// Whether rustls needs another configuration than that of the process.
+    fn has_own_config(&self) -> bool {
+        self.versions != TlsVersions::default()
+            || !self.ca_cert.is_empty()
+            || !self.client_cert.is_empty()
+            || self.client_key.is_some()
     }
 
-    pub(super) fn fixed_server_name(
+    pub(crate) fn fixed_server_name(
         &self,
     ) -> Result<Option<ServerName<'static>>, TlsSettingsError> {
         if self.server_name.is_empty() {
@@ -146,8 +181,8 @@ impl<'a> TlsSettings<'a> {
     }
 
     /// The configuration for rustls; `None` if it is that of the process, see [`system_config`].
-    pub(super) fn client_config(&self) -> Result<Option<Arc<ClientConfig>>, TlsSettingsError> {
-        if !self.has_certificates() {
+    pub(crate) fn client_config(&self) -> Result<Option<Arc<ClientConfig>>, TlsSettingsError> {
+        if !self.has_own_config() {
             return Ok(None);
         }
         let pinned = if self.ca_cert.is_empty() {
@@ -175,15 +210,18 @@ impl<'a> TlsSettings<'a> {
                 Some((certificates, key.map_err(|_| TlsSettingsError::InvalidClientKey)?))
             }
         };
-        build_config(roots, pinned, identity).map(Some)
+        build_config(roots, pinned, identity, self.versions).map(Some)
     }
 }
 
 /// The configuration of a client without TLS settings. The machine's authorities are read once per
 /// process.
-pub(super) fn system_config() -> Result<Arc<ClientConfig>, TlsSettingsError> {
+pub(crate) fn system_config() -> Result<Arc<ClientConfig>, TlsSettingsError> {
     static CONFIG: OnceLock<Result<Arc<ClientConfig>, TlsSettingsError>> = OnceLock::new();
-    let build = || build_config(system_authorities().clone(), Vec::new(), None);
+    let build = || {
+        let versions = TlsVersions::default();
+        build_config(system_authorities().clone(), Vec::new(), None, versions)
+    };
     CONFIG.get_or_init(build).clone()
 }
 
@@ -204,11 +242,12 @@ fn build_config(
     roots: RootCertStore,
     pinned: Vec<CertificateDer<'static>>,
     identity: Option<ClientIdentity>,
+    versions: TlsVersions,
 ) -> Result<Arc<ClientConfig>, TlsSettingsError> {
     let verifier =
         PinnedServerVerifier::new(roots, pinned).map_err(|_| TlsSettingsError::NoAuthority)?;
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions.offered())
         .map_err(|_| TlsSettingsError::NoAuthority)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
@@ -232,25 +271,27 @@ fn certificates_from_pem(pem: &str) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 /// A copy of the settings, to find out whether a client was built for them.
-pub(super) struct OwnedTlsSettings {
+pub(crate) struct OwnedTlsSettings {
     ca_cert: String,
     client_cert: String,
     client_key: Option<Secret<String>>,
     server_name: String,
+    versions: TlsVersions,
 }
 
 impl OwnedTlsSettings {
-    pub(super) fn copy_of(settings: &TlsSettings<'_>) -> Self {
+    pub(crate) fn copy_of(settings: &TlsSettings<'_>) -> Self {
         let copy = |key: &Secret<String>| Secret::from_text(key.expose_secret());
         Self {
             ca_cert: settings.ca_cert.to_owned(),
             client_cert: settings.client_cert.to_owned(),
             client_key: settings.client_key.map(copy),
             server_name: settings.server_name.to_owned(),
+            versions: settings.versions,
         }
     }
 
-    pub(super) fn is_same_as(&self, settings: &TlsSettings<'_>) -> bool {
+    pub(crate) fn is_same_as(&self, settings: &TlsSettings<'_>) -> bool {
         let same_key = match (&self.client_key, settings.client_key) {
             (None, None) => true,
             (Some(own), Some(other)) => own.ct_eq(other.expose_secret().as_bytes()),
@@ -260,6 +301,7 @@ impl OwnedTlsSettings {
             && self.ca_cert == settings.ca_cert
             && self.client_cert == settings.client_cert
             && self.server_name == settings.server_name
+            && self.versions == settings.versions
     }
 }
 
@@ -318,6 +360,7 @@ mod tests {
             settings.client_cert("c", None),
             settings.client_cert("d", Some(&one)),
             settings.server_name(""),
+            settings.versions(TlsVersions::Tls13),
         ] {
             assert!(!kept.is_same_as(&other), "{other:?}");
         }
