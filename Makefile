@@ -13,8 +13,8 @@ demo:
 	$(CARGO) build --profile demo --locked
 	examples/demo/demo.sh "$${CARGO_TARGET_DIR:-target}/demo"
 
-## Runs all tests. Those that need Go, Python, Node or RabbitMQ are skipped by name where there is
-## none.
+## Runs all tests. Those that need Go, Python, Node, RabbitMQ or OpenLDAP are skipped by name where
+## there is none.
 test:
 	$(CARGO) test --workspace --all-features --locked
 

@@ -7,6 +7,7 @@
 //! - [`features`]: which features are implemented, and which ones tests wait for
 //! - [`interpreted`]: programs in Python and Node
 //! - [`external_service`]: the token service, with counters
+//! - [`openldap`]: a real OpenLDAP
 //! - [`rabbitmq`]: a real RabbitMQ
 //! - [`wait`]: waiting for a condition
 //!
@@ -23,6 +24,7 @@ pub mod api;
 pub mod external_service;
 pub mod features;
 pub mod interpreted;
+pub mod openldap;
 pub mod programs;
 pub mod rabbitmq;
 pub mod server;
@@ -30,5 +32,6 @@ pub mod wait;
 
 pub use api::{ApiClient, ApiResponse};
 pub use external_service::ExternalTokenService;
+pub use openldap::OpenLdap;
 pub use rabbitmq::RabbitMq;
 pub use server::{ServerFolder, ServerProcess};

@@ -109,7 +109,8 @@ impl LdapClient {
         session.connection = self.take_idle(&session);
         session.is_reused = session.connection.is_some();
         if !session.is_reused {
-            session.connection = Some(session.connect().await?);
+            let clock = session.clock.clone();
+            session.connection = Some(settings.connect(&*clock, deadline).await?);
         }
         Ok(session)
     }
@@ -283,7 +284,7 @@ impl LdapSession<'_> {
         match self.connection()?.call(limit, &request).await {
             // The directory closed the connection while nobody used it.
             Err(LdapError::NoAnswer { is_broken: true, .. }) if is_reused => {
-                self.connection = Some(self.connect().await?);
+                self.connection = Some(self.settings.connect(&*clock, self.deadline).await?);
                 self.connection()?.call(limit, &request).await
             }
             outcome => outcome,
@@ -298,14 +299,20 @@ impl LdapSession<'_> {
         let until = self.deadline.min(clock.now().plus(self.settings.request_time));
         OperationLimit { clock, until }
     }
+}
 
+impl DirectorySettings<'_> {
     /// Connects to the first address that can be reached.
-    async fn connect(&self) -> Result<LdapConnection, LdapError> {
+    async fn connect(
+        &self,
+        clock: &dyn Clock,
+        deadline: Timestamp,
+    ) -> Result<LdapConnection, LdapError> {
         let unusable = |_| LdapError::NotConnected("the address can't be used");
         let mut last = LdapError::NotConnected("there is no address");
-        for address in parse_addresses(self.settings.urls).map_err(unusable)? {
-            let until = self.clock.now().plus(self.settings.connection_time).min(self.deadline);
-            let limit = OperationLimit { clock: &*self.clock, until };
+        for address in parse_addresses(self.urls).map_err(unusable)? {
+            let until = clock.now().plus(self.connection_time).min(deadline);
+            let limit = OperationLimit { clock, until };
             match self.connect_to(limit, &address).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => {
@@ -322,9 +329,8 @@ impl LdapSession<'_> {
         limit: OperationLimit<'_>,
         address: &DirectoryAddress,
     ) -> Result<LdapConnection, LdapError> {
-        let tls = (address.is_encrypted || self.settings.start_tls)
-            .then(|| self.tls_for(address))
-            .transpose()?;
+        let tls =
+            (address.is_encrypted || self.start_tls).then(|| self.tls_for(address)).transpose()?;
         let stream = limit.run("connect", async {
             let failed = |error: crate::http::ConnectError| LdapError::NotConnected(error.reason());
             let stream = connect_tcp(&address.host, address.port).await.map_err(failed)?;
@@ -351,7 +357,7 @@ impl LdapSession<'_> {
         &self,
         address: &DirectoryAddress,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), LdapError> {
-        let tls = &self.settings.tls;
+        let tls = &self.tls;
         let failed = |error: crate::http::TlsSettingsError| LdapError::NotConnected(error.reason());
         let config = match tls.client_config().map_err(failed)? {
             Some(config) => config,
