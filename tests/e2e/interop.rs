@@ -164,12 +164,17 @@ async fn a_go_plug_in_redirects_and_wraps() {
     api.write("sys/mounts/custom", json!({ "type": "guide" })).await.assert_ok();
 
     let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-    let redirect = async |url: &str, wrap: &str| {
+    let send = async |url: &str, wrap: &str, token: &str| {
         let sent = client.put(format!("{}/v1/custom/redirect", api.address()));
-        let sent = sent.header("x-vault-token", api.token()).header("x-vault-wrap-ttl", wrap);
+        let sent = sent.header("x-vault-token", token).header("x-vault-wrap-ttl", wrap);
         sent.json(&json!({ "message": url })).send().await.unwrap()
     };
+    let redirect = async |url: &str, wrap: &str| send(url, wrap, "").await;
     let target = "https://idp.example.com/authorize?state=a%20b";
+    // CVE-2026-4525: clients would send the token to the other server.
+    let answer = send(target, "", api.token()).await;
+    assert_eq!(answer.status(), 500);
+    assert!(!answer.headers().contains_key("location"), "{answer:?}");
     let answer = redirect(target, "").await;
     assert_eq!(answer.status(), 307);
     assert_eq!(answer.headers()["location"], target);

@@ -337,7 +337,7 @@ pub(crate) fn reply_from_wire(
         }
         let target = RedirectTarget::parse(response.redirect);
         let target = target.map_err(|error| EngineError::internal(error.to_string()))?;
-        return Ok(EngineResponse::Redirect(target));
+        return Ok(EngineResponse::Redirect(target.of_plugin()));
     }
     if fields.contains(RAW_STATUS) {
         if response.secret.is_some() || response.auth.is_some() {
@@ -628,7 +628,8 @@ mod tests {
         let target = RedirectTarget::parse("https://idp.example.com/?state=1").unwrap();
         let message = response_to_wire(EngineResponse::Redirect(target.clone()));
         let Ok(EngineResponse::Redirect(back)) = reply_from_wire(message, None) else { panic!() };
-        assert_eq!(back, target);
+        assert!(back.is_of_plugin() && !target.is_of_plugin());
+        assert_eq!(back, target.of_plugin());
         let redirect = |url: &str, data: &str| pb::Response {
             redirect: url.to_owned(),
             ..data_response(data)

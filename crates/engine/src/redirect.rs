@@ -4,7 +4,11 @@ use std::fmt;
 
 /// An absolute `http` or `https` URL that is safe as the value of a `Location` header.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RedirectTarget(String);
+pub struct RedirectTarget {
+    url: String,
+    /// Whether a plug-in process chose the URL.
+    is_of_plugin: bool,
+}
 
 /// The longest target in bytes. Browsers and proxies accept at least this much.
 const MAX_TARGET_BYTES: usize = 4096;
@@ -36,20 +40,32 @@ impl RedirectTarget {
         if authority.contains('@') {
             return Err(InvalidRedirect("contains a user name"));
         }
-        Ok(Self(url))
+        Ok(Self { url, is_of_plugin: false })
+    }
+
+    /// The same target, chosen by a plug-in process. Clients repeat a redirected request with their
+    /// token, so such a target is refused if the request has one.
+    #[must_use]
+    pub fn of_plugin(self) -> Self {
+        Self { is_of_plugin: true, ..self }
+    }
+
+    /// Whether a plug-in process chose the URL, and not an engine that is linked into the server.
+    pub fn is_of_plugin(&self) -> bool {
+        self.is_of_plugin
     }
 
     /// The whole URL. It may contain a secret, such as a signature or a one-time code.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.url
     }
 
     /// Scheme, host and port, which is what may be logged.
     pub fn origin(&self) -> &str {
-        let after_scheme = self.0.find("://").map_or(0, |at| at + 3);
-        let end = self.0.get(after_scheme..).and_then(|rest| rest.find(['/', '?', '#']));
-        let origin = end.and_then(|end| self.0.get(..after_scheme + end));
-        origin.unwrap_or(&self.0)
+        let after_scheme = self.url.find("://").map_or(0, |at| at + 3);
+        let end = self.url.get(after_scheme..).and_then(|rest| rest.find(['/', '?', '#']));
+        let origin = end.and_then(|end| self.url.get(..after_scheme + end));
+        origin.unwrap_or(&self.url)
     }
 }
 

@@ -41,17 +41,21 @@ impl ForwardedForRules {
         headers: &HeaderMap,
     ) -> Result<ConnectionInfo, String> {
         let mut values = headers.get_all(FORWARDED_FOR).iter().peekable();
+        // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
+        let address = peer.address.to_canonical();
+        let is_proxy = self.authorized.iter().any(|network| network.contains(&address));
         if values.peek().is_none() {
             return if self.reject_not_present {
                 Err("missing x-forwarded-for header and configured to reject when not present"
                     .into())
+            } else if is_proxy {
+                // The request may be that of a client whose address the proxy doesn't report.
+                Ok(ConnectionInfo::new(peer.address, peer.port))
             } else {
                 Ok(peer)
             };
         }
-        // A dual-stack socket reports IPv4 addresses in their IPv6-mapped form.
-        let address = peer.address.to_canonical();
-        if !self.authorized.iter().any(|network| network.contains(&address)) {
+        if !is_proxy {
             return if self.reject_not_authorized {
                 Err("client address not authorized for x-forwarded-for and configured to reject \
                      connection"
@@ -98,6 +102,8 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_engine::ClientCertificates;
+
     use super::*;
 
     fn test_rules() -> ForwardedForRules {
@@ -153,6 +159,32 @@ mod tests {
             ForwardedForRules { reject_not_authorized: false, reject_not_present: false, ..of };
         assert_eq!(resolve_address(&lenient, "11.0.0.1", &["1.1.1.1"]).unwrap(), "11.0.0.1");
         assert_eq!(resolve_address(&lenient, "11.0.0.1", &[]).unwrap(), "11.0.0.1");
+    }
+
+    #[test]
+    fn the_certificate_of_a_proxy_is_never_that_of_a_client() {
+        let of = ForwardedForRules {
+            reject_not_authorized: false,
+            reject_not_present: false,
+            ..test_rules()
+        };
+        let own = ClientCertificates { chain: vec![bytes::Bytes::from_static(b"der")] };
+        let own = Some(std::sync::Arc::new(own));
+        for (address, header, keeps) in [
+            ("10.0.0.1", Some("1.1.1.1"), false),
+            ("10.0.0.1", None, false),
+            ("11.0.0.1", Some("1.1.1.1"), true),
+            ("11.0.0.1", None, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert(FORWARDED_FOR, http::HeaderValue::from_static(value));
+            }
+            let peer = ConnectionInfo::new(address.parse().unwrap(), 7);
+            let peer = ConnectionInfo { certificates: own.clone(), ..peer };
+            let client = of.resolve_client(peer, &headers).unwrap();
+            assert_eq!(client.certificates.is_some(), keeps, "{address} {header:?}");
+        }
     }
 
     #[test]

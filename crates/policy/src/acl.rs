@@ -49,6 +49,9 @@ pub struct AclRequest<'r> {
     pub sudo: bool,
     /// The fields of the request that are passed to the handler.
     pub fields: &'r Fields,
+    /// Whether the request has a body that isn't parsed into fields. No rule with conditions on fields
+    /// then permits the request, because they can't be evaluated.
+    pub has_raw_body: bool,
     /// How the handler reads the fields; called only if a rule has conditions on fields.
     pub readings: &'r dyn Fn() -> FieldReadings,
     /// The lifetime of the wrapped response, if the client requested response wrapping.
@@ -98,11 +101,15 @@ impl Acl {
     /// Whether a request is allowed: as [`Acl::allows`], but considering [`AclRequest::case`], and
     /// its fields and wrapping meet the conditions of the deciding rules.
     pub fn permits_request(&self, asked: &AclRequest<'_>) -> bool {
-        let AclRequest { path, case, capability, sudo, fields, readings, wrap } = *asked;
+        let AclRequest { path, case, capability, sudo, fields, has_raw_body, readings, wrap } =
+            *asked;
         self.root
             || self.decision_for(path, case, capability, sudo).is_some_and(|decision| {
                 let mut grants = decision.all_grants();
-                grants.all(|grant| grant.permits_request(capability, fields, readings, wrap))
+                grants.all(|grant| {
+                    grant.permits_request(capability, fields, readings, wrap)
+                        && !(has_raw_body && grant.has_conditions_on_fields())
+                })
             })
     }
 
@@ -538,6 +545,7 @@ mod tests {
                 capability,
                 sudo: false,
                 fields,
+                has_raw_body: false,
                 readings,
                 wrap,
             })
@@ -790,6 +798,7 @@ mod tests {
                         capability,
                         sudo,
                         fields: &fields,
+                        has_raw_body: false,
                         readings: &FieldReadings::unknown,
                         wrap: wrap.map(Ttl::from_secs),
                     });

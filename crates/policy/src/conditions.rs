@@ -67,6 +67,11 @@ impl PathGrant {
         }
     }
 
+    /// Whether the rule has conditions on the fields of a request.
+    pub(crate) fn has_conditions_on_fields(&self) -> bool {
+        self.conditions.as_deref().is_some_and(RequestConditions::has_conditions_on_fields)
+    }
+
     /// Whether a request with this capability, these fields and this wrapping TTL (if any) is
     /// granted. `readings` returns how the handler reads the fields; it is called only if there are
     /// conditions on fields.
@@ -117,6 +122,10 @@ impl RequestConditions {
         wrap >= self.min_wrapping && wrap <= wrap.capped_by(self.max_wrapping)
     }
 
+    fn has_conditions_on_fields(&self) -> bool {
+        !(self.required.is_empty() && self.denied.is_empty() && self.allowed.is_empty())
+    }
+
     /// Field conditions apply only to operations that pass fields to the handler.
     fn matches_fields(
         &self,
@@ -125,8 +134,8 @@ impl RequestConditions {
         readings: &dyn Fn() -> FieldReadings,
     ) -> bool {
         use Capability::{Create, Patch, Read, Update};
-        let asks = !(self.required.is_empty() && self.denied.is_empty() && self.allowed.is_empty());
-        if !asks || !matches!(capability, Create | Read | Update | Patch) {
+        if !self.has_conditions_on_fields() || !matches!(capability, Create | Read | Update | Patch)
+        {
             return true;
         }
         let readings = readings();

@@ -219,7 +219,8 @@ impl Response {
     ///
     /// The client repeats the request there with the same method and body, and many clients send
     /// their headers along, the one with the token included. So redirect only to systems that the
-    /// operator configured, or on an [unauthenticated](crate::Blueprint::unauthenticated) path. If
+    /// operator configured, or on an [unauthenticated](crate::Blueprint::unauthenticated) path.
+    /// Strongroom refuses the redirect of a plug-in with 500 if the request has a token. If
     /// the client asks for response wrapping, Strongroom refuses the response with 400, since a
     /// wrapped redirect could not be followed.
     ///

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +15,7 @@ use strongroom_config::{ClientCertificatePolicy, ListenerTlsConfig, TlsVersion};
 
 use strongroom_http::TlsSource;
 
-use crate::any_client_certificate::AnyClientCertificate;
+use crate::any_client_certificate::{AnyClientCertificate, BoundedClientChain};
 
 /// The TLS settings of a listener, loaded from files.
 pub(crate) struct TlsFromFiles {
@@ -56,15 +56,23 @@ fn build_server_config(config: &ListenerTlsConfig) -> Result<Arc<ServerConfig>, 
     let builder = match &config.client_certificates {
         ClientCertificatePolicy::NotRequested => builder.with_no_client_auth(),
         ClientCertificatePolicy::Requested => {
-            builder.with_client_cert_verifier(Arc::new(AnyClientCertificate { provider }))
+            let any = Arc::new(AnyClientCertificate { provider });
+            builder.with_client_cert_verifier(Arc::new(BoundedClientChain(any)))
         }
         ClientCertificatePolicy::Required(file) => {
-            builder.with_client_cert_verifier(client_verifier(file, provider)?)
+            let verifier = BoundedClientChain(client_verifier(file, provider)?);
+            builder.with_client_cert_verifier(Arc::new(verifier))
         }
     };
     let mut tls = builder.with_single_cert(chain, key).map_err(|error| {
         format!("{} and {}: {error}", config.cert_file.display(), config.key_file.display())
     })?;
+    if matches!(config.client_certificates, ClientCertificatePolicy::Required(_)) {
+        // A resumed session would have the certificate of its first handshake, without a check
+        // whether that has expired meanwhile.
+        tls.session_storage = Arc::new(NoServerSessionStorage {});
+        tls.send_tls13_tickets = 0;
+    }
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(tls))
 }

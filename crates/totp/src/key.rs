@@ -92,6 +92,8 @@ pub enum InvalidTotpKey {
     Digits,
     /// The period is zero.
     Period,
+    /// The period is longer than [`TotpKey::MAX_PERIOD_SECS`].
+    LongPeriod,
     /// The skew is neither 0 nor 1.
     Skew,
 }
@@ -103,6 +105,7 @@ impl fmt::Display for InvalidTotpKey {
             Self::Size => "the key has more than 1024 bytes",
             Self::Digits => "the digits value can only be 6 or 8",
             Self::Period => "the period value must be greater than zero",
+            Self::LongPeriod => "the period value must not exceed 366 days",
             Self::Skew => "the skew value must be 0 or 1",
         })
     }
@@ -121,6 +124,8 @@ impl TotpParameters {
             Err(InvalidTotpKey::Digits)
         } else if self.period_secs == 0 {
             Err(InvalidTotpKey::Period)
+        } else if self.period_secs > TotpKey::MAX_PERIOD_SECS {
+            Err(InvalidTotpKey::LongPeriod)
         } else if self.skew > 1 {
             Err(InvalidTotpKey::Skew)
         } else {
@@ -132,6 +137,8 @@ impl TotpParameters {
 impl TotpKey {
     /// The longest key that is accepted.
     pub const MAX_BYTES: usize = 1024;
+    /// The longest period of a code, in seconds: 366 days.
+    pub const MAX_PERIOD_SECS: u64 = 366 * 24 * 3600;
 
     /// A key from its text in base32, in upper or lower case, with or without padding.
     ///
@@ -206,6 +213,21 @@ impl TotpKey {
             }
         }
         result
+    }
+
+    /// Whether the code of one of these steps would be accepted, if it weren't recorded as used.
+    pub fn accepts_any_step(&self, steps: &[u64], now: Timestamp) -> bool {
+        let oldest = self.step_at(now).saturating_sub(self.parameters.skew);
+        steps.iter().any(|step| *step >= oldest)
+    }
+
+    /// Whether another key has the same secret and parameters, so that it has the same codes.
+    pub fn has_codes_of(&self, other: &Self) -> bool {
+        let (own, others) = (self.parameters, other.parameters);
+        own.algorithm == others.algorithm
+            && own.digits == others.digits
+            && own.period_secs == others.period_secs
+            && self.secret.ct_eq(other.secret.expose_secret())
     }
 
     /// Removes the steps whose codes aren't accepted any more, and adds `step`.

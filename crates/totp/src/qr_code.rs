@@ -7,7 +7,7 @@ use fast_qr::{ECL, QRCode};
 use strongroom_types::Secret;
 
 /// The largest width of an image, in pixels.
-pub const MAX_QR_PIXELS: u32 = 4096;
+pub const MAX_QR_PIXELS: u32 = 1024;
 
 /// Why there is no image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,17 +57,28 @@ pub fn qr_code_png(text: &Secret<String>, pixels: u32) -> Result<Secret<Vec<u8>>
     let margin = (pixels - scale * modules) / 2;
     let side = usize::try_from(pixels).map_err(|_| QrCodeError::TooLarge)?;
     let mut gray = Secret::new(Vec::with_capacity(side * side));
+    let module = |at: u32| Some(at.checked_sub(margin)? / scale);
+    let mut line = Secret::new(Vec::with_capacity(side));
+    let mut drawn_row = None;
     for y in 0..pixels {
-        for x in 0..pixels {
-            let module = |at: u32| Some(at.checked_sub(margin)? / scale);
-            let is_dark = is_dark_module(&code, module(y), module(x));
-            gray.expose_secret_mut().push(if is_dark { 0 } else { 255 });
+        // The lines of one row of modules are the same, so each is drawn once.
+        if y == 0 || drawn_row != module(y) {
+            drawn_row = module(y);
+            line.expose_secret_mut().clear();
+            let shades = (0..pixels).map(|x| shade(&code, drawn_row, module(x)));
+            line.expose_secret_mut().extend(shades);
         }
+        gray.expose_secret_mut().extend_from_slice(line.expose_secret());
     }
     let mut image = Secret::new(Vec::new());
     encode_png(image.expose_secret_mut(), pixels, gray.expose_secret())
         .map_err(|_| QrCodeError::TooLarge)?;
     Ok(image)
+}
+
+/// The grey value of a pixel in this row and column of modules.
+fn shade(code: &QRCode, row: Option<u32>, column: Option<u32>) -> u8 {
+    if is_dark_module(code, row, column) { 0 } else { 255 }
 }
 
 fn is_dark_module(code: &QRCode, row: Option<u32>, column: Option<u32>) -> bool {
@@ -121,6 +132,6 @@ mod tests {
         assert!(matches!(error(20), Some(QrCodeError::TooSmall { .. })));
         assert_eq!(error(5000), Some(QrCodeError::TooLarge));
         let long = Secret::new("x".repeat(5000));
-        assert_eq!(qr_code_png(&long, 4096).err(), Some(QrCodeError::TextTooLong));
+        assert_eq!(qr_code_png(&long, 1024).err(), Some(QrCodeError::TextTooLong));
     }
 }

@@ -7,7 +7,7 @@ use strongroom_sdk::records::{RecordChange, RecordKey};
 use strongroom_sdk::totp::{CodeCheck, TotpKey};
 use strongroom_sdk::*;
 
-use crate::key::{KeyDocument, used_steps_record};
+use crate::key::{KeyDocument, read_steps, used_steps_record};
 
 /// Which key.
 #[derive(Input)]
@@ -95,8 +95,7 @@ fn accept_code(
     recorded: Option<&[u8]>,
     record: RecordKey,
 ) -> Result<RecordChange<bool>, Error> {
-    let (numbers, _) = recorded.unwrap_or_default().as_chunks();
-    let mut used: Vec<u64> = numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
+    let mut used = read_steps(recorded);
     match key.check_code(code.expose_secret(), now, &used) {
         CodeCheck::Valid { step } => {
             key.record_step(&mut used, step, now);

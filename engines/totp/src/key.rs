@@ -79,22 +79,34 @@ impl WriteHook for KeyDocument {
         input: KeyInput,
     ) -> Result<(), Error> {
         let used = write.read_record(&used_steps_record(write.name())).await?;
-        write.delete_record(used);
         if input.generate {
+            write.delete_record(used);
             return self.generate(write, &input);
         }
         if let Some(url) = &input.url {
             self.set_from_url(url)?;
         }
         self.check_parameters(&input)?;
-        self.totp_key().map(drop)
+        let key = self.totp_key()?;
+        // The same key keeps its used codes. Without a stored key they may be those of a key that was
+        // deleted a moment ago, and is imported again.
+        let stored = write.stored().and_then(|stored| stored.totp_key().ok());
+        if stored.is_some_and(|stored| !stored.has_codes_of(&key)) {
+            write.delete_record(used);
+        }
+        Ok(())
     }
 }
 
 impl DeleteHook for KeyDocument {
     async fn before_delete(&self, delete: &mut DocumentDelete<'_>) -> Result<(), Error> {
         let used = delete.read_record(&used_steps_record(delete.name())).await?;
-        delete.delete_record(used);
+        let now = delete.context().now();
+        let accepts = |key: TotpKey| key.accepts_any_step(&read_steps(used.value()), now);
+        // A code that was used just now stays used if the same key is imported again.
+        if !self.totp_key().is_ok_and(accepts) {
+            delete.delete_record(used);
+        }
         Ok(())
     }
 }
@@ -205,6 +217,12 @@ impl KeyDocument {
 /// Where the periods are recorded whose codes were accepted.
 pub(crate) fn used_steps_record(name: &str) -> RecordKey {
     RecordKey::new("used", name)
+}
+
+/// The periods in a record.
+pub(crate) fn read_steps(recorded: Option<&[u8]>) -> Vec<u64> {
+    let (numbers, _) = recorded.unwrap_or_default().as_chunks();
+    numbers.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()
 }
 
 fn key_error(error: InvalidTotpKey) -> Error {

@@ -23,7 +23,7 @@ func Factory(ctx context.Context, conf *logical.BackendConfig) (logical.Backend,
 		Help: "Brokers tokens of a token service, and shows how a host treats plug-ins.",
 		PathsSpecial: &logical.Paths{
 			Root:            []string{"rooted", "rooted-under/*"},
-			Unauthenticated: []string{"open", "open-under/*", "open-one/+/end"},
+			Unauthenticated: []string{"open", "open-under/*", "open-one/+/end", "redirect"},
 			SealWrapStorage: []string{configKey},
 			LocalStorage:    []string{framework.WALPrefix},
 		},

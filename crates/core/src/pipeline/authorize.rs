@@ -125,13 +125,14 @@ fn has_capability(
     caller: &AuthenticatedCaller,
     needed: Capability,
 ) -> bool {
-    let AdmittedRequest { path, fields, wrap_ttl, .. } = &routed.request;
+    let AdmittedRequest { path, fields, raw_body, wrap_ttl, .. } = &routed.request;
     let acl_request = AclRequest {
         path: path.as_str(),
         case: PathCase::default(),
         capability: needed,
         sudo: routed.access.requires_sudo,
         fields,
+        has_raw_body: raw_body.is_some(),
         readings: &|| field_readings(core, routed),
         wrap: *wrap_ttl,
     };

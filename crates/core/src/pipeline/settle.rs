@@ -113,7 +113,18 @@ async fn settle_engine_response(
             Box::pin(core.logins.issue_token(login)).await
         }
         EngineResponse::Raw(raw) => checked_raw_response(config, raw),
-        EngineResponse::Redirect(target) => Ok(CoreResponse::Redirect(target)),
+        EngineResponse::Redirect(target) => {
+            // Clients send the redirected request, token included, to the address in the response.
+            let token = routed.request.token.as_ref();
+            let has_token = token.is_some_and(|token| !token.expose_secret().is_empty());
+            if target.is_of_plugin() && has_token {
+                return Err(Error::internal(
+                    "the plug-in redirects this request, and the client would send its token to the \
+                     other server: send the request without a token, if its path needs none",
+                ));
+            }
+            Ok(CoreResponse::Redirect(target))
+        }
     }
 }
 

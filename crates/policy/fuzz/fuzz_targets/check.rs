@@ -169,6 +169,7 @@ fn permits_value(acl: &Acl, reading: FieldReading, sent: &Value) -> bool {
         capability: Capability::Update,
         sudo: false,
         fields: &fields,
+        has_raw_body: false,
         readings: &readings,
         wrap: None,
     })

@@ -32,7 +32,16 @@ fn allows_request_read_as(
         .map(|rule| Arc::new(Policy::parse(&format!("path \"a\" {{ {all}\n {rule} }}")).unwrap()));
     let fields = Fields::parse(body.as_bytes(), &JsonLimits::default()).unwrap();
     let (case, sudo) = (PathCase::Distinct, false);
-    let asked = AclRequest { path: "a", case, capability, sudo, fields: &fields, readings, wrap };
+    let asked = AclRequest {
+        path: "a",
+        case,
+        capability,
+        sudo,
+        fields: &fields,
+        has_raw_body: false,
+        readings,
+        wrap,
+    };
     Acl::new(policies).permits_request(&asked)
 }
 

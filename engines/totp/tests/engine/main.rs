@@ -103,11 +103,21 @@ async fn cve_2025_6014_a_code_is_valid_once_whatever_surrounds_it() {
         host.advance(Duration::from_secs(60)).await;
         assert!(!is_valid(&host, "bob", &first).await);
 
-        // A key that replaces another one begins anew.
+        // A code stays used if the same key is written again, also after it was deleted.
         let current = code(&host, "bob").await;
         assert!(is_valid(&host, "bob", &current).await);
-        host.write("keys/bob", json!({ "key": RFC_KEY })).await.unwrap();
-        assert!(is_valid(&host, "bob", &current).await);
+        for deletes in [false, true] {
+            if deletes {
+                host.delete("keys/bob").await.unwrap();
+            }
+            host.write("keys/bob", json!({ "key": RFC_KEY })).await.unwrap();
+            assert_eq!(message(&host, "code/bob", json!({ "code": current })).await, used);
+        }
+        // Another key begins anew, and nothing is left of a key whose codes have passed.
+        host.write("keys/bob", json!({ "key": "GEZDGNBVGY3TQOJR" })).await.unwrap();
+        let other = code(&host, "bob").await;
+        assert!(is_valid(&host, "bob", &other).await);
+        host.advance(Duration::from_secs(120)).await;
         host.delete("keys/bob").await.unwrap();
         assert!(host.stored_keys().is_empty(), "{:?}", host.stored_keys());
     })
@@ -157,6 +167,10 @@ async fn what_is_wrong_with_a_key_is_named_and_nothing_is_stored() {
             (json!({ "key": RFC_KEY, "digits": 7 }), "the digits value can only be 6 or 8"),
             (json!({ "key": RFC_KEY, "digits": -6 }), "the digits value can only be 6 or 8"),
             (json!({ "key": RFC_KEY, "period": 0 }), "the period value must be greater than zero"),
+            (
+                json!({ "url": "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=9223372037" }),
+                "the period value must not exceed 366 days",
+            ),
             (json!({ "key": RFC_KEY, "skew": 2 }), "the skew value must be 0 or 1"),
             (json!({ "url": "otpauth://hotp/a" }), "the url doesn't begin with otpauth://totp/"),
             (json!({ "url": "otpauth://totp/a" }), "the key value is required"),
@@ -179,7 +193,7 @@ async fn what_is_wrong_with_a_key_is_named_and_nothing_is_stored() {
                 named(json!({ "qr_size": -1 })),
                 "the qr_size value must be greater than or equal to zero",
             ),
-            (named(json!({ "qr_size": 9999 })), "the qr_size value must not exceed 4096"),
+            (named(json!({ "qr_size": 9999 })), "the qr_size value must not exceed 1024"),
         ];
         for (body, expected) in cases {
             assert_eq!(message(&host, "keys/bob", body.clone()).await, expected, "{body}");
