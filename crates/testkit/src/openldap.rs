@@ -90,7 +90,7 @@ impl OpenLdap {
         format!("ldap://127.0.0.1:{}", self.port)
     }
 
-    /// The URL with TLS.
+    /// The URL of the port that speaks TLS.
     pub fn tls_url(&self) -> String {
         format!("ldaps://127.0.0.1:{}", self.tls_port)
     }

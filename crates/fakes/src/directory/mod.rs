@@ -65,7 +65,7 @@ struct DirectoryState {
 }
 
 impl FakeEntry {
-    /// An entry without attributes.
+    /// An entry with this distinguished name, and without attributes.
     pub fn new(dn: &str) -> Self {
         Self { dn: dn.to_owned(), ..Self::default() }
     }
@@ -113,7 +113,7 @@ impl FakeDirectory {
         Ok(Self { addr, state, _stop: stop.drop_guard() })
     }
 
-    /// The URL for clients.
+    /// The URL at which clients reach the directory.
     pub fn url(&self) -> String {
         format!("ldap://{}", self.addr)
     }
@@ -140,7 +140,7 @@ impl FakeDirectory {
         lock(&self.state).entries.push(entry);
     }
 
-    /// Removes an entry.
+    /// Removes the entry with this distinguished name.
     pub fn remove(&self, dn: &str) {
         lock(&self.state).entries.retain(|entry| comparable(&entry.dn) != comparable(dn));
     }

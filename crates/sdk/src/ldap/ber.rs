@@ -107,7 +107,7 @@ impl<'a> BerReader<'a> {
     }
 
     /// The content of the next element, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], MalformedBer> {
+    pub(super) fn read_value(&mut self, tag: u8) -> Result<&'a [u8], MalformedBer> {
         match self.element()? {
             (found, content) if found == tag => Ok(content),
             _ => Err(MalformedBer),
@@ -116,12 +116,12 @@ impl<'a> BerReader<'a> {
 
     /// The content of the next element if it has this tag; `None` leaves it.
     pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, MalformedBer> {
-        if self.next_tag() == Some(tag) { self.expect(tag).map(Some) } else { Ok(None) }
+        if self.next_tag() == Some(tag) { self.read_value(tag).map(Some) } else { Ok(None) }
     }
 
     /// The next element as a number that is not negative.
     pub(super) fn number(&mut self, tag: u8) -> Result<u32, MalformedBer> {
-        let content = self.expect(tag)?;
+        let content = self.read_value(tag)?;
         let is_negative = content.first().is_none_or(|first| first & 0x80 != 0);
         if is_negative || content.len() > 5 {
             return Err(MalformedBer);
@@ -132,7 +132,7 @@ impl<'a> BerReader<'a> {
 
     /// The next element as text.
     pub(super) fn text(&mut self, tag: u8) -> Result<&'a str, MalformedBer> {
-        std::str::from_utf8(self.expect(tag)?).map_err(|_| MalformedBer)
+        std::str::from_utf8(self.read_value(tag)?).map_err(|_| MalformedBer)
     }
 }
 
@@ -172,12 +172,12 @@ mod tests {
         });
         let bytes = writer.into_bytes();
         let mut outer = BerReader::new(bytes.expose_secret());
-        let mut inner = BerReader::new(outer.expect(SEQUENCE).unwrap());
+        let mut inner = BerReader::new(outer.read_value(SEQUENCE).unwrap());
         for number in [0, 1, 127, 128, 255, 256, 65_535, u32::MAX] {
             assert_eq!(inner.number(INTEGER), Ok(number));
         }
-        assert_eq!(inner.expect(OCTET_STRING).unwrap(), &[7; 300]);
-        assert_eq!(inner.expect(BOOLEAN), Ok(&[0xff][..]));
+        assert_eq!(inner.read_value(OCTET_STRING).unwrap(), &[7; 300]);
+        assert_eq!(inner.read_value(BOOLEAN), Ok(&[0xff][..]));
         assert!(inner.is_empty() && outer.is_empty());
     }
 

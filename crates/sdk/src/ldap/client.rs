@@ -68,7 +68,7 @@ impl Default for LdapClient {
 }
 
 impl LdapClient {
-    /// A client without connections.
+    /// A client that has no connections yet.
     pub fn new() -> Self {
         Self::default()
     }

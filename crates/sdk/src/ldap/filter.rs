@@ -103,7 +103,7 @@ impl LdapFilter {
         Self(FilterNode::Compare { tag: EQUAL, attribute, value })
     }
 
-    /// Every entry.
+    /// A filter that every entry fits.
     pub fn any_entry() -> Self {
         Self(FilterNode::Present { attribute: "objectClass".to_owned() })
     }

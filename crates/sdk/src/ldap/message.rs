@@ -193,7 +193,7 @@ pub(super) fn read_response(
     end_tag: u8,
 ) -> Result<LdapResponse, MalformedBer> {
     let mut outer = BerReader::new(message);
-    let mut message = BerReader::new(outer.expect(SEQUENCE)?);
+    let mut message = BerReader::new(outer.read_value(SEQUENCE)?);
     if !outer.is_empty() || message.number(INTEGER)? != number {
         return Err(MalformedBer);
     }
@@ -204,8 +204,8 @@ pub(super) fn read_response(
         SEARCH_REFERENCE if end_tag == SEARCH_DONE => Ok(LdapResponse::Reference),
         tag if tag == end_tag => {
             let code = content.number(ENUMERATED)?;
-            content.expect(OCTET_STRING)?;
-            content.expect(OCTET_STRING)?;
+            content.read_value(OCTET_STRING)?;
+            content.read_value(OCTET_STRING)?;
             let cookie = match message.optional(CONTROLS)? {
                 Some(controls) => read_cookie(controls)?,
                 None => Vec::new(),
@@ -218,15 +218,15 @@ pub(super) fn read_response(
 
 fn read_entry(mut content: BerReader<'_>) -> Result<LdapEntry, MalformedBer> {
     let name = content.text(OCTET_STRING)?.to_owned();
-    let mut list = BerReader::new(content.expect(SEQUENCE)?);
+    let mut list = BerReader::new(content.read_value(SEQUENCE)?);
     let mut attributes = Vec::new();
     while !list.is_empty() {
-        let mut attribute = BerReader::new(list.expect(SEQUENCE)?);
+        let mut attribute = BerReader::new(list.read_value(SEQUENCE)?);
         let name = attribute.text(OCTET_STRING)?.to_owned();
-        let mut set = BerReader::new(attribute.expect(SET)?);
+        let mut set = BerReader::new(attribute.read_value(SET)?);
         let mut values = Vec::new();
         while !set.is_empty() {
-            values.push(set.expect(OCTET_STRING)?.to_vec());
+            values.push(set.read_value(OCTET_STRING)?.to_vec());
         }
         attributes.push((name, values));
     }
@@ -237,14 +237,14 @@ fn read_entry(mut content: BerReader<'_>) -> Result<LdapEntry, MalformedBer> {
 fn read_cookie(controls: &[u8]) -> Result<Vec<u8>, MalformedBer> {
     let mut controls = BerReader::new(controls);
     while !controls.is_empty() {
-        let mut control = BerReader::new(controls.expect(SEQUENCE)?);
-        let is_paging = control.expect(OCTET_STRING)? == PAGED_RESULTS.as_bytes();
+        let mut control = BerReader::new(controls.read_value(SEQUENCE)?);
+        let is_paging = control.read_value(OCTET_STRING)? == PAGED_RESULTS.as_bytes();
         control.optional(BOOLEAN)?;
         let value = control.optional(OCTET_STRING)?;
         if let (true, Some(value)) = (is_paging, value) {
-            let mut value = BerReader::new(BerReader::new(value).expect(SEQUENCE)?);
-            value.expect(INTEGER)?;
-            return Ok(value.expect(OCTET_STRING)?.to_vec());
+            let mut value = BerReader::new(BerReader::new(value).read_value(SEQUENCE)?);
+            value.read_value(INTEGER)?;
+            return Ok(value.read_value(OCTET_STRING)?.to_vec());
         }
     }
     Ok(Vec::new())
