@@ -29,8 +29,9 @@ pub struct EngineLauncher {
 impl EngineLauncher {
     /// The built-in engines, and plug-ins if a plug-in folder is configured.
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        let factories: [Arc<dyn EngineFactory>; 7] = [
+        let factories: [Arc<dyn EngineFactory>; 8] = [
             Arc::new(strongroom_auth_approle::blueprint()),
+            Arc::new(strongroom_auth_kubernetes::blueprint()),
             Arc::new(strongroom_auth_ldap::blueprint()),
             Arc::new(strongroom_auth_userpass::blueprint()),
             Arc::new(strongroom_engine_kv::engine()),
