@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use strongroom_sdk::http::{HttpClient, HttpService, plain_identifier};
+use strongroom_sdk::http::{HttpService, plain_identifier};
 use strongroom_sdk::*;
 
 /// The address of the service, and the key for it.
@@ -44,15 +44,15 @@ struct TokenInfo {
     name: Identifier,
 }
 
-struct Tokens(HttpClient);
-
-type Outside<'a> = RevokeContext<'a, Tokens>;
-
-impl Tokens {
-    fn service(&self, config: &Config, context: &Context) -> HttpService<'_> {
-        self.0.service(context, &config.api_endpoint).bearer_token(&config.api_key)
+impl Config {
+    fn service<'a>(&self, context: &'a Context) -> HttpService<'a> {
+        context.http(&self.api_endpoint).bearer_token(&self.api_key)
     }
 }
+
+struct Tokens;
+
+type Outside<'a> = RevokeContext<'a, Tokens>;
 
 impl Credential for Tokens {
     const KIND: &'static str = "token";
@@ -72,13 +72,13 @@ impl Credential for Tokens {
 
     async fn issue(&self, order: &IssueRequest<'_, Self>) -> Result<IssuedCredential<Self>, Error> {
         let body = json!({ "name": order.name.fit(64), "permissions": order.role.permissions.0 });
-        let service = self.service(order.config, order.context);
-        let made = service.post("/tokens").json(&body).send().await?;
+        let request = order.config.service(order.context).post("/tokens").json(&body);
+        let made = request.send().await?;
         Ok(IssuedCredential::new(made.read_json()?, made.read_json()?))
     }
 
     async fn revoke(&self, to: &Outside<'_>, kept: &TokenInfo) -> Result<RevokeOutcome, Error> {
-        let request = self.service(to.config, to.context).delete("/tokens/:id");
+        let request = to.config.service(to.context).delete("/tokens/:id");
         Ok(request.path_value("id", kept.id.as_str()).send_revocation(&[404]).await?)
     }
 }
@@ -86,7 +86,7 @@ impl Credential for Tokens {
 impl UndoByName for Tokens {
     async fn undo(&self, to: &Outside<'_>, name: &CredentialName) -> Result<UndoOutcome, Error> {
         let (name, mut outcome) = (name.fit(64), UndoOutcome::NotFound);
-        let list = self.service(to.config, to.context).get("/tokens").query("name", &name);
+        let list = to.config.service(to.context).get("/tokens").query("name", &name);
         let tokens: Vec<TokenInfo> = list.send().await?.read_json_field("tokens")?;
         for token in tokens.iter().filter(|token| token.name.as_str() == name) {
             self.revoke(to, token).await?;
@@ -99,5 +99,5 @@ impl UndoByName for Tokens {
 /// The blueprint of the engine.
 pub fn blueprint() -> Blueprint {
     let engine = Blueprint::new("tokens", env!("CARGO_PKG_VERSION")).help("Custom API tokens.");
-    engine.document::<Config>().document::<Role>().credential(Tokens(HttpClient::new("service")))
+    engine.document::<Config>().document::<Role>().credential(Tokens)
 }
