@@ -27,7 +27,7 @@ test-long:
 ## Builds an engine outside the repository from nothing, and prints its crates, build time, size and
 ## memory. Fails if it is larger than the limits of the test.
 figures:
-	$(CARGO) test -p strongroom-e2e --locked --test e2e -- --ignored a_release_build_is_small --nocapture
+	$(CARGO) test --workspace --all-features --locked --test e2e -- --ignored a_release_build_is_small --nocapture
 
 ## Formatting, dependencies, lints and documentation, as CI checks them.
 check: deny

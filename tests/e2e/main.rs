@@ -44,6 +44,7 @@ mod demo;
 mod deploy;
 mod interop;
 mod key_shares;
+mod kubernetes;
 mod ldap;
 mod openapi;
 mod peers;

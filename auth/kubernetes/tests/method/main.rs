@@ -204,7 +204,7 @@ async fn the_pods_own_account_reviews_and_is_read_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn the_certificate_of_the_cluster_is_verified() {
+async fn a_cluster_without_known_certificates_is_not_asked() {
     Harness::run(blueprint_with_local_account(Path::new("/nonexistent")), |host| async move {
         let cluster = start_cluster().await;
         configure(&host, &cluster, Some("reviewer")).await;
